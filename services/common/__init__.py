@@ -1,0 +1,1 @@
+"""What more than one service needs. A closed list of modules; anything else belongs to one service."""

@@ -1,0 +1,71 @@
+"""The error tree: who is at fault decides the branch, what a caller can do about it decides the class.
+
+    ClipperError
+    ├── CallerError                the caller must change the request
+    │   ├── InvalidInput           it can never succeed
+    │   ├── NotFound               it names what is not there
+    │   ├── AlreadyExists          it would register twice
+    │   └── Conflict               what is registered does not allow it
+    └── ServiceError               the caller may try again
+        ├── StoreUnavailable       Redis cannot be reached
+        └── NotServing             the service starts or drains
+
+Messages of these classes are written for callers and reach them. Any other exception reaches a caller only as
+UNEXPECTED; its text goes to the log. `status.py` turns both into gRPC statuses, and nothing else does.
+"""
+
+UNEXPECTED = "An unexpected error occurred!"
+
+
+class ClipperError(Exception):
+    """An error whose message is meant for the caller.
+
+    Attributes:
+        reason: a constant in UPPER_SNAKE_CASE that programs can test (google.rpc.ErrorInfo.reason).
+    """
+
+    reason = "INTERNAL"
+
+
+class CallerError(ClipperError):
+    """The caller is at fault."""
+
+
+class InvalidInput(CallerError):
+    """The request is malformed; repeating it cannot help."""
+
+    reason = "INVALID_INPUT"
+
+
+class NotFound(CallerError):
+    """The request names something that is not registered."""
+
+    reason = "NOT_FOUND"
+
+
+class AlreadyExists(CallerError):
+    """The request registers what is registered already."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class Conflict(CallerError):
+    """What is registered does not allow the request."""
+
+    reason = "CONFLICT"
+
+
+class ServiceError(ClipperError):
+    """A service is at fault; the same request may succeed later."""
+
+
+class StoreUnavailable(ServiceError):
+    """Redis cannot be reached, or it refused."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class NotServing(ServiceError):
+    """The service is starting or draining."""
+
+    reason = "NOT_SERVING"

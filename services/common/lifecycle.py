@@ -1,0 +1,67 @@
+"""Life and death of a service: signals, and background tasks that somebody owns.
+
+The first SIGTERM or SIGINT asks for a drain; a second one ends the process at once.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Coroutine
+from types import FrameType
+from typing import Any
+
+_LOG = logging.getLogger(__name__)
+
+
+class StopSignal:
+    """Set by the first SIGTERM or SIGINT. Install it from the main thread."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def wait(self) -> None:
+        """Blocks the main thread until the signal comes."""
+        self._stopped.wait()
+
+    async def wait_async(self) -> None:
+        """Waits on an event loop until the signal comes."""
+        await asyncio.to_thread(self._stopped.wait)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._stopped.is_set():
+            os._exit(128 + number)
+        _LOG.info("draining", extra={"signal": signal.Signals(number).name})
+        self._stopped.set()
+
+
+class BackgroundTasks:
+    """The background tasks of one owner: each has a name, is reported when it ends unasked, and ends with its owner."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` until it ends or the owner closes."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """Cancels what still runs and waits for it; safe to repeat."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._closing or task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _LOG.error("background task %s failed", task.get_name(), exc_info=error)

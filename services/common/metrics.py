@@ -1,0 +1,126 @@
+"""Instruments that a service counts with, cheap enough for its hot path.
+
+They keep plain numbers. Two forms are read from them: the JSON of `GET /metrics`, as Clipper has always had it (but
+with numbers as numbers), and Prometheus samples. They take no lock: whoever writes sees to it that one thread writes at
+a time.
+"""
+
+import math
+from bisect import bisect_left
+from collections import Counter as Tally
+
+# Eight buckets an octave: a quantile read from them is right to within 5 %.
+_STEPS_AN_OCTAVE = 8
+_OCTAVES = 40
+_BOUNDS = [2 ** (step / _STEPS_AN_OCTAVE) for step in range(_OCTAVES * _STEPS_AN_OCTAVE + 1)]
+
+
+class Histogram:
+    """A distribution of non-negative values, exact in count, sum and extremes, within 5 % in its quantiles."""
+
+    __slots__ = ("_buckets", "count", "maximum", "minimum", "sum", "sum_of_squares")
+
+    def __init__(self) -> None:
+        self._buckets: Tally[int] = Tally()
+        self.count = 0
+        self.sum = 0.0
+        self.sum_of_squares = 0.0
+        self.minimum = math.inf
+        self.maximum = 0.0
+
+    def record(self, value: float) -> None:
+        """Adds a value."""
+        self._buckets[bisect_left(_BOUNDS, value)] += 1
+        self.count += 1
+        self.sum += value
+        self.sum_of_squares += value * value
+        if value < self.minimum:
+            self.minimum = value
+        if value > self.maximum:
+            self.maximum = value
+
+    def quantile(self, share: float) -> float:
+        """The value below which `share` (0 to 1) of the values lie; 0 when there are none."""
+        rank = share * self.count
+        seen = 0
+        for bucket in sorted(self._buckets):
+            seen += self._buckets[bucket]
+            if seen >= rank:
+                return min(self.maximum, _BOUNDS[min(bucket, len(_BOUNDS) - 1)])
+        return 0.0
+
+    def cumulative(self, bounds: list[float]) -> list[int]:
+        """How many values lie at or below each bound; as exact as the buckets are fine."""
+        at_most = [0] * len(bounds)
+        for bucket, count in list(self._buckets.items()):
+            upper = _BOUNDS[min(bucket, len(_BOUNDS) - 1)]
+            for place in range(bisect_left(bounds, upper * 0.999), len(bounds)):
+                at_most[place] += count
+        return at_most
+
+    def as_json(self, unit: str) -> dict[str, object]:
+        """Unit, size, extremes, mean, standard deviation, p50, p95, p99."""
+        mean = self.sum / self.count if self.count else 0.0
+        variance = self.sum_of_squares / self.count - mean * mean if self.count else 0.0
+        return {
+            "unit": unit,
+            "size": self.count,
+            "min": self.minimum if self.count else 0.0,
+            "max": self.maximum,
+            "mean": mean,
+            "std_dev": math.sqrt(max(0.0, variance)),
+            "p50": self.quantile(0.50),
+            "p95": self.quantile(0.95),
+            "p99": self.quantile(0.99),
+        }
+
+
+class Meter:
+    """How many events a second: over all time, and exponentially weighted over 1, 5 and 15 minutes."""
+
+    __slots__ = ("_rates", "_since_tick", "_started_s", "_ticked_s", "count")
+
+    _TICK_S = 5.0
+    _WINDOWS_S = (60.0, 300.0, 900.0)
+
+    def __init__(self, now_s: float) -> None:
+        self.count = 0
+        self._started_s = now_s
+        self._ticked_s = now_s
+        self._since_tick = 0
+        self._rates = [0.0, 0.0, 0.0]
+
+    def mark(self, events: int, now_s: float) -> None:
+        """Counts events."""
+        if now_s - self._ticked_s >= self._TICK_S:
+            self._tick(now_s)
+        self.count += events
+        self._since_tick += events
+
+    def as_json(self, now_s: float) -> dict[str, object]:
+        """Unit and the four rates."""
+        if now_s - self._ticked_s >= self._TICK_S:
+            self._tick(now_s)
+        elapsed_s = now_s - self._started_s
+        return {
+            "unit": "events per second",
+            "rate": self.count / elapsed_s if elapsed_s > 0 else 0.0,
+            "rate_1min": self._rates[0],
+            "rate_5min": self._rates[1],
+            "rate_15min": self._rates[2],
+        }
+
+    def _tick(self, now_s: float) -> None:
+        elapsed_s = now_s - self._ticked_s
+        rate = self._since_tick / elapsed_s
+        first = self._ticked_s == self._started_s
+        for place, window_s in enumerate(self._WINDOWS_S):
+            weight = 1.0 if first else 1.0 - math.exp(-elapsed_s / window_s)
+            self._rates[place] += weight * (rate - self._rates[place])
+        self._ticked_s = now_s
+        self._since_tick = 0
+
+
+def ratio(part: int, whole: int) -> float:
+    """`part` of `whole`, 0 when there is no whole."""
+    return part / whole if whole else 0.0

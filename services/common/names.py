@@ -1,0 +1,75 @@
+"""Names: what may be called what, and the words that the contract fixes."""
+
+import re
+from enum import StrEnum
+
+from services.common.errors import InvalidInput
+
+QUERY_SERVICE = "clipper.v1.QueryService"
+MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
+MODEL_CONTAINER_SERVICE = "clipper.v1.ModelContainerService"
+
+ADAPTIVE_BATCH_SIZE = -1
+NO_CONTAINER = "NO_CONTAINER"
+
+# A name is a path segment, part of a Redis key and a metric label, so it stays within what all three take unescaped.
+_NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", re.ASCII)
+_LONGEST_NAME = 255
+
+
+class InputType(StrEnum):
+    """What an application accepts and a model takes."""
+
+    BYTES = "bytes"
+    INTS = "integers"
+    FLOATS = "floats"
+    DOUBLES = "doubles"
+    STRINGS = "strings"
+
+
+_ALIASES = {
+    InputType.BYTES: ("bytes", "byte", "b"),
+    InputType.INTS: ("integers", "ints", "integer", "int", "i"),
+    InputType.FLOATS: ("floats", "float", "f"),
+    InputType.DOUBLES: ("doubles", "double", "d"),
+    InputType.STRINGS: ("strings", "string", "str", "strs", "s"),
+}
+_BY_ALIAS = {alias: input_type for input_type, aliases in _ALIASES.items() for alias in aliases}
+
+
+def parse_input_type(text: str) -> InputType:
+    """Resolves an input type's name or alias.
+
+    Raises:
+        InvalidInput: `text` is neither.
+    """
+    try:
+        return _BY_ALIAS[text.lower()]
+    except KeyError:
+        known = ", ".join(f"'{input_type}'" for input_type in InputType)
+        raise InvalidInput(f"Invalid input type '{text}'. It must be one of {known} or an alias of one") from None
+
+
+def check_name(kind: str, name: str) -> str:
+    """Returns `name` if it can name a `kind` ("application name", "model name", "model version").
+
+    Raises:
+        InvalidInput: it cannot.
+    """
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"Invalid {kind} supplied: '{name[:_LONGEST_NAME]}'. It must be 1 to {_LONGEST_NAME} letters, digits, "
+            "'-', '_' and '.', starting and ending with a letter or a digit"
+        )
+    return name
+
+
+def check_label(label: str) -> str:
+    """Returns `label` if it can label a model version.
+
+    Raises:
+        InvalidInput: it contains a separator.
+    """
+    if "," in label or ":" in label:
+        raise InvalidInput(f"Invalid label supplied: {label}. Contains one of: ',', ':'")
+    return label

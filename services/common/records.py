@@ -1,0 +1,203 @@
+"""What is registered: applications, model versions, replicas, as immutable records in one `Configuration`.
+
+Management decides changes on a Configuration, the store keeps it, query services follow it. It is pure data: a change
+replaces one record, and a revision's changes applied to the configuration before it give the configuration after it.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from services.common.names import InputType
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A public endpoint.
+
+    Attributes:
+        name: the first segment of its REST path.
+        input_type: what it accepts.
+        default_output: answered when no prediction is to be had by the deadline.
+        latency_slo_micros: the latency objective; above 0.
+        linked_models: names of the models it may use.
+        registration: the revision that registered it, so that a re-registered one is never taken for its predecessor.
+    """
+
+    name: str
+    input_type: InputType
+    default_output: str
+    latency_slo_micros: int
+    linked_models: tuple[str, ...] = ()
+    registration: int = 0
+
+    @property
+    def key(self) -> str:
+        """Where it stands among the applications."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """An immutable deployed artefact of a model.
+
+    Attributes:
+        model_name: the model's name.
+        model_version: unique within the model; not ordered.
+        input_type: what the model takes.
+        labels: free words.
+        container_name: the image or environment of its replicas.
+        model_data_path: where the model's files lie, for people.
+        batch_size: the largest batch, or ADAPTIVE_BATCH_SIZE.
+        registration: as for applications.
+    """
+
+    model_name: str
+    model_version: str
+    input_type: InputType
+    labels: tuple[str, ...] = ()
+    container_name: str = ""
+    model_data_path: str = ""
+    batch_size: int = -1
+    registration: int = 0
+
+    @property
+    def key(self) -> str:
+        """Where it stands among the model versions."""
+        return version_key(self.model_name, self.model_version)
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentVersion:
+    """Which version of a model linked applications use."""
+
+    model_name: str
+    model_version: str
+
+    @property
+    def key(self) -> str:
+        """Where it stands among the current versions."""
+        return self.model_name
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running container of a version, for as long as it holds its lease.
+
+    Attributes:
+        model_name: the model's name.
+        model_version: the version.
+        replica_id: counted from 0 for each version, never used again.
+        input_type: what it takes.
+        address: host:port at which query services reach it.
+    """
+
+    model_name: str
+    model_version: str
+    replica_id: int
+    input_type: InputType
+    address: str
+
+    @property
+    def key(self) -> str:
+        """Where it stands among the replicas."""
+        return f"{self.version_key}:{self.replica_id}"
+
+    @property
+    def version_key(self) -> str:
+        """The key of its model version."""
+        return version_key(self.model_name, self.model_version)
+
+
+Record = Application | ModelVersion | CurrentVersion | Replica
+
+
+def version_key(model_name: str, model_version: str) -> str:
+    """The key of a model version, which is also how people write it: "name:version"."""
+    return f"{model_name}:{model_version}"
+
+
+class Kind(StrEnum):
+    """The kinds of records."""
+
+    APPLICATION = "applications"
+    MODEL_VERSION = "model_versions"
+    CURRENT_VERSION = "current_versions"
+    REPLICA = "replicas"
+
+
+_CLASSES: dict[Kind, type[Record]] = {
+    Kind.APPLICATION: Application,
+    Kind.MODEL_VERSION: ModelVersion,
+    Kind.CURRENT_VERSION: CurrentVersion,
+    Kind.REPLICA: Replica,
+}
+_KINDS = {record_class: kind for kind, record_class in _CLASSES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One record put in place of the one with its key, or deleted.
+
+    Attributes:
+        kind: the kind of record.
+        key: its key.
+        record: the new record; None deletes.
+    """
+
+    kind: Kind
+    key: str
+    record: Record | None
+
+    @classmethod
+    def put(cls, record: Record) -> Self:
+        """A change that adds or replaces `record`."""
+        return cls(_KINDS[type(record)], record.key, record)
+
+    @classmethod
+    def delete(cls, record: Record) -> Self:
+        """A change that deletes `record`."""
+        return cls(_KINDS[type(record)], record.key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything registered as of one revision. The mappings go from key to record and are never written to."""
+
+    revision: int = 0
+    applications: Mapping[str, Application] = field(default_factory=dict)
+    model_versions: Mapping[str, ModelVersion] = field(default_factory=dict)
+    current_versions: Mapping[str, CurrentVersion] = field(default_factory=dict)
+    replicas: Mapping[str, Replica] = field(default_factory=dict)
+
+    def apply(self, revision: int, changes: Iterable[Change]) -> Self:
+        """The configuration after `changes`."""
+        replaced: dict[str, dict[str, Any]] = {}
+        for change in changes:
+            records = replaced.setdefault(change.kind.value, dict(getattr(self, change.kind.value)))
+            if change.record is None:
+                records.pop(change.key, None)
+            else:
+                records[change.key] = change.record
+        return dataclasses.replace(self, revision=revision, **replaced)
+
+
+def to_json(record: Record) -> str:
+    """A record as the JSON text that the store keeps."""
+    return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+
+
+def from_json(kind: Kind, text: str) -> Record:
+    """The record that `to_json` wrote; fields that a newer service added are left out."""
+    record_class = _CLASSES[kind]
+    known = {f.name for f in dataclasses.fields(record_class)}
+    values = {name: value for name, value in json.loads(text).items() if name in known}
+    if "input_type" in values:
+        values["input_type"] = InputType(values["input_type"])
+    for name in ("labels", "linked_models"):
+        if name in values:
+            values[name] = tuple(values[name])
+    return record_class(**values)

@@ -1,0 +1,228 @@
+"""The store: everything durable, in Redis, and the only module that knows a Redis key.
+
+Each configuration change is one transaction that writes the records, bumps the revision and appends an entry to the
+change stream whose id is the revision. Readers load a snapshot and follow the stream from its revision; a number
+missing there means a gap, and a new snapshot. Nothing is polled and nothing scans the key space.
+
+    {prefix}:revision           integer: the newest revision
+    {prefix}:applications, :model_versions, :current_versions, :replicas
+                                hashes: key -> record as JSON
+    {prefix}:changes            stream: id "{revision}-0", field "changes" = JSON [[kind, key, record or null], ...]
+    {prefix}:lease_expiries     sorted set: replica key -> Unix time in ms at which its lease lapses
+    {prefix}:next_replica_ids   hash: version key -> the next replica id
+    {prefix}:query_id_blocks    integer: how many blocks of query ids were handed out
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+import redis.asyncio
+from redis.exceptions import RedisError, WatchError
+
+from services.common.errors import StoreUnavailable
+from services.common.records import Change, Configuration, Kind, Replica, from_json, to_json
+
+# Long enough that a query service which was away for a while catches up from the stream; a longer absence costs it one
+# snapshot.
+_CHANGES_KEPT = 10_000
+_FOLLOW_BLOCK_MS = 5_000
+_CONNECT_TIMEOUT_S = 2.0
+_READ_TIMEOUT_S = 10.0
+# 2^21 blocks of 2^32 ids fill the 53 bits that a JSON number can carry exactly.
+_QUERY_ID_BLOCK = 1 << 32
+
+Decision = Callable[[Configuration], Sequence[Change]]
+
+
+class RevisionGap(Exception):
+    """The change stream no longer holds what comes after a revision; take a new snapshot."""
+
+
+class Store:
+    """Redis as the services see it.
+
+    Every method raises StoreUnavailable when Redis cannot be reached or refuses.
+    """
+
+    def __init__(self, client: "redis.asyncio.Redis", prefix: str) -> None:
+        self._redis = client
+        self._prefix = prefix
+        self._revision = f"{prefix}:revision"
+        self._changes = f"{prefix}:changes"
+        self._expiries = f"{prefix}:lease_expiries"
+
+    @classmethod
+    def connect(cls, url: str, prefix: str = "clipper", read_timeout_s: float = _READ_TIMEOUT_S) -> Self:
+        """A store on the Redis at `url`; connects on first use and again whenever a connection broke.
+
+        A Redis that is silent for `read_timeout_s` counts as unreachable. Who follows the changes must leave it well
+        above the time for which that blocks.
+        """
+        client = redis.asyncio.Redis.from_url(
+            url,
+            protocol=2,
+            decode_responses=True,
+            socket_connect_timeout=_CONNECT_TIMEOUT_S,
+            socket_timeout=read_timeout_s,
+        )
+        return cls(client, prefix)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._redis.aclose()
+
+    async def ping(self) -> None:
+        """Returns when Redis answers."""
+        with _unavailable_if_redis_fails():
+            await self._redis.ping()
+
+    async def snapshot(self) -> Configuration:
+        """Everything registered, as of one revision."""
+        with _unavailable_if_redis_fails():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                self._queue_reads(pipe)
+                return _configuration(await pipe.execute())
+
+    async def update(self, decide: Decision) -> Configuration:
+        """Changes the configuration atomically.
+
+        `decide` is given the configuration and returns the changes; it is called again when another writer came first.
+        What it raises passes through and nothing is changed.
+
+        Returns:
+            The configuration after the change.
+        """
+        with _unavailable_if_redis_fails():
+            while True:
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    await pipe.watch(self._revision)
+                    before = await self.snapshot()
+                    changes = decide(before)
+                    if not changes:
+                        return before
+                    after = before.apply(before.revision + 1, changes)
+                    pipe.multi()  # type: ignore[no-untyped-call]
+                    self._queue_writes(pipe, after.revision, changes)
+                    try:
+                        await pipe.execute()
+                    except WatchError:
+                        continue
+                    return after
+
+    async def follow(self, revision: int) -> AsyncIterator[tuple[int, list[Change]]]:
+        """Yields each revision after `revision` with its changes, for ever, as they happen.
+
+        Raises:
+            RevisionGap: a revision is missing from the stream.
+        """
+        with _unavailable_if_redis_fails():
+            while True:
+                reply = await self._redis.xread({self._changes: f"{revision}-0"}, block=_FOLLOW_BLOCK_MS)
+                if not reply and await self._newest_revision() != revision:
+                    reply = await self._redis.xread({self._changes: f"{revision}-0"})
+                    if not reply:
+                        raise RevisionGap(f"the store's revision is no longer {revision}")
+                for entry_id, fields in _entries(reply):
+                    number = int(entry_id.partition("-")[0])
+                    if number != revision + 1:
+                        raise RevisionGap(f"revision {number} follows {revision}")
+                    revision = number
+                    yield revision, _decode_changes(fields["changes"])
+
+    async def next_replica_id(self, version_key: str) -> int:
+        """An id that no replica of this version has had, counted from 0."""
+        with _unavailable_if_redis_fails():
+            return int(await self._redis.hincrby(f"{self._prefix}:next_replica_ids", version_key, 1)) - 1
+
+    async def renew_lease(self, replica: Replica, expires_at_ms: int) -> bool:
+        """Lets a replica's lease run until `expires_at_ms` (Unix time).
+
+        Returns:
+            Whether the replica's record stands as given. If not, it was swept or lost, or is another's.
+        """
+        with _unavailable_if_redis_fails():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.zadd(self._expiries, {replica.key: expires_at_ms})
+                pipe.hget(f"{self._prefix}:{Kind.REPLICA}", replica.key)
+                _, text = await pipe.execute()
+                return bool(text == to_json(replica))
+
+    async def forget_lease(self, replica_key: str) -> None:
+        """Drops a lease's expiry."""
+        with _unavailable_if_redis_fails():
+            await self._redis.zrem(self._expiries, replica_key)
+
+    async def forget_lapsed_leases(self, now_ms: int) -> None:
+        """Drops the expiries of the leases that have lapsed by `now_ms` (Unix time), and of no lease renewed since."""
+        with _unavailable_if_redis_fails():
+            await self._redis.zremrangebyscore(self._expiries, "-inf", now_ms)
+
+    async def lapsed_leases(self, now_ms: int) -> list[str]:
+        """The keys of the replicas whose lease has lapsed by `now_ms` (Unix time)."""
+        with _unavailable_if_redis_fails():
+            return [str(key) for key in await self._redis.zrangebyscore(self._expiries, "-inf", now_ms)]
+
+    async def take_query_ids(self) -> range:
+        """A block of query ids that nobody else is ever given."""
+        with _unavailable_if_redis_fails():
+            block = int(await self._redis.incr(f"{self._prefix}:query_id_blocks")) - 1
+        return range(block * _QUERY_ID_BLOCK, (block + 1) * _QUERY_ID_BLOCK)
+
+    async def _newest_revision(self) -> int:
+        return int(await self._redis.get(self._revision) or 0)
+
+    def _queue_reads(self, pipe: Any) -> None:
+        pipe.get(self._revision)
+        for kind in Kind:
+            pipe.hgetall(f"{self._prefix}:{kind}")
+
+    def _queue_writes(self, pipe: Any, revision: int, changes: Sequence[Change]) -> None:
+        entry = []
+        for change in changes:
+            key = f"{self._prefix}:{change.kind}"
+            if change.record is None:
+                pipe.hdel(key, change.key)
+                entry.append([change.kind, change.key, None])
+            else:
+                text = to_json(change.record)
+                pipe.hset(key, change.key, text)
+                entry.append([change.kind, change.key, text])
+        pipe.set(self._revision, revision)
+        pipe.xadd(
+            self._changes,
+            {"changes": json.dumps(entry)},
+            id=f"{revision}-0",
+            maxlen=_CHANGES_KEPT,
+            approximate=True,
+        )
+
+
+@contextmanager
+def _unavailable_if_redis_fails() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable("The configuration store cannot be reached") from error
+
+
+def _configuration(reply: list[Any]) -> Configuration:
+    revision, *hashes = reply
+    records = {
+        kind.value: {key: from_json(kind, text) for key, text in entries.items()}
+        for kind, entries in zip(Kind, hashes, strict=True)
+    }
+    return Configuration(revision=int(revision or 0), **records)  # type: ignore[arg-type]
+
+
+def _entries(reply: Any) -> Iterator[tuple[str, dict[str, str]]]:
+    for _stream, entries in reply:
+        yield from entries
+
+
+def _decode_changes(text: str) -> list[Change]:
+    return [
+        Change(Kind(kind), key, None if record is None else from_json(Kind(kind), record))
+        for kind, key, record in json.loads(text)
+    ]
