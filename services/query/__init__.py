@@ -1,0 +1,1 @@
+"""The query service: takes predictions and answers each by its deadline."""

@@ -1,0 +1,134 @@
+"""Between the contracts' messages and the engine's objects: the only protobuf code besides the servicer's services."""
+
+from collections.abc import Sequence
+
+from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
+from google.protobuf.message import DecodeError
+
+from services.common import tensors
+from services.common.errors import InvalidInput
+from services.common.names import InputType
+from services.query.engine.requests import Query, Request
+from services.query.engine.versions import Batch
+
+_INPUT_TYPES = {
+    input_pb2.INPUT_TYPE_BYTES: InputType.BYTES,
+    input_pb2.INPUT_TYPE_INTS: InputType.INTS,
+    input_pb2.INPUT_TYPE_FLOATS: InputType.FLOATS,
+    input_pb2.INPUT_TYPE_DOUBLES: InputType.DOUBLES,
+    input_pb2.INPUT_TYPE_STRINGS: InputType.STRINGS,
+}
+_INPUT_TYPE_NUMBERS = {input_type: number for number, input_type in _INPUT_TYPES.items()}
+
+
+def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
+    """Decodes a native request.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    try:
+        return query_service_pb2.PredictRequest.FromString(message)
+    except DecodeError:
+        raise InvalidInput("The request is not a clipper.v1.PredictRequest") from None
+
+
+def predict_stream_request(message: bytes) -> query_service_pb2.PredictStreamRequest:
+    """Decodes a pipelined request.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    try:
+        return query_service_pb2.PredictStreamRequest.FromString(message)
+    except DecodeError:
+        raise InvalidInput("The request is not a clipper.v1.PredictStreamRequest") from None
+
+
+def predict_json_request(message: bytes) -> tuple[str, bytes]:
+    """Decodes what Envoy made of a REST request: the application's name and the body.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    try:
+        request = query_service_pb2.PredictJsonRequest.FromString(message)
+    except DecodeError:
+        raise InvalidInput("The request is not a clipper.v1.PredictJsonRequest") from None
+    return request.application, request.body.data
+
+
+def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
+    """The packed inputs of a native request.
+
+    Raises:
+        InvalidInput: they are of another type than the application's, or malformed.
+    """
+    input_type = _INPUT_TYPES.get(message.type)
+    if input_type is not expected:
+        given = "unspecified" if input_type is None else f"'{input_type}'"
+        raise InvalidInput(f"The input type is {given}, but the application takes '{expected}'")
+    return tensors.split(expected, message.data, message.lengths)
+
+
+def predict_response(request: Request) -> query_service_pb2.PredictResponse:
+    """A finished request's answers."""
+    numbered = enumerate(request.queries, request.first_query_id)
+    return query_service_pb2.PredictResponse(predictions=[_prediction(query, number) for number, query in numbered])
+
+
+def predict_stream_response(request_id: int, request: Request) -> query_service_pb2.PredictStreamResponse:
+    """A finished pipelined request's answers."""
+    return query_service_pb2.PredictStreamResponse(request_id=request_id, response=predict_response(request))
+
+
+def _prediction(query: Query, query_id: int) -> query_service_pb2.Prediction:
+    if not query.reason:
+        return query_service_pb2.Prediction(query_id=query_id, output=query.output)
+    return query_service_pb2.Prediction(
+        query_id=query_id,
+        output=query.output,
+        is_default=True,
+        default_reason=query_service_pb2.DefaultReason.ValueType(query.reason),
+        default_explanation=query.explanation,
+    )
+
+
+def batch_request(batch: Batch) -> bytes:
+    """A batch as its replica takes it."""
+    tasks = batch.tasks
+    input_type = tasks[0].version.record.input_type
+    packed = [task.input for task in tasks]
+    width = tensors.ELEMENT_BYTES[input_type]
+    latest_deadline_s = max([task.deadline_s for task in tasks])
+    return model_container_service_pb2.PredictBatchRequest(
+        batch_id=batch.batch_id,
+        inputs=input_pb2.Inputs(
+            type=_INPUT_TYPE_NUMBERS[input_type],
+            data=packed[0] if len(packed) == 1 else b"".join(packed),
+            lengths=[len(data) // width for data in packed],
+        ),
+        timeout_micros=max(1, int((latest_deadline_s - batch.sent_s) * 1e6)),
+    ).SerializeToString()
+
+
+def batch_response(message: bytes) -> tuple[int, Sequence[str], dict[int, str]]:
+    """A replica's answer: batch id, outputs, and failures by place in the batch.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    try:
+        response = model_container_service_pb2.PredictBatchResponse.FromString(message)
+    except DecodeError:
+        raise InvalidInput("The answer is not a clipper.v1.PredictBatchResponse") from None
+    failures = {failure.index: failure.message for failure in response.failures} if response.failures else {}
+    return response.batch_id, response.outputs, failures
+
+
+def json_response(body: bytes) -> bytes:
+    """A REST answer as Envoy takes it, for PredictJson and GetMetrics alike."""
+    response = query_service_pb2.PredictJsonResponse()
+    response.body.content_type = "application/json"
+    response.body.data = body
+    return response.SerializeToString()

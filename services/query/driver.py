@@ -1,0 +1,152 @@
+"""Drives the engine: brings it events, carries out its effects, and wakes it on time.
+
+All of it happens on the front's thread: calls arrive there, and links and catalogue post what they learn to it. One
+thread needs no lock, and Python threads that hand the interpreter to each other for every answer cost more than the
+answers (docs/decisions/0002-one-thread.md).
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from services.common.records import Configuration
+from services.query.engine.engine import Engine
+from services.query.engine.requests import Request
+from services.query.engine.versions import Batch, Replica, Route, Version
+from services.query.telemetry import Telemetry
+
+
+class Loop(Protocol):
+    """The front's thread.
+
+    Attributes:
+        wake_at_s: when `on_wake` is to be called, on time.monotonic()'s clock.
+        on_wake: called then.
+    """
+
+    wake_at_s: float
+    on_wake: Callable[[], None]
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Has the thread call `callback`; any thread may ask."""
+
+
+class Caller(Protocol):
+    """Who waits for a request."""
+
+    def deliver(self, request: Request) -> None:
+        """Takes the finished request."""
+
+
+class Link(Protocol):
+    """The connection to a replica."""
+
+    def send(self, batch: Batch) -> None:
+        """Starts a batch on its way."""
+
+    def release(self) -> None:
+        """Ends the connection, in which nothing is in flight, and returns at once."""
+
+    def close(self) -> None:
+        """Breaks the connection and waits for its thread."""
+
+
+class Driver:
+    """The engine on the front's thread. Methods marked "any thread" post themselves there.
+
+    Args:
+        engine: driven by this object alone from now on.
+        loop: the front's thread.
+        telemetry: told of what was answered.
+        open_link: connects a new replica, reporting to `replica_ready`, `replica_lost` and `batch_answered`.
+    """
+
+    def __init__(
+        self, engine: Engine, loop: Loop, telemetry: Telemetry, open_link: Callable[["Driver", Replica], Link]
+    ) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._telemetry = telemetry
+        self._open_link = open_link
+        self._links: set[Link] = set()
+        loop.on_wake = self._advance
+
+    def route(self, application: str) -> Route | None:
+        """What is known of an application."""
+        return self._engine.routes.get(application)
+
+    def version(self, key: str) -> Version | None:
+        """What is known of a model version."""
+        return self._engine.versions.get(key)
+
+    def submit(self, request: Request) -> None:
+        """Takes a request; its caller, a `Caller`, is delivered the answer, possibly before this returns."""
+        self._engine.submit(request, request.arrival_s)
+        self._carry_out(request.arrival_s)
+
+    def cancel(self, request: Request) -> None:
+        """Forgets a request whose client has gone."""
+        self._engine.cancel(request)
+
+    def batch_answered(
+        self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str]
+    ) -> None:
+        """Takes a replica's answer; one for a batch that the replica was not sent is ignored."""
+        batch = replica.in_flight.get(batch_id)
+        if batch is None:
+            return
+        now_s = time.monotonic()
+        record = batch.tasks[0].version.record
+        busy_s = self._engine.batch_answered(replica, batch_id, outputs, failures, now_s)
+        self._telemetry.batch_answered(record, len(batch.tasks), busy_s, now_s)
+        self._carry_out(now_s)
+
+    def post(self, event: Callable[[], None]) -> None:
+        """Any thread: has an event brought on the front's thread."""
+        self._loop.call_soon(event)
+
+    def replica_ready(self, replica: Replica) -> None:
+        """The stream to a replica is open."""
+        now_s = time.monotonic()
+        self._engine.replica_ready(replica, now_s)
+        self._carry_out(now_s)
+
+    def replica_lost(self, replica: Replica) -> None:
+        """The stream to a replica broke or could not be opened."""
+        now_s = time.monotonic()
+        self._engine.replica_lost(replica, now_s)
+        self._carry_out(now_s)
+
+    def post_configuration(self, configuration: Configuration) -> None:
+        """Any thread: takes over what is registered."""
+        self.post(lambda: self._configure(configuration))
+
+    def close(self) -> None:
+        """Breaks all links and waits for their threads; to be called when the loop has ended. Safe to repeat."""
+        for link in self._links:
+            link.close()
+
+    def _configure(self, configuration: Configuration) -> None:
+        now_s = time.monotonic()
+        self._engine.configure(configuration, now_s)
+        self._carry_out(now_s)
+
+    def _advance(self) -> None:
+        now_s = time.monotonic()
+        self._engine.advance(now_s)
+        self._carry_out(now_s)
+
+    def _carry_out(self, now_s: float) -> None:
+        effects = self._engine.take_effects()
+        self._loop.wake_at_s = self._engine.wake_at_s
+        for replica in effects.dialled:
+            link = replica.link = self._open_link(self, replica)
+            self._links.add(link)
+        for batch in effects.sent:
+            batch.replica.link.send(batch)  # type: ignore[attr-defined]
+        for request in effects.finished:
+            request.caller.deliver(request)  # type: ignore[attr-defined]
+            self._telemetry.request_finished(request, now_s)
+        for replica in effects.released:
+            self._links.discard(replica.link)
+            replica.link.release()  # type: ignore[attr-defined]

@@ -1,0 +1,127 @@
+"""What is asked of the engine: a request holds queries, a query waits for a task, a task is an input for a version."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.query.engine.versions import Batch, Route, Version
+
+
+class DefaultReason(IntEnum):
+    """Why an answer is the application's default output; the numbers are those of `clipper.v1.DefaultReason`."""
+
+    NONE = 0
+    NO_REPLICA = 1
+    QUEUE_FULL = 2
+    DEADLINE_IN_QUEUE = 3
+    DEADLINE_IN_MODEL = 4
+    MODEL_ERROR = 5
+    REPLICA_LOST = 6
+
+
+EXPLANATIONS = {
+    DefaultReason.NO_REPLICA: "No connected models found for query",
+    DefaultReason.QUEUE_FULL: "The model's queue is full",
+    DefaultReason.DEADLINE_IN_QUEUE: (
+        "Failed to retrieve a prediction response within the specified latency SLO: the query was still in the queue"
+    ),
+    DefaultReason.DEADLINE_IN_MODEL: (
+        "Failed to retrieve a prediction response within the specified latency SLO: the model was still computing"
+    ),
+    DefaultReason.REPLICA_LOST: "The replica that was computing the prediction died",
+}
+
+
+class Request:
+    """One call of a client: queries that share an application and a deadline, and are answered together.
+
+    Attributes:
+        route: the application as it was when the request came.
+        version: the model version asked for; None when there is none to ask.
+        first_query_id: the id of the first query; the others count up from it.
+        arrival_s, deadline_s: on the engine's clock.
+        queries: one an input.
+        unanswered: how many of them have no answer yet.
+        caller: whatever the caller needs to deliver the answers; the engine does not look at it.
+    """
+
+    __slots__ = ("arrival_s", "caller", "deadline_s", "first_query_id", "queries", "route", "unanswered", "version")
+
+    def __init__(
+        self,
+        route: Route,
+        version: Version | None,
+        inputs: Sequence[bytes],
+        first_query_id: int,
+        arrival_s: float,
+        deadline_s: float,
+        caller: object,
+    ) -> None:
+        self.route = route
+        self.version = version
+        self.first_query_id = first_query_id
+        self.arrival_s = arrival_s
+        self.deadline_s = deadline_s
+        self.queries = [Query(self, data) for data in inputs]
+        self.unanswered = len(self.queries)
+        self.caller = caller
+
+
+class Query:
+    """One input and, once `answered`, its answer.
+
+    Attributes:
+        request: the request that it belongs to.
+        input: the packed input; dropped with the answer.
+        task: the task that it waits for.
+        answered: whether the answer is final.
+        output: the model's output or the application's default output.
+        reason: why `output` is the default; NONE when it is not.
+        explanation: the reason in words; empty when `output` is the model's.
+    """
+
+    __slots__ = ("answered", "explanation", "input", "output", "reason", "request", "task")
+
+    def __init__(self, request: Request, data: bytes) -> None:
+        self.request = request
+        self.input = data
+        self.task: Task | None = None
+        self.answered = False
+        self.output = ""
+        self.reason = DefaultReason.NONE
+        self.explanation = ""
+
+
+class Task:
+    """One input to be evaluated by one model version, for every query that waits for just that.
+
+    Attributes:
+        version: the version that is to evaluate it.
+        input: the packed input.
+        deadline_s: the latest deadline of its waiters; after it nobody waits any more.
+        waiters: the queries to answer; empty once all have gone.
+        batch: the batch that it was sent with; None while it waits for a replica.
+        attempts: how many batches it has been part of.
+        flight: its key in the cache while other queries may join it; None when they cannot.
+    """
+
+    __slots__ = ("attempts", "batch", "deadline_s", "flight", "input", "version", "waiters")
+
+    def __init__(self, version: Version, data: bytes, query: Query, flight: tuple[int, bytes] | None) -> None:
+        self.version = version
+        self.input = data
+        self.deadline_s = query.request.deadline_s
+        self.waiters = [query]
+        self.batch: Batch | None = None
+        self.attempts = 0
+        self.flight = flight
+
+    def join(self, query: Query) -> None:
+        """Lets one more query wait for this task."""
+        self.waiters.append(query)
+        if query.request.deadline_s > self.deadline_s:
+            self.deadline_s = query.request.deadline_s

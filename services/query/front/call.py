@@ -1,0 +1,151 @@
+"""A call: one RPC in progress, from its acceptance to the last event that the core owes for it.
+
+A handler may answer from any thread while the client may vanish at any time. What may happen once is a lock that is
+taken once and never released: exactly one taker wins, the others find nothing left to do, and nobody waits.
+"""
+
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from threading import Lock
+from typing import Protocol
+
+import grpc
+
+from services.common.status import RpcStatus, from_exception
+from services.query.front import operations
+from services.query.front.operations import Event, Operation
+
+_LOG = logging.getLogger(__name__)
+_NO_DEADLINE_S = 1e9
+_NO_REQUEST = RpcStatus(grpc.StatusCode.INVALID_ARGUMENT, "The call carries no request message")
+
+
+class Call(ABC):
+    """One RPC in progress. Methods may be called from any thread.
+
+    Attributes:
+        metadata: what the client sent along, as pairs of key and value.
+    """
+
+    __slots__ = ("_answered", "_details", "_live", "_on_cancel", "_rpc", "_watched", "metadata")
+
+    def __init__(self, accepted: Event, live: set["Call"]) -> None:
+        self.metadata: tuple[tuple[str, str | bytes], ...] = accepted.invocation_metadata
+        self._rpc = accepted.call
+        self._details = accepted.call_details
+        self._answered = Lock()
+        self._watched = Lock()
+        self._on_cancel: Callable[[], None] | None = None
+        # The front ends when no call is left that may still start operations.
+        self._live = live
+        live.add(self)
+
+    @property
+    def method(self) -> str:
+        """The full name of the method, as in "/clipper.v1.QueryService/Predict"."""
+        name: bytes = self._details.method
+        return name.decode()
+
+    @property
+    def deadline_s(self) -> float:
+        """When the client stops waiting, on time.monotonic()'s clock; infinite when it set no deadline."""
+        remaining_s: float = self._details.deadline - time.time()
+        return math.inf if remaining_s > _NO_DEADLINE_S else time.monotonic() + remaining_s
+
+    @property
+    def on_cancel(self) -> Callable[[], None] | None:
+        """Called once, on the front's thread, if the client is gone before the answer.
+
+        It is gone when it cancels, when its deadline passes and when its connection breaks. Set this before the
+        handler returns or not at all. A unary call pays one more completion event for it, a quarter of its price,
+        so a call that is answered at once does without.
+        """
+        return self._on_cancel
+
+    @on_cancel.setter
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        if not self._answered.locked():
+            self._on_cancel = callback
+            self.watch()
+
+    def watch(self) -> None:
+        """Have the core tell when the call is over for the client, unless it was asked already."""
+        if self._watched.acquire(blocking=False):
+            operations.start(self._rpc, (operations.receive_close(),), self._on_close)
+
+    @abstractmethod
+    def _on_close(self, event: Event) -> None:
+        """The call is over for the client, answered or not."""
+
+    def _cancelled(self) -> None:
+        callback, self._on_cancel = self._on_cancel, None
+        if callback is not None:
+            try:
+                callback()
+            except Exception:
+                _LOG.exception("the on_cancel of a call to %s failed", self.method)
+
+
+class UnaryHandler(Protocol):
+    """Serves a unary method."""
+
+    def __call__(self, call: "UnaryCall", request: bytes, /) -> None:
+        """Reply to the call or fail it, now or later; what this raises becomes the status.
+
+        Runs on the front's thread and must not block.
+        """
+
+
+class UnaryCall(Call):
+    """A call with one request and one reply."""
+
+    __slots__ = ("_handler",)
+
+    _handler: UnaryHandler
+
+    def open(self, handler: UnaryHandler) -> None:
+        """Receive the request and pass it to the handler."""
+        self._handler = handler
+        operations.start(self._rpc, (operations.receive_message(),), self._on_request)
+
+    def reply(self, message: bytes) -> None:
+        """Answer with a message and OK; harmless on a call that has ended."""
+        send_message = operations.send_message(message)
+        if self._answered.acquire(blocking=False):
+            self._end(operations.SEND_INITIAL_METADATA, send_message, operations.SEND_OK)
+
+    def fail(self, status: RpcStatus) -> None:
+        """Answer with a status that is not OK; harmless on a call that has ended."""
+        if self._answered.acquire(blocking=False):
+            self._end(operations.SEND_INITIAL_METADATA, operations.send_status(status))
+
+    def _end(self, *answer: Operation) -> None:
+        # The core is asked for the close once in a call's life: a call that nobody watches asks along with its answer.
+        close = (operations.receive_close(),) if self._watched.acquire(blocking=False) else ()
+        try:
+            operations.start(self._rpc, (*answer, *close), self._on_answered)
+        except (TypeError, ValueError) as error:
+            failure = operations.send_status(from_exception(error))
+            operations.start(self._rpc, (operations.SEND_INITIAL_METADATA, failure, *close), self._on_answered)
+
+    def _on_request(self, event: Event) -> None:
+        request = operations.received(event)
+        if request is None:
+            self.fail(_NO_REQUEST)
+            return
+        try:
+            self._handler(self, request)
+        except Exception as error:
+            self.fail(from_exception(error))
+
+    def _on_close(self, _event: Event) -> None:
+        if self._answered.acquire(blocking=False):
+            self._live.discard(self)
+            self._cancelled()
+
+    def _on_answered(self, _event: Event) -> None:
+        self._on_cancel = None
+        self._live.discard(self)

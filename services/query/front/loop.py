@@ -1,0 +1,96 @@
+"""The loop: one thread that takes events from the completion queue, callbacks from other threads, and one timer.
+
+Every event carries a bound method as its tag, and calling it is all that the loop does with it. The queue's poll counts
+on the wall clock, in milliseconds, and in slices of 200 ms inside grpcio; events end a slice at once.
+"""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from services.query.front.operations import Event, Rpc
+
+_LOG = logging.getLogger(__name__)
+# How long a callback may wait while there is no bell to ring.
+_SLICE_WITHOUT_BELL_S = 0.01
+_LONGEST_POLL_S = 3600.0
+
+
+class Loop:
+    """Runs on the thread that calls `run`; all but `call_soon` belongs to that thread.
+
+    Attributes:
+        queue: the completion queue.
+        wake_at_s: when `on_wake` is to be called, on time.monotonic()'s clock; infinity for never.
+        on_wake: called at `wake_at_s`, and again until that is in the future.
+    """
+
+    def __init__(self) -> None:
+        self.queue = cygrpc.CompletionQueue()
+        self.wake_at_s = math.inf
+        self.on_wake: Callable[[], None] = lambda: None
+        self._bell: Rpc | None = None
+        self._bell_lock = Lock()
+        self._callbacks: deque[Callable[[], None]] = deque()
+        self._rung = False
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Has the loop's thread call `callback`, after those asked for before. Any thread may ask, before `run` too."""
+        self._callbacks.append(callback)
+        if not self._rung:
+            with self._bell_lock:
+                if self._bell is not None:
+                    self._rung = True
+                    self._bell.start_server_batch((), self._on_bell)
+
+    def hang_bell(self, call: Rpc) -> None:
+        """Gives the loop a call, which may end, to ring with.
+
+        An empty batch of operations, started on any call, is the one thing in grpcio that puts an event on a server's
+        queue from another thread.
+        """
+        self._bell = call
+
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """Runs until `is_over`, then shuts the queue down."""
+        self._call_back()
+        while not is_over():
+            event = self.queue.poll(self._poll_until())
+            if event.completion_type != cygrpc.CompletionType.queue_timeout:
+                self._guard(event.tag, event)
+            # Kept until the next event, it would keep its call alive, too.
+            del event
+            if self._bell is None:
+                self._call_back()
+            if self.wake_at_s <= time.monotonic():
+                self._guard(self.on_wake)
+        with self._bell_lock:
+            self._bell = None
+        self.queue.shutdown()
+        while self.queue.poll().completion_type != cygrpc.CompletionType.queue_shutdown:
+            pass
+
+    def _poll_until(self) -> float:
+        longest_s = _SLICE_WITHOUT_BELL_S if self._bell is None else _LONGEST_POLL_S
+        return time.time() + min(longest_s, max(0.0, self.wake_at_s - time.monotonic()))
+
+    def _on_bell(self, _event: Event) -> None:
+        # Before the callbacks are taken: one that is added from now on rings again.
+        self._rung = False
+        self._call_back()
+
+    def _call_back(self) -> None:
+        callbacks = self._callbacks
+        while callbacks:
+            self._guard(callbacks.popleft())
+
+    def _guard(self, function: Callable[..., None], *arguments: Event) -> None:
+        try:
+            function(*arguments)
+        except Exception:
+            _LOG.exception("an event failed")

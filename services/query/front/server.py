@@ -1,0 +1,144 @@
+"""The front: a gRPC server that serves all its calls from one thread on one completion queue."""
+
+from collections.abc import Mapping
+from threading import Lock, Thread
+
+import grpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from services.common.status import RpcStatus
+from services.query.front.call import Call, UnaryCall, UnaryHandler
+from services.query.front.loop import Loop
+from services.query.front.operations import Event
+from services.query.front.stream import StreamCall, StreamHandlerFactory
+
+# Calls that arrive while the thread is busy are matched with requests posted ahead. What finds none waits in the core,
+# which drops it when the server shuts down: this many calls may arrive at once and still survive a drain.
+_REQUESTS_AHEAD = 1024
+# Beyond this many waiting calls the core refuses some on its own. Admission is for the engine to decide.
+_MAX_WAITING_CALLS = 1_000_000
+_UNIMPLEMENTED = RpcStatus(grpc.StatusCode.UNIMPLEMENTED, "Method not found")
+
+
+class Front:
+    """A gRPC server for unary and stream methods whose handlers never block.
+
+    Attributes:
+        port: the port that was bound.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        address: str,
+        unary: Mapping[str, UnaryHandler],
+        streams: Mapping[str, StreamHandlerFactory],
+        *,
+        max_message_bytes: int,
+        max_unanswered: int,
+        credentials: grpc.ServerCredentials | None = None,
+        reuse_port: bool = False,
+    ) -> None:
+        """Bind the address; calls are served from `start` on.
+
+        Args:
+            loop: where the calls are served; run by this object alone.
+            address: host and port; port 0 has the system choose one.
+            unary: handlers by full method name ("/package.Service/Method").
+            streams: factories of handlers by full method name; one handler is made for each call.
+            max_message_bytes: a larger request fails with RESOURCE_EXHAUSTED.
+            max_unanswered: messages of one stream that may wait for an answer before reading pauses.
+            credentials: for TLS; none means plain text.
+            reuse_port: whether other processes may bind the same port.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        self._loop = loop
+        self._unary = {method.encode(): handler for method, handler in unary.items()}
+        self._streams = {method.encode(): factory for method, factory in streams.items()}
+        self._max_unanswered = max_unanswered
+        options = (
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", int(reuse_port)),
+            ("grpc.server.max_pending_requests", _MAX_WAITING_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", _MAX_WAITING_CALLS),
+        )
+        self._server = cygrpc.Server(options, False)
+        self._server.register_completion_queue(loop.queue)
+        self.port = _bind(self._server, address, credentials)
+        self._live: set[Call] = set()
+        self._draining = False
+        self._server_lock = Lock()  # its methods do not look out for each other
+        self._shut_down = False
+        self._thread = Thread(target=self._serve, name="front", daemon=True)
+
+    def start(self) -> None:
+        """Serve calls on a thread of its own; to be called once."""
+        self._server.start(backup_queue=False)
+        for _ in range(_REQUESTS_AHEAD):
+            self._request_call()
+        self._thread.start()
+
+    def drain(self, grace_s: float) -> None:
+        """Accept no more calls, let those in progress finish for `grace_s` seconds, then cancel the rest.
+
+        Returns when every call is over and the thread has ended. Safe to repeat, also with a shorter grace, and before
+        `start`; not to be called from a handler.
+        """
+        if self._thread.ident is None:
+            return
+        with self._server_lock:
+            if not self._draining:
+                self._draining = True
+                self._server.shutdown(self._loop.queue, self._on_shutdown)
+        self._thread.join(grace_s)
+        if self._thread.is_alive():
+            for call in list(self._live):
+                call.watch()
+            with self._server_lock:
+                self._server.cancel_all_calls()
+            self._thread.join()
+
+    def _request_call(self) -> None:
+        with self._server_lock:
+            if not self._draining:
+                self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
+
+    def _serve(self) -> None:
+        self._loop.run(self._is_over)
+
+    def _is_over(self) -> bool:
+        # A call that has not ended may still start operations, and on a queue that is shut down those are fatal.
+        if self._live or not self._shut_down:
+            return False
+        with self._server_lock:
+            self._server.destroy()
+        return True
+
+    def _on_call(self, accepted: Event) -> None:
+        if not accepted.success:
+            return
+        self._loop.hang_bell(accepted.call)
+        self._request_call()
+        method = accepted.call_details.method
+        if handler := self._unary.get(method):
+            UnaryCall(accepted, self._live).open(handler)
+        elif factory := self._streams.get(method):
+            StreamCall(accepted, self._live, self._max_unanswered).open(factory)
+        else:
+            UnaryCall(accepted, self._live).fail(_UNIMPLEMENTED)
+
+    def _on_shutdown(self, _event: Event) -> None:
+        self._shut_down = True
+
+
+def _bind(server: cygrpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    if credentials is None:
+        port: int = server.add_http2_port(address.encode())
+    else:
+        port = server.add_http2_port(address.encode(), credentials._credentials)  # type: ignore[attr-defined]
+    if port == 0:
+        raise OSError(f"cannot bind {address}")
+    return port

@@ -1,0 +1,108 @@
+"""The query service, put together: the only place where its parts meet."""
+
+import contextlib
+import functools
+import gc
+import logging
+import time
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from grpc_health.v1 import health as grpc_health
+from grpc_reflection.v1alpha import reflection as grpc_reflection
+from prometheus_client import CollectorRegistry, start_http_server
+
+from services.common.names import QUERY_SERVICE
+from services.common.store import Store
+from services.query.catalog import Catalog
+from services.query.driver import Driver
+from services.query.engine.engine import Engine
+from services.query.front import Front, Loop
+from services.query.health import Health
+from services.query.links import ReplicaLink
+from services.query.reflection import Reflection
+from services.query.servicer import QueryServicer
+from services.query.settings import Settings
+from services.query.telemetry import Telemetry
+
+_LOG = logging.getLogger(__name__)
+
+# Requests are freed by reference counting, so the collector finds nothing; at its default threshold it would look
+# through every waiting request many times a second.
+_COLLECT_AFTER_ALLOCATIONS = 100_000
+_MOST_UNANSWERED_IN_A_STREAM = 1024
+
+
+class QueryServer:
+    """A running query service.
+
+    Attributes:
+        port: the gRPC port.
+        metrics_port: the port of the Prometheus text.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Starts everything; returns when predictions are served, however long Redis takes to be there.
+
+        Raises:
+            OSError: an address cannot be bound.
+        """
+        self._settings = settings
+        engine = Engine(settings.cache_size_bytes, settings.queue_capacity)
+        self._telemetry = Telemetry(engine.cache)
+        open_link = functools.partial(ReplicaLink, max_message_bytes=settings.max_message_bytes)
+        loop = Loop()
+        self._driver = Driver(engine, loop, self._telemetry, open_link)
+        self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration)
+        self._health = Health()
+        with contextlib.ExitStack() as on_failure:
+            query_ids = self._catalog.start()
+            on_failure.callback(self._catalog.close)
+            self._metrics_server, self._metrics_thread = self._serve_metrics()
+            on_failure.callback(self._metrics_server.shutdown)
+            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry))
+            on_failure.pop_all()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
+        self._front.start()
+        self._health.set_serving(True)
+        self.port = self._front.port
+        self.metrics_port: int = self._metrics_server.server_port
+        _LOG.info("serving", extra={"port": self.port, "metrics_port": self.metrics_port})
+
+    def _serve_metrics(self) -> tuple[WSGIServer, Thread]:
+        registry = CollectorRegistry()
+        registry.register(self._telemetry)
+        host, _, port = self._settings.metrics_address.rpartition(":")
+        return start_http_server(int(port), host, registry)
+
+    def _make_front(self, loop: Loop, servicer: QueryServicer) -> Front:
+        return Front(
+            loop,
+            self._settings.address,
+            {
+                f"/{QUERY_SERVICE}/Predict": servicer.predict,
+                f"/{QUERY_SERVICE}/PredictJson": servicer.predict_json,
+                f"/{QUERY_SERVICE}/GetMetrics": servicer.get_metrics,
+                f"/{grpc_health.SERVICE_NAME}/Check": self._health.check,
+            },
+            {
+                f"/{QUERY_SERVICE}/PredictStream": servicer.predict_stream,
+                f"/{grpc_health.SERVICE_NAME}/Watch": self._health.watch,
+                f"/{grpc_reflection.SERVICE_NAME}/ServerReflectionInfo": Reflection,
+            },
+            max_message_bytes=self._settings.max_message_bytes,
+            max_unanswered=_MOST_UNANSWERED_IN_A_STREAM,
+        )
+
+    def close(self) -> None:
+        """Drains: says NOT_SERVING, in a while accepts no more, answers what it has, then ends its threads."""
+        self._health.set_serving(False)
+        time.sleep(self._settings.lame_duck_s)
+        self._health.end_watches()
+        self._front.drain(self._settings.drain_grace_s)
+        self._catalog.close()
+        self._driver.close()
+        self._metrics_server.shutdown()
+        self._metrics_thread.join()
+        _LOG.info("drained")

@@ -1,0 +1,183 @@
+"""The query service's RPCs: convert, submit, and deliver the answer when the engine has it."""
+
+import time
+from collections.abc import Sequence
+
+import orjson
+from clipper.v1 import query_service_pb2
+
+from services.common.errors import InvalidInput, NotFound
+from services.common.records import version_key
+from services.query import convert, rest
+from services.query.driver import Caller, Driver
+from services.query.engine.requests import Request
+from services.query.engine.versions import Route, Version
+from services.query.front import Call, StreamCall, UnaryCall
+from services.query.query_ids import QueryIds
+from services.query.telemetry import Telemetry
+
+
+class QueryServicer:
+    """Serves clipper.v1.QueryService. Its methods are called on the front's thread."""
+
+    def __init__(self, driver: Driver, query_ids: QueryIds, telemetry: Telemetry) -> None:
+        self._driver = driver
+        self._query_ids = query_ids
+        self._telemetry = telemetry
+
+    def predict(self, call: UnaryCall, message: bytes) -> None:
+        """QueryService.Predict."""
+        proto = convert.predict_request(message)
+        request = self.submit(call, proto, _NativeCaller(call))
+        self._watch(call, request)
+
+    def predict_json(self, call: UnaryCall, message: bytes) -> None:
+        """QueryService.PredictJson."""
+        application, text = convert.predict_json_request(message)
+        route = self._route(application)
+        body = rest.parse(text)
+        inputs = rest.pack(body, route.application.input_type)
+        version = self._version(route, body.version)
+        request = self._submit(call, route, version, inputs, _JsonCaller(call, body.is_batch))
+        self._watch(call, request)
+
+    def predict_stream(self, call: StreamCall) -> "PredictStream":
+        """QueryService.PredictStream."""
+        return PredictStream(self, call)
+
+    def get_metrics(self, call: UnaryCall, _message: bytes) -> None:
+        """QueryService.GetMetrics."""
+        call.reply(convert.json_response(orjson.dumps(self._telemetry.as_json())))
+
+    def submit(self, call: Call, proto: query_service_pb2.PredictRequest, caller: Caller) -> Request:
+        """Hands a native request to the engine; `caller` is delivered the answer, possibly before this returns.
+
+        Raises:
+            NotFound: the application is not registered.
+            InvalidInput: the inputs are bad or the version is unknown.
+        """
+        route = self._route(proto.application)
+        inputs = convert.inputs(proto.inputs, route.application.input_type)
+        version = self._version(route, proto.version if proto.HasField("version") else None)
+        return self._submit(call, route, version, inputs, caller)
+
+    def cancel(self, request: Request) -> None:
+        """Forgets a request whose client has gone."""
+        self._driver.cancel(request)
+
+    def _route(self, application: str) -> Route:
+        route = self._driver.route(application)
+        if route is None:
+            raise NotFound(f"No application with name '{application}' exists.")
+        return route
+
+    def _version(self, route: Route, wanted: str | None) -> Version | None:
+        if wanted is None or not route.application.linked_models:
+            return route.version
+        model = route.application.linked_models[0]
+        version = self._driver.version(version_key(model, wanted))
+        if version is None:
+            raise InvalidInput(f"Requested version: {wanted} does not exist for model: {model}")
+        return version
+
+    def _submit(
+        self, call: Call, route: Route, version: Version | None, inputs: Sequence[bytes], caller: Caller
+    ) -> Request:
+        now_s = time.monotonic()
+        deadline_s = min(now_s + route.slo_s, call.deadline_s)
+        request = Request(route, version, inputs, self._query_ids.take(len(inputs)), now_s, deadline_s, caller)
+        if inputs:
+            self._driver.submit(request)
+        else:
+            caller.deliver(request)
+        return request
+
+    def _watch(self, call: UnaryCall, request: Request) -> None:
+        # Watching a call costs a completion event, which an answered one can do without.
+        if request.unanswered:
+            call.on_cancel = lambda: self._driver.cancel(request)
+
+
+class _NativeCaller:
+    """Answers a Predict call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: UnaryCall) -> None:
+        self._call = call
+
+    def deliver(self, request: Request) -> None:
+        """Replies with the predictions."""
+        self._call.reply(convert.predict_response(request).SerializeToString())
+
+
+class _JsonCaller:
+    """Answers a PredictJson call."""
+
+    __slots__ = ("_call", "_is_batch")
+
+    def __init__(self, call: UnaryCall, is_batch: bool) -> None:
+        self._call = call
+        self._is_batch = is_batch
+
+    def deliver(self, request: Request) -> None:
+        """Replies with the JSON of the predictions."""
+        self._call.reply(convert.json_response(rest.answer(request, self._is_batch)))
+
+
+class PredictStream:
+    """One PredictStream call: pipelined requests, answered as they finish."""
+
+    def __init__(self, servicer: QueryServicer, call: StreamCall) -> None:
+        self._servicer = servicer
+        self._call = call
+        self._pending: set[_PipelinedCaller] = set()
+        self._half_closed = False
+        call.on_cancel = self._forget
+
+    def on_message(self, message: bytes) -> None:
+        """Submits one request.
+
+        Raises:
+            NotFound, InvalidInput: it is bad; the stream ends with it.
+        """
+        proto = convert.predict_stream_request(message)
+        caller = _PipelinedCaller(self, proto.request_id)
+        # Before it is submitted, because the answer may come on another thread before `submit` returns.
+        self._pending.add(caller)
+        caller.request = self._servicer.submit(self._call, proto.request, caller)
+
+    def on_half_close(self) -> None:
+        """Ends the call once everything is answered."""
+        self._half_closed = True
+        self._finish_if_done()
+
+    def answer(self, caller: "_PipelinedCaller", request: Request) -> None:
+        """Sends the answer to one request."""
+        self._call.send(convert.predict_stream_response(caller.request_id, request).SerializeToString())
+        self._pending.discard(caller)
+        self._finish_if_done()
+
+    def _finish_if_done(self) -> None:
+        if self._half_closed and not self._pending:
+            self._call.finish()
+
+    def _forget(self) -> None:
+        for caller in list(self._pending):
+            if caller.request is not None:
+                self._servicer.cancel(caller.request)
+
+
+class _PipelinedCaller:
+    """Waits for one request of a PredictStream."""
+
+    __slots__ = ("_stream", "request", "request_id")
+
+    def __init__(self, stream: PredictStream, request_id: int) -> None:
+        self._stream = stream
+        self.request_id = request_id
+        self.request: Request | None = None
+
+    def deliver(self, request: Request) -> None:
+        """Sends the answer."""
+        self._stream.answer(self, request)

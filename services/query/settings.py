@@ -1,0 +1,37 @@
+"""Settings of the query service."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set, each from the environment variable CLIPPER_ and its name."""
+
+    redis_url: str
+    """Where the configuration is, as redis://host:port/db."""
+
+    address: str = "127.0.0.1:7000"
+    """host:port to serve gRPC on; port 0 takes a free one."""
+
+    metrics_address: str = "127.0.0.1:0"
+    """host:port to serve Prometheus text on; port 0 takes a free one."""
+
+    cache_size_bytes: int = 32 * 1024 * 1024
+    """Capacity of the prediction cache, bookkeeping included; 0 turns it off."""
+
+    queue_capacity: int = 100_000
+    """Most inputs that may wait for one model version: what a query service can move in some seconds. Those who would
+    wait longer are told at once."""
+
+    max_message_bytes: int = 64 * 1024 * 1024
+    """Largest request and answer. Envoy refuses larger REST bodies earlier."""
+
+    lame_duck_s: float = 1.0
+    """How long calls are still accepted after SIGTERM while health checks say NOT_SERVING, so that load balancers turn
+    elsewhere before calls are refused. Several of their health check intervals."""
+
+    drain_grace_s: float = 10.0
+    """How long requests may take to finish after SIGTERM."""
+
+    log_level: str = "INFO"
+    """The least level that is logged."""
