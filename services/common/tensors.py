@@ -75,7 +75,7 @@ def model_inputs(input_type: InputType, data: bytes, lengths: Sequence[int]) -> 
         return [data[start:end].decode() for start, end in _spans(lengths, 1)]
     # A copy, because models normalise in place and a view of immutable bytes is read-only.
     flat: NDArray[np.generic] = np.frombuffer(bytearray(data), dtype=_DTYPES[input_type])
-    if len(set(lengths)) == 1:
+    if lengths and lengths.count(lengths[0]) == len(lengths):
         return flat.reshape(len(lengths), lengths[0])
     return [flat[start:end] for start, end in _spans(lengths, 1)]
 

@@ -1,0 +1,1 @@
+"""The model container: one replica of one model version behind a gRPC server."""

@@ -1,0 +1,62 @@
+"""Runs the model container: `python -m services.model_container`, with settings from CLIPPER_* variables.
+
+It ends with 0 after SIGTERM or SIGINT, 2 for unusable settings, 3 when the model needs a module that is not installed,
+4 for any other model that cannot be loaded. What the model prints goes to standard output as it is.
+"""
+
+import io
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from services.common import logs
+from services.common.errors import CallerError, InvalidInput
+from services.common.lifecycle import StopSignal
+from services.common.settings import from_environment
+from services.model_container.loading import MissingModule, UnusableModel, load
+from services.model_container.server import ModelContainer
+from services.model_container.settings import Settings
+
+_LOG = logging.getLogger("services.model_container")
+_SERVICE = "model_container"
+
+_EXIT_CODES: dict[type[CallerError], int] = {InvalidInput: 2, MissingModule: 3, UnusableModel: 4}
+
+
+def main() -> int:
+    """Runs until a signal comes; returns the process's exit code."""
+    logs.configure(_SERVICE, "INFO")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    # Nothing is to be drained while the model loads, and a container's first process has no default for the signals.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))
+    try:
+        settings = from_environment(Settings, os.environ)
+        logs.configure(_SERVICE, settings.log_level)
+        container = ModelContainer(settings, load(Path(settings.model_path)))
+    except CallerError as error:
+        _LOG.error(str(error), exc_info=error.__cause__)
+        return _EXIT_CODES[type(error)]
+    return _serve(container, settings)
+
+
+def _serve(container: ModelContainer, settings: Settings) -> int:
+    stop = StopSignal()
+    container.start()
+    _LOG.info(
+        "ready",
+        extra={"model": settings.model_name, "version": settings.model_version, "address": container.address},
+    )
+    stop.wait()
+    if not container.drain(settings.drain_grace_s):
+        _LOG.warning("streams were cut off after %s s", settings.drain_grace_s)
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter would wait for a model that may never return
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

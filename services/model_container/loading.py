@@ -1,0 +1,79 @@
+"""Loading: from a model directory to the function that is called with batches.
+
+The directory holds `func.pkl`, written by cloudpickle, with one of
+
+- a function that takes the batch and returns a list with one output an input,
+- an object whose method `predict` does that,
+- a class of such objects, which is instantiated without arguments.
+
+What has a method `warm_up` is warmed up before it counts as loaded.
+"""
+
+import inspect
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from services.common.errors import CallerError
+from services.common.tensors import ModelInputs
+from services.model_container.failures import describe
+
+FILE = "func.pkl"
+
+ModelFunction = Callable[[ModelInputs], object]
+
+
+class UnusableModel(CallerError):
+    """The model directory does not hold a model that can be served."""
+
+    reason = "UNUSABLE_MODEL"
+
+
+class MissingModule(UnusableModel):
+    """The model imports a module that the container does not have."""
+
+    reason = "MISSING_MODULE"
+
+
+def load(directory: Path) -> ModelFunction:
+    """Loads and warms up the model.
+
+    Raises:
+        MissingModule: an import of the model's failed.
+        UnusableModel: there is no model, or it failed while it was loaded.
+    """
+    file = directory / FILE
+    if not file.is_file():
+        missing = f"has no {FILE}" if directory.is_dir() else "does not exist"
+        raise UnusableModel(f"The model directory '{directory}' {missing}")
+    try:
+        with file.open("rb") as pickled:
+            return _function_of(pickle.load(pickled))
+    except UnusableModel:
+        raise
+    except ImportError as error:
+        raise MissingModule(_advice(error)) from error
+    except BaseException as error:  # a model that calls sys.exit must not look like a clean end
+        raise UnusableModel(f"The model in '{file}' failed while it was loaded: {describe(error)}") from error
+
+
+def _function_of(model: Any) -> ModelFunction:
+    if inspect.isclass(model) and hasattr(model, "predict"):
+        model = model()
+    function: ModelFunction = getattr(model, "predict", model)
+    if inspect.isclass(model) or not callable(function):
+        kind = f"the class {model.__name__}" if inspect.isclass(model) else f"an object of {type(model).__name__}"
+        raise UnusableModel(f"{FILE} must hold a function, or a class or an object with predict; it holds {kind}")
+    if hasattr(model, "warm_up"):
+        model.warm_up()
+    return function
+
+
+def _advice(error: ImportError) -> str:
+    module = (error.name or "").partition(".")[0]
+    packages = f"pkgs_to_install=['{module}']" if module else "pkgs_to_install=[...]"
+    return (
+        f"The model needs a module that this container does not have ({describe(error)}). "
+        f"Deploy it with {packages}, naming the package that brings the module"
+    )

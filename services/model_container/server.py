@@ -1,0 +1,103 @@
+"""The composition root: a model behind its gRPC server, with health, reflection and its lease."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from clipper.v1 import model_container_service_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.errors import InvalidInput
+from services.common.names import MODEL_CONTAINER_SERVICE, InputType, parse_input_type
+from services.model_container.lease import ReplicaLease
+from services.model_container.loading import ModelFunction
+from services.model_container.prediction import Predictor
+from services.model_container.servicer import Servicer
+from services.model_container.settings import Settings
+
+# A stream holds a thread for as long as its query service lives; one stream too many is refused, not left waiting.
+_THREADS = 64
+
+_LARGEST_MESSAGE_BYTES = 128 * 1024 * 1024
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", _LARGEST_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _LARGEST_MESSAGE_BYTES),
+    # Query services may ping as often as they like, and one that vanished without a word is noticed.
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Two containers on one port must fail, not share it.
+    ("grpc.so_reuseport", 0),
+)
+
+# Management is asked to confirm a release for at most this long.
+_RELEASE_TIMEOUT_S = 2.0
+
+# The last status of a stream is sent after its handler has ended.
+_LAST_STATUS_S = 0.5
+
+
+class ModelContainer:
+    """One replica: bound when made, serving from `start` until `drain`.
+
+    Raises:
+        InvalidInput: the address cannot be bound.
+    """
+
+    def __init__(self, settings: Settings, function: ModelFunction) -> None:
+        input_type = parse_input_type(settings.input_type)
+        self._servicer = Servicer(Predictor(function), input_type)
+        self._health = health.HealthServicer()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
+        self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=_THREADS)
+        self._add_services()
+        self.address = settings.reached_at(_bind(self._server, settings.address))
+        self._lease = _lease(settings, input_type, self.address) if settings.management_address else None
+
+    def start(self) -> None:
+        """Serves, then holds the lease."""
+        self._health.set(MODEL_CONTAINER_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        self._server.start()
+        if self._lease:
+            self._lease.start()
+
+    def drain(self, grace_s: float) -> bool:
+        """Releases the lease, serves on until every stream has ended or the grace is over, and stops.
+
+        Returns:
+            Whether every stream ended by itself. Otherwise a model may still be running on a thread of this process.
+        """
+        ends_s = time.monotonic() + grace_s
+        if self._lease:
+            self._lease.release(min(grace_s, _RELEASE_TIMEOUT_S))
+        self._health.enter_graceful_shutdown()
+        drained = self._servicer.wait_until_idle(max(0.0, ends_s - time.monotonic()))
+        self._server.stop(_LAST_STATUS_S).wait()
+        self._threads.shutdown(wait=drained)
+        return drained
+
+    def _add_services(self) -> None:
+        model_container_service_pb2_grpc.add_ModelContainerServiceServicer_to_server(self._servicer, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        services = (MODEL_CONTAINER_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(services, self._server)
+
+
+def _bind(server: grpc.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        raise InvalidInput(f"The address '{address}' cannot be bound") from None
+
+
+def _lease(settings: Settings, input_type: InputType, address: str) -> ReplicaLease:
+    return ReplicaLease(
+        settings.management_address,
+        model_name=settings.model_name,
+        model_version=settings.model_version,
+        input_type=input_type,
+        address=address,
+    )

@@ -1,0 +1,170 @@
+"""Batches are answered whatever the model does, and one bad input costs only itself."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.common.names import InputType
+from services.model_container.prediction import Batch, Predictor
+
+
+def _batch(rows: Sequence[Sequence[float]], deadline_s: float = float("inf")) -> Batch:
+    data = b"".join(np.array(row, "<f8").tobytes() for row in rows)
+    return Batch(InputType.DOUBLES, data, [len(row) for row in rows], deadline_s)
+
+
+def _refusing(*poison: float) -> Callable[[Any], list[str]]:
+    def function(inputs: Any) -> list[str]:
+        for row in inputs:
+            if row[0] in poison:
+                raise ValueError(f"cannot take {row[0]}")
+        return [str(row[0]) for row in inputs]
+
+    return function
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_each_bad_input_fails_with_its_own_error_and_the_others_are_answered(size: int) -> None:
+    for poison in ({0.0}, {size - 1.0}, {0.0, size - 1.0}, {size // 2 + 0.0}):
+        answer = Predictor(_refusing(*poison)).predict(_batch([[float(i)] for i in range(size)]))
+        assert answer.outputs == ["" if i in poison else str(float(i)) for i in range(size)]
+        assert answer.failures == {int(i): f"ValueError: cannot take {i}" for i in poison}
+
+
+def test_bad_inputs_are_found_among_inputs_of_different_lengths() -> None:
+    rows = [[1.0], [2.0, 2.0], [3.0, 3.0, 3.0], [4.0], [5.0, 5.0]]
+    answer = Predictor(_refusing(3.0)).predict(_batch(rows))
+    assert answer.outputs == ["1.0", "2.0", "", "4.0", "5.0"]
+
+
+def test_inputs_are_fresh_for_each_trial_though_the_model_changed_them() -> None:
+    def normalising(inputs: Any) -> list[float]:
+        inputs /= 2
+        if (inputs[:, 0] == 3.0).any():
+            raise ValueError
+        return [row[0] for row in inputs]
+
+    answer = Predictor(normalising).predict(_batch([[2.0], [6.0], [8.0], [10.0]]))
+    assert answer.outputs == ["1.0", "", "4.0", "5.0"]
+    assert answer.failures == {1: "ValueError"}
+
+
+def test_isolation_ends_at_the_deadline_and_the_rest_gets_the_error_of_its_batch() -> None:
+    now_s = 0.0
+
+    def slow(inputs: Any) -> list[str]:
+        nonlocal now_s
+        now_s += 1.0
+        if len(inputs) > 1 or inputs[0][0] == 0:
+            raise ValueError(f"failed for {len(inputs)}")
+        return ["fine"]
+
+    predictor = Predictor(slow, clock=lambda: now_s)
+    answer = predictor.predict(_batch([[float(i)] for i in range(4)], deadline_s=4.0))
+    assert answer.outputs == ["", "fine", "", ""]
+    assert answer.failures == {
+        0: "ValueError: failed for 1",
+        2: "ValueError: failed for 4",
+        3: "ValueError: failed for 4",
+    }
+    assert now_s == 4.0
+
+
+def test_a_batch_past_its_deadline_is_still_tried_once() -> None:
+    answer = Predictor(_refusing(), clock=lambda: 9.0).predict(_batch([[1.0], [2.0]], deadline_s=1.0))
+    assert answer.outputs == ["1.0", "2.0"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
+def test_whatever_the_model_raises_is_a_failure(error: BaseException) -> None:
+    def function(_inputs: Any) -> list[str]:
+        raise error
+
+    answer = Predictor(function).predict(_batch([[1.0], [2.0]]))
+    assert [message.partition(":")[0] for message in answer.failures.values()] == [type(error).__name__] * 2
+
+
+def test_messages_are_cut_and_valid_unicode() -> None:
+    def function(_inputs: Any) -> list[str]:
+        raise ValueError("\ud800" + "x" * 5000)
+
+    message = Predictor(function).predict(_batch([[1.0]])).failures[0]
+    assert message == "ValueError: ?" + "x" * (1000 - len("ValueError: ?"))
+
+
+def test_an_exception_without_a_usable_text_is_told_by_its_type() -> None:
+    class BadError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def function(_inputs: Any) -> list[str]:
+        raise BadError
+
+    assert Predictor(function).predict(_batch([[1.0]])).failures == {0: "BadError"}
+
+
+def test_a_wrong_number_of_outputs_fails_every_input_without_another_trial() -> None:
+    sizes: list[int] = []
+
+    def function(inputs: Any) -> list[str]:
+        sizes.append(len(inputs))
+        return ["one"]
+
+    answer = Predictor(function).predict(_batch([[1.0], [2.0], [3.0]]))
+    assert sizes == [3]
+    assert len(answer.failures) == 3
+    assert answer.failures[0].endswith("for 3 inputs came 1 outputs")
+
+
+def test_a_string_that_is_not_utf_8_fails_alone() -> None:
+    batch = Batch(InputType.STRINGS, b"good\xffbetter", [4, 1, 6])
+    answer = Predictor(lambda inputs: inputs).predict(batch)
+    assert answer.outputs == ["good", "", "better"]
+    assert answer.failures[1].startswith("UnicodeDecodeError: ")
+
+
+def test_a_failed_batch_is_logged_once_with_the_models_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        Predictor(_refusing(1.0, 5.0)).predict(_batch([[float(i)] for i in range(8)]))
+    (record,) = caplog.records
+    assert (record.__dict__["inputs"], record.__dict__["failed"]) == (8, 2)
+    assert "cannot take 1.0" in caplog.text
+    assert "test_prediction.py" in caplog.text
+
+
+def test_the_models_time_is_told_with_that_of_all_trials() -> None:
+    waiting = threading.Event()
+
+    def function(inputs: Any) -> list[str]:
+        waiting.wait(0.01)
+        return _refusing(2.0)(inputs)
+
+    assert Predictor(function).predict(_batch([[1.0]])).model_micros >= 9_000
+    assert Predictor(function).predict(_batch([[1.0], [2.0]])).model_micros >= 27_000
+
+
+def test_the_model_is_called_by_one_thread_at_a_time() -> None:
+    inside = threading.Lock()
+    calls = threading.Barrier(4)
+
+    def function(inputs: Any) -> list[str]:
+        if not inside.acquire(blocking=False):
+            return ["two at once"] * len(inputs)
+        threading.Event().wait(0.01)
+        inside.release()
+        return ["fine"] * len(inputs)
+
+    predictor = Predictor(function)
+
+    def ask() -> list[str]:
+        calls.wait()
+        return predictor.predict(_batch([[1.0]])).outputs
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = [threads.submit(ask) for _ in range(4)]
+    assert [answer.result() for answer in answers] == [["fine"]] * 4
