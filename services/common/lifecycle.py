@@ -13,6 +13,17 @@ from types import FrameType
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
+# `asyncio.wait_for`, with which redis-py waits, may swallow a cancellation up to Python 3.11.
+_CANCEL_AGAIN_S = 0.5
+
+
+def end_at_once_on_signals() -> None:
+    """Until a StopSignal takes over, SIGTERM and SIGINT end the process: there is nothing to drain yet.
+
+    Said explicitly, because the first process of a container has no default action for them.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))
 
 
 class StopSignal:
@@ -54,14 +65,13 @@ class BackgroundTasks:
     async def close(self) -> None:
         """Cancels what still runs and waits for it; safe to repeat."""
         self._closing = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if self._closing or task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._closing:
             _LOG.error("background task %s failed", task.get_name(), exc_info=error)

@@ -7,17 +7,19 @@ It ends with 0 after SIGTERM or SIGINT, 2 for unusable settings, 3 when the mode
 import io
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
-from services.common import logs
+from services.common import grpc_core, logs
 from services.common.errors import CallerError, InvalidInput
-from services.common.lifecycle import StopSignal
+from services.common.lifecycle import StopSignal, end_at_once_on_signals
 from services.common.settings import from_environment
-from services.model_container.loading import MissingModule, UnusableModel, load
-from services.model_container.server import ModelContainer
-from services.model_container.settings import Settings
+
+grpc_core.do_io_on_waiting_threads()
+
+from services.model_container.loading import MissingModule, UnusableModel, load  # noqa: E402
+from services.model_container.server import ModelContainer  # noqa: E402
+from services.model_container.settings import Settings  # noqa: E402
 
 _LOG = logging.getLogger("services.model_container")
 _SERVICE = "model_container"
@@ -30,9 +32,7 @@ def main() -> int:
     logs.configure(_SERVICE, "INFO")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    # Nothing is to be drained while the model loads, and a container's first process has no default for the signals.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: os._exit(128 + number))
+    end_at_once_on_signals()
     try:
         settings = from_environment(Settings, os.environ)
         logs.configure(_SERVICE, settings.log_level)

@@ -1,14 +1,20 @@
 """`python -m services.query`: a query service, until SIGTERM."""
 
+import logging
 import os
 import sys
 
-from services.common import logs
+from services.common import grpc_core, logs
 from services.common.errors import InvalidInput
-from services.common.lifecycle import StopSignal
+from services.common.lifecycle import StopSignal, end_at_once_on_signals
 from services.common.settings import from_environment
-from services.query.server import QueryServer
-from services.query.settings import Settings
+
+grpc_core.do_io_on_waiting_threads()
+
+from services.query.server import QueryServer  # noqa: E402
+from services.query.settings import Settings  # noqa: E402
+
+_LOG = logging.getLogger("services.query")
 
 
 def main() -> int:
@@ -19,7 +25,12 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     logs.configure("query", settings.log_level)
-    server = QueryServer(settings)
+    end_at_once_on_signals()
+    try:
+        server = QueryServer(settings)
+    except OSError as error:
+        _LOG.error(str(error))
+        return 1
     # Only now: until it serves there is nothing to drain, and a signal just ends the process.
     stop = StopSignal()
     stop.wait()
