@@ -1,0 +1,1 @@
+"""The management service: the only writer of configuration, and the keeper of the leases of replicas."""

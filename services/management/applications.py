@@ -1,0 +1,123 @@
+"""What may happen to applications and their links: pure decisions, from the configuration to the changes to make.
+
+Each decision raises from the error tree when it does not allow the request. The messages are those that users of the
+admin REST know.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from services.common.names import InputType, check_name
+from services.common.records import Application, Change, Configuration
+from services.management import models
+
+
+def add(known: Configuration, application: Application) -> list[Change]:
+    """Registers an application.
+
+    Raises:
+        InvalidInput: its name or its latency objective is not valid.
+        AlreadyExists: its name is taken.
+    """
+    check_name("application name", application.name)
+    if application.latency_slo_micros <= 0:
+        raise InvalidInput(
+            f"The latency objective must be positive, but it is {application.latency_slo_micros} microseconds"
+        )
+    if application.name in known.applications:
+        raise AlreadyExists(f"application '{application.name}' already exists")
+    return [Change.put(dataclasses.replace(application, registration=known.revision + 1))]
+
+
+def delete(known: Configuration, name: str) -> list[Change]:
+    """Deletes an application and, as its record holds them, its links.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    application = known.applications.get(name)
+    if application is None:
+        raise NotFound(f"Application '{name}' does not exist")
+    return [Change.delete(application)]
+
+
+def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> list[Change]:
+    """Links an application to a model.
+
+    Raises:
+        NotFound: the application or a model is not registered.
+        InvalidInput: not exactly one model is named.
+        AlreadyExists: the link exists.
+        Conflict: the model's input type is another, or the application is linked to another model.
+    """
+    application = known.applications.get(app_name)
+    if application is None:
+        raise NotFound(f"No app with name '{app_name}' exists.")
+    for model_name in model_names:
+        _check_compatible(known, application, model_name)
+    if not model_names:
+        raise InvalidInput(
+            f"Please provide the name of the model that you want to link to the application '{app_name}'"
+        )
+    if len(model_names) > 1:
+        raise InvalidInput(
+            f"Applications must be linked with at most one model. Attempted to add links to {len(model_names)} models."
+        )
+    _check_unlinked(application, model_names[0])
+    return [Change.put(dataclasses.replace(application, linked_models=(model_names[0],)))]
+
+
+def unlink(known: Configuration, app_name: str, model_names: Sequence[str]) -> list[Change]:
+    """Removes links.
+
+    Raises:
+        NotFound: the application is not registered, or not linked to one of the models; then no link is removed.
+    """
+    application = known.applications.get(app_name)
+    if application is None:
+        raise NotFound(f"No app with name {app_name} exists.")
+    for model_name in model_names:
+        if model_name not in application.linked_models:
+            raise NotFound(f"Cannot remove nonexistent link between app {app_name} and model {model_name}")
+    kept = tuple(name for name in application.linked_models if name not in model_names)
+    if kept == application.linked_models:
+        return []
+    return [Change.put(dataclasses.replace(application, linked_models=kept))]
+
+
+def linked_models(known: Configuration, app_name: str) -> tuple[str, ...]:
+    """The names of the models that an application is linked to.
+
+    Raises:
+        NotFound: the application is not registered.
+    """
+    application = known.applications.get(app_name)
+    if application is None:
+        raise NotFound(f"No application with name '{app_name}' exists.")
+    return application.linked_models
+
+
+def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:
+    input_types = _linkable_types(known, model_name)
+    if not input_types:
+        raise NotFound(f"No model with name '{model_name}' exists.")
+    if application.input_type not in input_types:
+        raise Conflict(
+            f"Model with name '{model_name}' has incompatible input_type '{input_types[0]}'. "
+            f"Requested app to link to has input_type '{application.input_type}'."
+        )
+
+
+def _linkable_types(known: Configuration, model_name: str) -> list[InputType]:
+    """The input types that count for a link: the current version's; every version's while none is current."""
+    versions = list(models.versions(known, model_name))
+    current = [version for version in versions if models.is_current(known, version)]
+    return sorted({version.input_type for version in current or versions})
+
+
+def _check_unlinked(application: Application, model_name: str) -> None:
+    if model_name in application.linked_models:
+        raise AlreadyExists(f"The model with name '{model_name}' is already linked to '{application.name}'")
+    if application.linked_models:
+        raise Conflict(f"A model with name {application.linked_models[0]} is already linked to '{application.name}'.")

@@ -1,0 +1,230 @@
+"""The only code of this service that turns protobuf messages into the house's own types and back."""
+
+from typing import TypeVar
+
+from clipper.v1 import input_pb2
+from clipper.v1 import management_service_pb2 as pb
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from services.common.errors import InvalidInput
+from services.common.names import InputType, parse_input_type
+from services.common.records import Application, Configuration, ModelVersion, Replica
+from services.management import models, rest
+from services.management.replicas import Applicant
+
+_MessageT = TypeVar("_MessageT", bound=Message)
+
+_VersionRequest = pb.DeleteModelVersionRequest | pb.SetModelVersionRequest | pb.GetModelRequest | pb.GetReplicaRequest
+
+_JSON_TYPES = {
+    FieldDescriptor.TYPE_STRING: "string",
+    FieldDescriptor.TYPE_BOOL: "bool",
+    FieldDescriptor.TYPE_INT32: "int",
+    FieldDescriptor.TYPE_INT64: "int",
+}
+_TO_PROTO = {
+    InputType.BYTES: input_pb2.INPUT_TYPE_BYTES,
+    InputType.INTS: input_pb2.INPUT_TYPE_INTS,
+    InputType.FLOATS: input_pb2.INPUT_TYPE_FLOATS,
+    InputType.DOUBLES: input_pb2.INPUT_TYPE_DOUBLES,
+    InputType.STRINGS: input_pb2.INPUT_TYPE_STRINGS,
+}
+_FROM_PROTO = {number: input_type for input_type, number in _TO_PROTO.items()}
+
+
+def complete(request: _MessageT) -> _MessageT:
+    """Returns a request whose keys are all there.
+
+    Raises:
+        InvalidInput: one is missing.
+    """
+    for field in request.DESCRIPTOR.fields:
+        if field.has_presence and not request.HasField(field.name):
+            raise InvalidInput(
+                f"Error parsing JSON: JSON object does not have required key: {field.name}. "
+                f"Expected JSON schema: {schema(request)}"
+            )
+    return request
+
+
+def schema(request: Message) -> str:
+    """A request's JSON schema, in the notation of the admin REST."""
+    lines = []
+    for field in request.DESCRIPTOR.fields:
+        json_type = _JSON_TYPES[field.type]
+        lines.append(f'   "{field.name}" := ' + (f"[{json_type}]" if field.is_repeated else json_type))
+    return "\n  {\n" + ",\n".join(lines) + "\n  }\n"
+
+
+def application(request: pb.AddApplicationRequest) -> Application:
+    """The application that a request describes.
+
+    Raises:
+        InvalidInput: a key is missing, or there is no such input type.
+    """
+    complete(request)
+    return Application(
+        name=request.name,
+        input_type=parse_input_type(request.input_type),
+        default_output=request.default_output,
+        latency_slo_micros=request.latency_slo_micros,
+    )
+
+
+def model_version(request: pb.AddModelRequest) -> ModelVersion:
+    """The model version that a request describes.
+
+    Raises:
+        InvalidInput: a key is missing, or there is no such input type.
+    """
+    complete(request)
+    return ModelVersion(
+        model_name=request.model_name,
+        model_version=request.model_version,
+        input_type=parse_input_type(request.input_type),
+        labels=tuple(request.labels),
+        container_name=request.container_name,
+        model_data_path=request.model_data_path,
+        batch_size=request.batch_size,
+    )
+
+
+def version_id(request: _VersionRequest) -> tuple[str, str]:
+    """The names of the model and the version that a request is about.
+
+    Raises:
+        InvalidInput: a key is missing.
+    """
+    complete(request)
+    return request.model_name, request.model_version
+
+
+def links(request: pb.AddModelLinksRequest | pb.DeleteModelLinksRequest) -> tuple[str, tuple[str, ...]]:
+    """The application and the models that a request is about.
+
+    Raises:
+        InvalidInput: a key is missing.
+    """
+    complete(request)
+    return request.app_name, tuple(request.model_names)
+
+
+def applicant(request: pb.HoldReplicaLeaseRequest) -> Applicant:
+    """The replica that opens a lease.
+
+    Raises:
+        InvalidInput: the message does not describe one, or not a valid one.
+    """
+    if not request.HasField("replica"):
+        raise InvalidInput("The first message of a lease must say which replica this is")
+    replica = request.replica
+    if replica.input_type not in _FROM_PROTO:
+        raise InvalidInput(f"Invalid input type {replica.input_type} of a replica")
+    return Applicant(
+        model_name=replica.model_name,
+        model_version=replica.model_version,
+        input_type=_FROM_PROTO[replica.input_type],
+        address=replica.address,
+        replica_id=replica.model_replica_id if replica.HasField("model_replica_id") else None,
+    )
+
+
+def lease(replica: Replica, time_to_live_s: float) -> pb.HoldReplicaLeaseResponse:
+    """Confirms a lease."""
+    return pb.HoldReplicaLeaseResponse(
+        model_replica_id=replica.replica_id, time_to_live_micros=round(time_to_live_s * 1_000_000)
+    )
+
+
+def text(sentence: str) -> HttpBody:
+    """A REST body that is a sentence as it stands, not a JSON string: so admin clients know it."""
+    return HttpBody(content_type="application/json", data=sentence.encode())
+
+
+def json(value: object) -> HttpBody:
+    """A REST body in JSON."""
+    return text(rest.to_json(value))
+
+
+def get_application(found: Application | None) -> pb.GetApplicationResponse:
+    """The answer with an application, or without."""
+    if found is None:
+        return pb.GetApplicationResponse(rest=json(rest.NOTHING))
+    return pb.GetApplicationResponse(application=_application(found), rest=json(rest.application(found)))
+
+
+def get_all_applications(known: Configuration, verbose: bool) -> pb.GetAllApplicationsResponse:
+    """The answer with all applications."""
+    found = [known.applications[name] for name in sorted(known.applications)]
+    body = [rest.application(each) if verbose else each.name for each in found]
+    return pb.GetAllApplicationsResponse(applications=map(_application, found), rest=json(body))
+
+
+def get_model(known: Configuration, found: ModelVersion | None) -> pb.GetModelResponse:
+    """The answer with a model version, or without."""
+    if found is None:
+        return pb.GetModelResponse(rest=json(rest.NOTHING))
+    is_current = models.is_current(known, found)
+    return pb.GetModelResponse(model=_model(found, is_current), rest=json(rest.model(found, is_current)))
+
+
+def get_all_models(known: Configuration, verbose: bool) -> pb.GetAllModelsResponse:
+    """The answer with all model versions."""
+    found = sorted(known.model_versions.values(), key=lambda version: (version.model_name, version.model_version))
+    current = [models.is_current(known, version) for version in found]
+    body = [rest.model(*each) if verbose else each[0].key for each in zip(found, current, strict=True)]
+    return pb.GetAllModelsResponse(models=map(_model, found, current), rest=json(body))
+
+
+def get_linked_models(names: tuple[str, ...]) -> pb.GetLinkedModelsResponse:
+    """The answer with an application's links."""
+    return pb.GetLinkedModelsResponse(model_names=names, rest=json(names))
+
+
+def get_replica(found: Replica | None) -> pb.GetReplicaResponse:
+    """The answer with a replica, or without."""
+    if found is None:
+        return pb.GetReplicaResponse(rest=json(rest.NOTHING))
+    return pb.GetReplicaResponse(replica=_replica(found), rest=json(rest.replica(found)))
+
+
+def get_all_replicas(known: Configuration, verbose: bool) -> pb.GetAllReplicasResponse:
+    """The answer with all replicas."""
+    found = sorted(known.replicas.values(), key=lambda each: (each.model_name, each.model_version, each.replica_id))
+    body = [rest.replica(each) if verbose else each.key for each in found]
+    return pb.GetAllReplicasResponse(replicas=map(_replica, found), rest=json(body))
+
+
+def _application(record: Application) -> pb.Application:
+    return pb.Application(
+        name=record.name,
+        input_type=_TO_PROTO[record.input_type],
+        default_output=record.default_output,
+        latency_slo_micros=record.latency_slo_micros,
+        linked_models=record.linked_models,
+    )
+
+
+def _model(record: ModelVersion, is_current: bool) -> pb.ModelVersion:
+    return pb.ModelVersion(
+        model_name=record.model_name,
+        model_version=record.model_version,
+        input_type=_TO_PROTO[record.input_type],
+        labels=record.labels,
+        container_name=record.container_name,
+        model_data_path=record.model_data_path,
+        batch_size=record.batch_size,
+        is_current_version=is_current,
+    )
+
+
+def _replica(record: Replica) -> pb.Replica:
+    return pb.Replica(
+        model_name=record.model_name,
+        model_version=record.model_version,
+        model_replica_id=record.replica_id,
+        input_type=_TO_PROTO[record.input_type],
+        address=record.address,
+    )

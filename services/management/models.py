@@ -1,0 +1,118 @@
+"""What may happen to model versions: pure decisions, from the configuration to the changes to make.
+
+Each decision raises from the error tree when it does not allow the request. The messages are those that users of the
+admin REST know.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from services.common.names import ADAPTIVE_BATCH_SIZE, InputType, check_label, check_name
+from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
+
+
+def add(known: Configuration, version: ModelVersion) -> list[Change]:
+    """Registers a model version and makes it the current one.
+
+    Raises:
+        InvalidInput: its name, version, a label or its batch size is not valid.
+        AlreadyExists: the version is registered.
+        Conflict: an application of another input type is linked to the model.
+    """
+    _check(version)
+    if version.key in known.model_versions:
+        raise AlreadyExists(
+            f"model with name '{version.model_name}' and version '{version.model_version}' already exists"
+        )
+    _check_links(known, version.model_name, version.input_type)
+    return [
+        Change.put(dataclasses.replace(version, registration=known.revision + 1)),
+        Change.put(CurrentVersion(version.model_name, version.model_version)),
+    ]
+
+
+def delete(known: Configuration, model_name: str, model_version: str) -> list[Change]:
+    """Deletes a model version; a model that loses its last one loses its links.
+
+    Raises:
+        NotFound: the version is not registered.
+    """
+    version = known.model_versions.get(version_key(model_name, model_version))
+    if version is None:
+        raise NotFound(f"model with name '{model_name}' and version '{model_version}' does not exist")
+    changes = [Change.delete(version)]
+    if is_current(known, version):
+        changes.append(Change.delete(known.current_versions[model_name]))
+    if not any(other is not version for other in versions(known, model_name)):
+        changes += [_unlinked(application, model_name) for application in _linked_applications(known, model_name)]
+    return changes
+
+
+def set_current(known: Configuration, model_name: str, model_version: str) -> list[Change]:
+    """Makes a registered version the current one.
+
+    Raises:
+        NotFound: the model or the version is not registered.
+        Conflict: an application of another input type is linked to the model.
+    """
+    if not any(versions(known, model_name)):
+        raise NotFound(f"Cannot set version for nonexistent model '{model_name}'")
+    version = known.model_versions.get(version_key(model_name, model_version))
+    if version is None:
+        raise NotFound(f"Cannot set non-existent version '{model_version}' for model with name '{model_name}'")
+    _check_links(known, model_name, version.input_type)
+    if is_current(known, version):
+        return []
+    return [Change.put(CurrentVersion(model_name, model_version))]
+
+
+def versions(known: Configuration, model_name: str) -> Iterator[ModelVersion]:
+    """The registered versions of a model."""
+    return (version for version in known.model_versions.values() if version.model_name == model_name)
+
+
+def is_current(known: Configuration, version: ModelVersion) -> bool:
+    """Whether linked applications use this version."""
+    current = known.current_versions.get(version.model_name)
+    return current is not None and current.model_version == version.model_version
+
+
+def check_identifier(kind: str, text: str) -> None:
+    """Checks a "model name" or a "model version".
+
+    Raises:
+        InvalidInput: it cannot be one.
+    """
+    if "," in text or ":" in text:
+        raise InvalidInput(f"Invalid {kind} supplied: {text}. Contains one of: ',', ':'")
+    check_name(kind, text)
+
+
+def _check(version: ModelVersion) -> None:
+    check_identifier("model name", version.model_name)
+    check_identifier("model version", version.model_version)
+    for label in version.labels:
+        check_label(label)
+    if version.batch_size <= 0 and version.batch_size != ADAPTIVE_BATCH_SIZE:
+        raise InvalidInput(f"The batch size must be positive or DEFAULT_BATCH_SIZE, which is {ADAPTIVE_BATCH_SIZE}")
+
+
+def _check_links(known: Configuration, model_name: str, input_type: InputType) -> None:
+    for application in _linked_applications(known, model_name):
+        if application.input_type is not input_type:
+            raise Conflict(
+                f"Model with name '{model_name}' is already linked to app '{application.name}' "
+                f"using input type '{application.input_type}'. The input type you provided for a new version "
+                f"of the model, '{input_type}', is not compatible."
+            )
+
+
+def _linked_applications(known: Configuration, model_name: str) -> list[Application]:
+    applications = (known.applications[name] for name in sorted(known.applications))
+    return [application for application in applications if model_name in application.linked_models]
+
+
+def _unlinked(application: Application, model_name: str) -> Change:
+    kept = tuple(name for name in application.linked_models if name != model_name)
+    return Change.put(dataclasses.replace(application, linked_models=kept))

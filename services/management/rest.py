@@ -1,0 +1,80 @@
+"""The bodies of the admin REST, as existing admin clients expect them: sentences for commands, JSON for getters."""
+
+import json
+from collections.abc import Sequence
+
+from services.common.records import Application, ModelVersion, Replica
+
+PONG = "PONG"
+LINKS_DELETED = "Success!"
+NOTHING: dict[str, object] = {}
+
+
+def application_added(application: Application) -> str:
+    """Confirms a registered application."""
+    return f"Successfully added application with name '{application.name}'"
+
+
+def application_deleted(name: str) -> str:
+    """Confirms a deleted application."""
+    return f"Successfully deleted application with name '{name}'"
+
+
+def model_added(version: ModelVersion) -> str:
+    """Confirms a registered model version."""
+    return f"Successfully added model with name '{version.model_name}' and input type '{version.input_type}'"
+
+
+def model_deleted(model_name: str, model_version: str) -> str:
+    """Confirms a deleted model version."""
+    return f"Successfully deleted model with name '{model_name}' and version '{model_version}'"
+
+
+def version_set(model_name: str, model_version: str) -> str:
+    """Confirms the current version."""
+    return f"Successfully set model with name '{model_name}' to version '{model_version}'"
+
+
+def links_added(app_name: str, model_names: Sequence[str]) -> str:
+    """Confirms a link."""
+    return f"Successfully linked model with name '{model_names[0]}' to application '{app_name}'"
+
+
+def application(application: Application) -> dict[str, object]:
+    """The JSON object that describes an application."""
+    return {
+        "input_type": application.input_type,
+        "default_output": application.default_output,
+        "latency_slo_micros": application.latency_slo_micros,
+        "name": application.name,
+        "linked_models": application.linked_models,
+    }
+
+
+def model(version: ModelVersion, is_current: bool) -> dict[str, object]:
+    """The JSON object that describes a model version; the batch size was never part of it."""
+    return {
+        "model_name": version.model_name,
+        "model_version": version.model_version,
+        "input_type": version.input_type,
+        "labels": version.labels,
+        "container_name": version.container_name,
+        "model_data_path": version.model_data_path,
+        "is_current_version": is_current,
+    }
+
+
+def replica(replica: Replica) -> dict[str, object]:
+    """The JSON object that describes a replica."""
+    return {
+        "model_id": replica.version_key,
+        "model_name": replica.model_name,
+        "model_version": replica.model_version,
+        "model_replica_id": replica.replica_id,
+        "input_type": replica.input_type,
+    }
+
+
+def to_json(value: object) -> str:
+    """JSON text, compact, with letters of every script as they are."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

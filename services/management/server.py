@@ -1,0 +1,69 @@
+"""The composition root of the management service: builds its parts, wires them, and takes them down in order."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import grpc.aio
+from clipper.v1 import management_service_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common.lifecycle import BackgroundTasks
+from services.common.names import MANAGEMENT_SERVICE
+from services.common.store import Store
+from services.management.health import Health
+from services.management.interceptor import StatusInterceptor
+from services.management.leases import Leases
+from services.management.servicer import ManagementServicer
+from services.management.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_STORE_ANSWERS_WITHIN_S = 2.0
+_OPTIONS = (
+    # A second process on the same port is a mistake to be told, not a partner to share it with.
+    ("grpc.so_reuseport", 0),
+    # The streams of containers that vanished without a word are found out and ended.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Containers may probe an idle lease stream as often.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[int]:
+    """Runs the management service, and drains it at the end.
+
+    Yields:
+        The port that it serves on.
+    """
+    async with AsyncExitStack() as stack:
+        store = Store.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)
+        stack.push_async_callback(store.close)
+        leases = Leases(store, settings.lease_ttl_s)
+        health = Health(store)
+        server = _server(ManagementServicer(store, leases), health)
+        port = server.add_insecure_port(settings.address)
+        await health.begin()
+        await server.start()
+        tasks = BackgroundTasks()
+        stack.push_async_callback(tasks.close)
+        tasks.start("store health", health.watch_for_ever())
+        tasks.start("lease sweeper", leases.sweep_for_ever())
+        _LOG.info("serving", extra={"port": port})
+        try:
+            yield port
+        finally:
+            await health.drain()
+            leases.drain()
+            await server.stop(settings.drain_grace_s)
+
+
+def _server(servicer: ManagementServicer, health: Health) -> grpc.aio.Server:
+    server = grpc.aio.server(interceptors=[StatusInterceptor(MANAGEMENT_SERVICE)], options=_OPTIONS)
+    management_service_pb2_grpc.add_ManagementServiceServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    reflection.enable_server_reflection((MANAGEMENT_SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return server

@@ -1,0 +1,120 @@
+"""The RPCs of the management service: each converts, decides through the store, and converts back.
+
+Their contract is management_service.proto; what is allowed is decided in `applications`, `models` and `replicas`.
+"""
+
+# ruff: noqa: D102, N802  the RPCs have the names and the documentation of the contract
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+from clipper.v1 import management_service_pb2 as pb
+from clipper.v1 import management_service_pb2_grpc as pb_grpc
+
+from services.common.records import Replica, version_key
+from services.common.store import Store
+from services.management import applications, convert, models, replicas, rest
+from services.management.leases import Leases
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ManagementServicer(pb_grpc.ManagementServiceServicer):
+    """The management service's edge."""
+
+    def __init__(self, store: Store, leases: Leases) -> None:
+        self._store = store
+        self._leases = leases
+
+    async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
+        return pb.PingResponse(rest=convert.text(rest.PONG))
+
+    async def AddApplication(self, request: pb.AddApplicationRequest, context: Context) -> pb.AddApplicationResponse:
+        application = convert.application(request)
+        await self._store.update(lambda known: applications.add(known, application))
+        return pb.AddApplicationResponse(rest=convert.text(rest.application_added(application)))
+
+    async def DeleteApplication(
+        self, request: pb.DeleteApplicationRequest, context: Context
+    ) -> pb.DeleteApplicationResponse:
+        name = convert.complete(request).name
+        await self._store.update(lambda known: applications.delete(known, name))
+        return pb.DeleteApplicationResponse(rest=convert.text(rest.application_deleted(name)))
+
+    async def GetApplication(self, request: pb.GetApplicationRequest, context: Context) -> pb.GetApplicationResponse:
+        name = convert.complete(request).name
+        known = await self._store.snapshot()
+        return convert.get_application(known.applications.get(name))
+
+    async def GetAllApplications(
+        self, request: pb.GetAllApplicationsRequest, context: Context
+    ) -> pb.GetAllApplicationsResponse:
+        verbose = convert.complete(request).verbose
+        return convert.get_all_applications(await self._store.snapshot(), verbose)
+
+    async def AddModel(self, request: pb.AddModelRequest, context: Context) -> pb.AddModelResponse:
+        version = convert.model_version(request)
+        await self._store.update(lambda known: models.add(known, version))
+        return pb.AddModelResponse(rest=convert.text(rest.model_added(version)))
+
+    async def DeleteModelVersion(
+        self, request: pb.DeleteModelVersionRequest, context: Context
+    ) -> pb.DeleteModelVersionResponse:
+        name, version = convert.version_id(request)
+        await self._store.update(lambda known: models.delete(known, name, version))
+        return pb.DeleteModelVersionResponse(rest=convert.text(rest.model_deleted(name, version)))
+
+    async def SetModelVersion(self, request: pb.SetModelVersionRequest, context: Context) -> pb.SetModelVersionResponse:
+        name, version = convert.version_id(request)
+        await self._store.update(lambda known: models.set_current(known, name, version))
+        return pb.SetModelVersionResponse(rest=convert.text(rest.version_set(name, version)))
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        name, version = convert.version_id(request)
+        known = await self._store.snapshot()
+        return convert.get_model(known, known.model_versions.get(version_key(name, version)))
+
+    async def GetAllModels(self, request: pb.GetAllModelsRequest, context: Context) -> pb.GetAllModelsResponse:
+        verbose = convert.complete(request).verbose
+        return convert.get_all_models(await self._store.snapshot(), verbose)
+
+    async def AddModelLinks(self, request: pb.AddModelLinksRequest, context: Context) -> pb.AddModelLinksResponse:
+        app_name, model_names = convert.links(request)
+        await self._store.update(lambda known: applications.link(known, app_name, model_names))
+        return pb.AddModelLinksResponse(rest=convert.text(rest.links_added(app_name, model_names)))
+
+    async def DeleteModelLinks(
+        self, request: pb.DeleteModelLinksRequest, context: Context
+    ) -> pb.DeleteModelLinksResponse:
+        app_name, model_names = convert.links(request)
+        await self._store.update(lambda known: applications.unlink(known, app_name, model_names))
+        return pb.DeleteModelLinksResponse(rest=convert.text(rest.LINKS_DELETED))
+
+    async def GetLinkedModels(self, request: pb.GetLinkedModelsRequest, context: Context) -> pb.GetLinkedModelsResponse:
+        app_name = convert.complete(request).app_name
+        known = await self._store.snapshot()
+        return convert.get_linked_models(applications.linked_models(known, app_name))
+
+    async def GetReplica(self, request: pb.GetReplicaRequest, context: Context) -> pb.GetReplicaResponse:
+        name, version = convert.version_id(request)
+        known = await self._store.snapshot()
+        return convert.get_replica(replicas.find(known, name, version, request.replica_id))
+
+    async def GetAllReplicas(self, request: pb.GetAllReplicasRequest, context: Context) -> pb.GetAllReplicasResponse:
+        verbose = convert.complete(request).verbose
+        return convert.get_all_replicas(await self._store.snapshot(), verbose)
+
+    async def HoldReplicaLease(
+        self, request_iterator: AsyncIterator[pb.HoldReplicaLeaseRequest], context: Context
+    ) -> AsyncIterator[pb.HoldReplicaLeaseResponse]:
+        replica: Replica | None = None
+        async for request in self._leases.until_drained(request_iterator):
+            if replica is None:
+                replica = await self._leases.open(convert.applicant(request))
+            elif not request.release:
+                await self._leases.renew(replica)
+            if request.release:
+                await self._leases.release(replica)
+                return
+            yield convert.lease(replica, self._leases.time_to_live_s)

@@ -1,0 +1,160 @@
+"""The management service's life: its start, its drain, its process."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Any, cast
+
+import grpc
+import grpc.aio
+import pytest
+from clipper.v1 import management_service_pb2 as pb
+from clipper.v1.management_service_pb2_grpc import ManagementServiceStub
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from services.common.names import MANAGEMENT_SERVICE
+from services.management.server import running
+from services.management.settings import Settings
+from tests.fixtures import management
+from tests.fixtures.management import RENEWAL, Failure, Stub, applicant, ask, failure_of, serving
+from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.waiting import eventually
+
+DRAINED = Failure(grpc.StatusCode.UNAVAILABLE, "NOT_SERVING", "The management service is shutting down")
+
+
+def test_reflection_lists_the_services(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with (
+            running(management.settings(redis_server)) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(cast(Any, channel))
+            stream = stub.ServerReflectionInfo()
+            await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+            answer = await stream.read()
+            names = {service.name for service in answer.list_services_response.service}
+            assert names >= {MANAGEMENT_SERVICE, "grpc.health.v1.Health"}
+            await stream.done_writing()
+
+    asyncio.run(scenario())
+
+
+def test_a_drain_says_not_serving_and_sends_lease_holders_elsewhere_before_the_grace(
+    redis_server: RedisServer,
+) -> None:
+    async def scenario() -> None:
+        async with AsyncExitStack() as stack, serving(redis_server) as other:
+            port = await stack.enter_async_context(running(management.settings(redis_server)))
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                stub: Stub = ManagementServiceStub(channel)
+                stream = stub.HoldReplicaLease()
+                await ask(stream, applicant())
+                watch = management.health(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+                begun = time.monotonic()
+                draining = asyncio.ensure_future(stack.aclose())
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+                watch.cancel()
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await stream.read()
+                assert failure_of(raised.value) == DRAINED
+                await draining
+                assert time.monotonic() - begun < 1.5
+                again = await ask(other.HoldReplicaLease(), applicant(model_replica_id=0))
+                assert again.model_replica_id == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_port_that_is_taken_is_an_error(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with running(management.settings(redis_server)) as port:
+            taken = Settings(redis_url=redis_server.url, address=f"127.0.0.1:{port}")
+            with pytest.raises(RuntimeError, match=str(port)):
+                async with running(taken):
+                    pass
+
+    asyncio.run(scenario())
+
+
+def start(redis_url: str, **environment: str) -> "subprocess.Popen[str]":
+    """The service as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.management"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "CLIPPER_REDIS_URL": redis_url,
+            "CLIPPER_ADDRESS": "127.0.0.1:0",
+            **environment,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_sigterm_drains_the_process_with_an_open_lease_and_ends_it_with_0(redis_server: RedisServer) -> None:
+    process = start(redis_server.url)
+    assert process.stderr is not None
+    port = next(found for line in process.stderr if (found := re.search(r'"port": (\d+)', line)))[1]
+
+    async def scenario() -> None:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub: Stub = ManagementServiceStub(channel)
+            stream = stub.HoldReplicaLease()
+            await ask(stream, applicant())
+            await ask(stream, RENEWAL)
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stream.read()
+            assert failure_of(raised.value) == DRAINED
+
+        async def has_ended() -> bool:
+            return process.poll() is not None
+
+        await eventually(has_ended, within_s=5)
+
+    try:
+        asyncio.run(scenario())
+        rest = process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest, rest
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"CLIPPER_REDIS_URL": ""}, "CLIPPER_REDIS_URL"),
+        ({"CLIPPER_LEASE_TTL_S": "soon"}, "CLIPPER_LEASE_TTL_S"),
+    ],
+)
+def test_a_process_with_wrong_settings_says_which(environment: dict[str, str], told: str) -> None:
+    process = start("redis://127.0.0.1:1/0", **environment)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert told in errors
+    assert "Traceback" not in errors
+
+
+def test_pong_needs_no_redis() -> None:
+    async def scenario() -> None:
+        settings = Settings(redis_url="redis://127.0.0.1:1/0", address="127.0.0.1:0")
+        async with (
+            running(settings) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            stub: Stub = ManagementServiceStub(channel)
+            assert (await stub.Ping(pb.PingRequest())).rest.data == b"PONG"
+
+    asyncio.run(scenario())

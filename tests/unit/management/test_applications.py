@@ -1,0 +1,154 @@
+"""Decisions about applications and links."""
+
+import dataclasses
+
+import pytest
+
+from services.common.errors import AlreadyExists, ClipperError, Conflict, InvalidInput, NotFound
+from services.common.names import InputType
+from services.common.records import Application, CurrentVersion, ModelVersion
+from services.management import applications
+from tests.fixtures.configurations import after, configuration
+
+DIGITS = Application("digits", InputType.DOUBLES, "-1.0", 100_000)
+LINKED = dataclasses.replace(DIGITS, linked_models=("forest",))
+FOREST = ModelVersion("forest", "1", InputType.DOUBLES)
+FOREST_OF_TEXTS = ModelVersion("forest", "2", InputType.STRINGS)
+SVM = ModelVersion("svm", "1", InputType.DOUBLES)
+
+
+def with_forest(application: Application = DIGITS) -> tuple[Application, ModelVersion, CurrentVersion]:
+    return application, FOREST, CurrentVersion("forest", "1")
+
+
+def message(error: pytest.ExceptionInfo[ClipperError]) -> str:
+    return str(error.value)
+
+
+class TestAdd:
+    def test_registers_the_application_as_of_the_next_revision(self) -> None:
+        known = configuration(revision=41)
+        registered = after(known, applications.add(known, DIGITS)).applications
+        assert registered == {"digits": dataclasses.replace(DIGITS, registration=42)}
+
+    def test_refuses_a_taken_name(self) -> None:
+        with pytest.raises(AlreadyExists) as error:
+            applications.add(configuration(DIGITS), DIGITS)
+        assert message(error) == "application 'digits' already exists"
+
+    @pytest.mark.parametrize("name", ["", "a/b", "a:b", "-a", "a b", "ä", "a\n", "a" * 256])
+    def test_refuses_a_name_that_cannot_be_a_path_segment(self, name: str) -> None:
+        with pytest.raises(InvalidInput, match="Invalid application name supplied"):
+            applications.add(configuration(), dataclasses.replace(DIGITS, name=name))
+
+    @pytest.mark.parametrize("slo", [0, -1])
+    def test_refuses_an_objective_that_is_not_positive(self, slo: int) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.add(configuration(), dataclasses.replace(DIGITS, latency_slo_micros=slo))
+        assert message(error) == f"The latency objective must be positive, but it is {slo} microseconds"
+
+    def test_takes_any_text_as_default_output(self) -> None:
+        application = dataclasses.replace(DIGITS, default_output="")
+        assert applications.add(configuration(), application)
+
+
+class TestDelete:
+    def test_removes_the_application_with_its_links(self) -> None:
+        known = configuration(*with_forest(LINKED))
+        known = after(known, applications.delete(known, "digits"))
+        assert known.applications == {}
+        known = after(known, applications.add(known, DIGITS))
+        assert applications.linked_models(known, "digits") == ()
+
+    def test_refuses_an_unknown_application(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.delete(configuration(), "digits")
+        assert message(error) == "Application 'digits' does not exist"
+
+
+class TestLink:
+    def test_links_the_model_and_keeps_the_rest_of_the_application(self) -> None:
+        known = configuration(*with_forest(dataclasses.replace(DIGITS, registration=3)))
+        linked = after(known, applications.link(known, "digits", ["forest"]))
+        assert linked.applications["digits"] == dataclasses.replace(LINKED, registration=3)
+
+    def test_looks_for_the_application_first(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.link(configuration(), "digits", [])
+        assert message(error) == "No app with name 'digits' exists."
+
+    def test_refuses_an_unknown_model_before_it_counts_the_models(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.link(configuration(*with_forest()), "digits", ["forest", "oak"])
+        assert message(error) == "No model with name 'oak' exists."
+
+    def test_refuses_a_model_of_another_input_type_before_it_counts_the_models(self) -> None:
+        known = configuration(*with_forest(), FOREST_OF_TEXTS, CurrentVersion("forest", "2"))
+        with pytest.raises(Conflict) as error:
+            applications.link(known, "digits", ["forest", "forest"])
+        assert message(error) == (
+            "Model with name 'forest' has incompatible input_type 'strings'. "
+            "Requested app to link to has input_type 'doubles'."
+        )
+
+    def test_judges_a_model_by_its_current_version(self) -> None:
+        known = configuration(*with_forest(), FOREST_OF_TEXTS)
+        assert applications.link(known, "digits", ["forest"])
+
+    def test_judges_a_model_without_current_version_by_all_its_versions(self) -> None:
+        assert applications.link(configuration(DIGITS, FOREST_OF_TEXTS, FOREST), "digits", ["forest"])
+        with pytest.raises(Conflict):
+            applications.link(configuration(DIGITS, FOREST_OF_TEXTS), "digits", ["forest"])
+
+    def test_refuses_no_model(self) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.link(configuration(DIGITS), "digits", [])
+        assert (
+            message(error) == "Please provide the name of the model that you want to link to the application 'digits'"
+        )
+
+    def test_refuses_two_models(self) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.link(configuration(DIGITS, FOREST, SVM), "digits", ["forest", "svm"])
+        assert message(error) == (
+            "Applications must be linked with at most one model. Attempted to add links to 2 models."
+        )
+
+    def test_refuses_a_link_that_exists(self) -> None:
+        with pytest.raises(AlreadyExists) as error:
+            applications.link(configuration(*with_forest(LINKED)), "digits", ["forest"])
+        assert message(error) == "The model with name 'forest' is already linked to 'digits'"
+
+    def test_refuses_a_second_model(self) -> None:
+        with pytest.raises(Conflict) as error:
+            applications.link(configuration(*with_forest(LINKED), SVM), "digits", ["svm"])
+        assert message(error) == "A model with name forest is already linked to 'digits'."
+
+
+class TestUnlink:
+    def test_removes_the_link(self) -> None:
+        known = configuration(*with_forest(LINKED))
+        assert after(known, applications.unlink(known, "digits", ["forest"])).applications == {"digits": DIGITS}
+
+    def test_refuses_an_unknown_application(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.unlink(configuration(), "digits", ["forest"])
+        assert message(error) == "No app with name digits exists."
+
+    def test_refuses_a_link_that_does_not_exist_and_then_removes_none(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.unlink(configuration(*with_forest(LINKED)), "digits", ["forest", "oak"])
+        assert message(error) == "Cannot remove nonexistent link between app digits and model oak"
+
+    def test_of_no_model_changes_nothing(self) -> None:
+        assert applications.unlink(configuration(*with_forest(LINKED)), "digits", []) == []
+
+
+class TestLinkedModels:
+    def test_are_those_of_the_application(self) -> None:
+        assert applications.linked_models(configuration(*with_forest(LINKED)), "digits") == ("forest",)
+
+    def test_refuses_an_unknown_application(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.linked_models(configuration(), "digits")
+        assert message(error) == "No application with name 'digits' exists."

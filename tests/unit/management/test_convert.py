@@ -1,0 +1,166 @@
+"""Requests in, records out, and back."""
+
+import re
+from typing import Any
+
+import pytest
+from clipper.v1 import input_pb2
+from clipper.v1 import management_service_pb2 as pb
+
+from services.common.errors import InvalidInput
+from services.common.names import InputType
+from services.common.records import Application, CurrentVersion, ModelVersion, Replica
+from services.management import convert
+from services.management.replicas import Applicant
+from tests.fixtures import management as requests
+from tests.fixtures.configurations import configuration
+
+ALL_REQUESTS = [
+    requests.application(),
+    requests.model(),
+    pb.DeleteApplicationRequest(name="a"),
+    pb.GetApplicationRequest(name="a"),
+    pb.GetAllApplicationsRequest(verbose=False),
+    pb.DeleteModelVersionRequest(model_name="m", model_version="1"),
+    pb.SetModelVersionRequest(model_name="m", model_version="1"),
+    pb.GetModelRequest(model_name="m", model_version="1"),
+    pb.GetAllModelsRequest(verbose=False),
+    pb.AddModelLinksRequest(app_name="a", model_names=["m"]),
+    pb.DeleteModelLinksRequest(app_name="a", model_names=["m"]),
+    pb.GetLinkedModelsRequest(app_name="a"),
+    pb.GetReplicaRequest(model_name="m", model_version="1", replica_id=0),
+    pb.GetAllReplicasRequest(verbose=False),
+]
+SINGLE_KEYS = [
+    pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
+    for request in ALL_REQUESTS
+    for field in request.DESCRIPTOR.fields
+    if not field.is_repeated
+]
+
+
+class TestRequiredKeys:
+    @pytest.mark.parametrize(("request_", "key"), SINGLE_KEYS)
+    def test_a_missing_one_is_named_with_the_schema(self, request_: Any, key: str) -> None:
+        incomplete = type(request_)()
+        incomplete.CopyFrom(request_)
+        incomplete.ClearField(key)
+        with pytest.raises(InvalidInput) as error:
+            convert.complete(incomplete)
+        assert str(error.value) == (
+            f"Error parsing JSON: JSON object does not have required key: {key}. "
+            f"Expected JSON schema: {convert.schema(incomplete)}"
+        )
+
+    @pytest.mark.parametrize("request_", ALL_REQUESTS, ids=lambda request: request.DESCRIPTOR.name)
+    def test_a_complete_request_passes(self, request_: Any) -> None:
+        assert convert.complete(request_) is request_
+
+    def test_empty_values_are_not_missing(self) -> None:
+        convert.complete(pb.DeleteApplicationRequest(name=""))
+        convert.complete(pb.GetReplicaRequest(model_name="", model_version="", replica_id=0))
+
+    def test_the_schema_names_keys_and_types(self) -> None:
+        assert convert.schema(pb.AddModelRequest()) == (
+            '\n  {\n   "model_name" := string,\n   "model_version" := string,\n   "labels" := [string],\n'
+            '   "input_type" := string,\n   "container_name" := string,\n   "model_data_path" := string,\n'
+            '   "batch_size" := int\n  }\n'
+        )
+        assert '"verbose" := bool' in convert.schema(pb.GetAllModelsRequest())
+
+
+class TestRequests:
+    def test_an_application_is_read(self) -> None:
+        application = convert.application(requests.application(default_output=""))
+        assert application == Application("digits", InputType.DOUBLES, "", 100_000)
+
+    def test_a_model_version_is_read(self) -> None:
+        version = convert.model_version(requests.model(labels=["a", "b"], batch_size=8))
+        assert version == ModelVersion(
+            "forest", "1", InputType.DOUBLES, ("a", "b"), "forest:1", "/models/forest", batch_size=8
+        )
+
+    @pytest.mark.parametrize(
+        ("alias", "input_type"),
+        [
+            (alias, input_type)
+            for input_type, aliases in {
+                InputType.BYTES: "bytes byte b",
+                InputType.INTS: "integers ints integer int i",
+                InputType.FLOATS: "floats float f",
+                InputType.DOUBLES: "doubles double d",
+                InputType.STRINGS: "strings string str strs s",
+            }.items()
+            for alias in aliases.split()
+        ],
+    )
+    def test_input_types_have_aliases(self, alias: str, input_type: InputType) -> None:
+        assert convert.application(requests.application(input_type=alias)).input_type is input_type
+        assert convert.model_version(requests.model(input_type=alias)).input_type is input_type
+
+    @pytest.mark.parametrize("unknown", ["", "complex", "double s"])
+    def test_unknown_input_types_are_answered(self, unknown: str) -> None:
+        with pytest.raises(InvalidInput, match=re.escape(f"Invalid input type '{unknown}'")):
+            convert.application(requests.application(input_type=unknown))
+        with pytest.raises(InvalidInput, match=re.escape(f"Invalid input type '{unknown}'")):
+            convert.model_version(requests.model(input_type=unknown))
+
+
+class TestLeases:
+    def test_an_applicant_is_read_with_and_without_an_id(self) -> None:
+        new = Applicant("forest", "1", InputType.DOUBLES, "10.0.0.1:9000")
+        assert convert.applicant(requests.applicant()) == new
+        again = Applicant("forest", "1", InputType.DOUBLES, "10.0.0.1:9000", replica_id=0)
+        assert convert.applicant(requests.applicant(model_replica_id=0)) == again
+
+    def test_the_first_message_must_describe_the_replica(self) -> None:
+        with pytest.raises(InvalidInput, match="must say which replica this is"):
+            convert.applicant(requests.RENEWAL)
+
+    @pytest.mark.parametrize("number", [input_pb2.INPUT_TYPE_UNSPECIFIED, 9])
+    def test_a_replica_must_have_a_known_input_type(self, number: int) -> None:
+        with pytest.raises(InvalidInput, match=f"Invalid input type {number} of a replica"):
+            convert.applicant(requests.applicant(input_type=number))
+
+    def test_a_lease_tells_id_and_time_to_live(self) -> None:
+        replica = Replica("forest", "1", 3, InputType.DOUBLES, "10.0.0.1:9000")
+        assert convert.lease(replica, 0.5) == pb.HoldReplicaLeaseResponse(
+            model_replica_id=3, time_to_live_micros=500_000
+        )
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("input_type", list(InputType))
+    def test_carry_typed_fields_beside_the_rest_body(self, input_type: InputType) -> None:
+        application = Application("digits", input_type, "-1.0", 100_000, ("forest",))
+        version = ModelVersion("forest", "1", input_type, ("a",), "forest:1", "/models/forest", 8)
+        replica = Replica("forest", "1", 2, input_type, "10.0.0.1:9000")
+        known = configuration(application, version, replica, CurrentVersion("forest", "1"))
+        number = input_pb2.InputType.Value("INPUT_TYPE_" + input_type.name)
+        assert convert.get_application(application).application == pb.Application(
+            name="digits", input_type=number, default_output="-1.0", latency_slo_micros=100_000,
+            linked_models=["forest"],
+        )  # fmt: skip
+        assert convert.get_model(known, version).model == pb.ModelVersion(
+            model_name="forest", model_version="1", input_type=number, labels=["a"], container_name="forest:1",
+            model_data_path="/models/forest", batch_size=8, is_current_version=True,
+        )  # fmt: skip
+        assert convert.get_replica(replica).replica == pb.Replica(
+            model_name="forest", model_version="1", model_replica_id=2, input_type=number, address="10.0.0.1:9000"
+        )
+
+    def test_without_a_record_have_no_typed_field_and_an_empty_object(self) -> None:
+        for answer in (convert.get_application(None), convert.get_model(configuration(), None)):
+            assert [field.name for field, _ in answer.ListFields()] == ["rest"]
+            assert answer.rest.data == b"{}"
+        assert convert.get_replica(None).rest.data == b"{}"
+
+    def test_lists_are_sorted_with_replica_ids_as_numbers(self) -> None:
+        replicas = [Replica("forest", "1", number, InputType.INTS, f"h:{number + 1}") for number in (10, 9)]
+        answer = convert.get_all_replicas(configuration(*replicas), verbose=False)
+        assert answer.rest.data == b'["forest:1:9","forest:1:10"]'
+        assert [replica.model_replica_id for replica in answer.replicas] == [9, 10]
+
+    def test_rest_bodies_call_themselves_json(self) -> None:
+        assert convert.text("Success!").content_type == "application/json"
+        assert convert.text("Success!").data == b"Success!"
