@@ -98,6 +98,18 @@ def linked_models(known: Configuration, app_name: str) -> tuple[str, ...]:
     return application.linked_models
 
 
+def state(known: Configuration, app_name: str) -> str:
+    """What an application answers from: its default output, until its selection policy has a state of its own.
+
+    Raises:
+        NotFound: the application is not registered.
+    """
+    application = known.applications.get(app_name)
+    if application is None:
+        raise NotFound(f"No application with name '{app_name}' exists.")
+    return application.default_output
+
+
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:
     input_types = _linkable_types(known, model_name)
     if not input_types:

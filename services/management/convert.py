@@ -2,14 +2,14 @@
 
 from typing import TypeVar
 
-from clipper.v1 import input_pb2
 from clipper.v1 import management_service_pb2 as pb
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from services.common import input_types
 from services.common.errors import InvalidInput
-from services.common.names import InputType, parse_input_type
+from services.common.names import parse_input_type
 from services.common.records import Application, Configuration, ModelVersion, Replica
 from services.management import models, rest
 from services.management.replicas import Applicant
@@ -24,14 +24,6 @@ _JSON_TYPES = {
     FieldDescriptor.TYPE_INT32: "int",
     FieldDescriptor.TYPE_INT64: "int",
 }
-_TO_PROTO = {
-    InputType.BYTES: input_pb2.INPUT_TYPE_BYTES,
-    InputType.INTS: input_pb2.INPUT_TYPE_INTS,
-    InputType.FLOATS: input_pb2.INPUT_TYPE_FLOATS,
-    InputType.DOUBLES: input_pb2.INPUT_TYPE_DOUBLES,
-    InputType.STRINGS: input_pb2.INPUT_TYPE_STRINGS,
-}
-_FROM_PROTO = {number: input_type for input_type, number in _TO_PROTO.items()}
 
 
 def complete(request: _MessageT) -> _MessageT:
@@ -120,12 +112,12 @@ def applicant(request: pb.HoldReplicaLeaseRequest) -> Applicant:
     if not request.HasField("replica"):
         raise InvalidInput("The first message of a lease must say which replica this is")
     replica = request.replica
-    if replica.input_type not in _FROM_PROTO:
+    if replica.input_type not in input_types.FROM_PROTO:
         raise InvalidInput(f"Invalid input type {replica.input_type} of a replica")
     return Applicant(
         model_name=replica.model_name,
         model_version=replica.model_version,
-        input_type=_FROM_PROTO[replica.input_type],
+        input_type=input_types.FROM_PROTO[replica.input_type],
         address=replica.address,
         replica_id=replica.model_replica_id if replica.HasField("model_replica_id") else None,
     )
@@ -200,7 +192,7 @@ def get_all_replicas(known: Configuration, verbose: bool) -> pb.GetAllReplicasRe
 def _application(record: Application) -> pb.Application:
     return pb.Application(
         name=record.name,
-        input_type=_TO_PROTO[record.input_type],
+        input_type=input_types.TO_PROTO[record.input_type],
         default_output=record.default_output,
         latency_slo_micros=record.latency_slo_micros,
         linked_models=record.linked_models,
@@ -211,7 +203,7 @@ def _model(record: ModelVersion, is_current: bool) -> pb.ModelVersion:
     return pb.ModelVersion(
         model_name=record.model_name,
         model_version=record.model_version,
-        input_type=_TO_PROTO[record.input_type],
+        input_type=input_types.TO_PROTO[record.input_type],
         labels=record.labels,
         container_name=record.container_name,
         model_data_path=record.model_data_path,
@@ -225,6 +217,6 @@ def _replica(record: Replica) -> pb.Replica:
         model_name=record.model_name,
         model_version=record.model_version,
         model_replica_id=record.replica_id,
-        input_type=_TO_PROTO[record.input_type],
+        input_type=input_types.TO_PROTO[record.input_type],
         address=record.address,
     )

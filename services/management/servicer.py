@@ -105,6 +105,11 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
         verbose = convert.complete(request).verbose
         return convert.get_all_replicas(await self._store.snapshot(), verbose)
 
+    async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
+        app_name = convert.complete(request).app_name
+        state = applications.state(await self._store.snapshot(), app_name)
+        return pb.GetStateResponse(state=state, rest=convert.text(state))
+
     async def HoldReplicaLease(
         self, request_iterator: AsyncIterator[pb.HoldReplicaLeaseRequest], context: Context
     ) -> AsyncIterator[pb.HoldReplicaLeaseResponse]:

@@ -2,21 +2,12 @@
 
 import math
 
-from clipper.v1 import input_pb2, model_container_service_pb2
+from clipper.v1 import model_container_service_pb2
 
-from services.common import tensors
+from services.common import input_types, tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.model_container.prediction import Answer, Batch
-
-_INPUT_TYPES = {
-    input_pb2.INPUT_TYPE_BYTES: InputType.BYTES,
-    input_pb2.INPUT_TYPE_INTS: InputType.INTS,
-    input_pb2.INPUT_TYPE_FLOATS: InputType.FLOATS,
-    input_pb2.INPUT_TYPE_DOUBLES: InputType.DOUBLES,
-    input_pb2.INPUT_TYPE_STRINGS: InputType.STRINGS,
-}
-INPUT_TYPE_NUMBERS = {input_type: number for number, input_type in _INPUT_TYPES.items()}
 
 
 def batch(request: model_container_service_pb2.PredictBatchRequest, expected: InputType, received_s: float) -> Batch:
@@ -26,7 +17,7 @@ def batch(request: model_container_service_pb2.PredictBatchRequest, expected: In
         InvalidInput: it is of another type than the model's, has no inputs, or its lengths do not add up.
     """
     inputs = request.inputs
-    input_type = _INPUT_TYPES.get(inputs.type)
+    input_type = input_types.FROM_PROTO.get(inputs.type)
     if input_type is not expected:
         given = "unspecified" if input_type is None else f"'{input_type}'"
         raise InvalidInput(f"The batch's input type is {given}, but the model takes '{expected}'")

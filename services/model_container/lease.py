@@ -13,8 +13,8 @@ import threading
 import grpc
 from clipper.v1 import management_service_pb2, management_service_pb2_grpc
 
+from services.common import input_types
 from services.common.names import InputType
-from services.model_container.convert import INPUT_TYPE_NUMBERS
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class ReplicaLease:
         self._replica = management_service_pb2.LeasedReplica(
             model_name=model_name,
             model_version=model_version,
-            input_type=INPUT_TYPE_NUMBERS[input_type],
+            input_type=input_types.TO_PROTO[input_type],
             address=address,
         )
         self._releasing = threading.Event()

@@ -5,20 +5,11 @@ from collections.abc import Sequence
 from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
 from google.protobuf.message import DecodeError
 
-from services.common import tensors
+from services.common import input_types, tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.query.engine.requests import Query, Request
 from services.query.engine.versions import Batch
-
-_INPUT_TYPES = {
-    input_pb2.INPUT_TYPE_BYTES: InputType.BYTES,
-    input_pb2.INPUT_TYPE_INTS: InputType.INTS,
-    input_pb2.INPUT_TYPE_FLOATS: InputType.FLOATS,
-    input_pb2.INPUT_TYPE_DOUBLES: InputType.DOUBLES,
-    input_pb2.INPUT_TYPE_STRINGS: InputType.STRINGS,
-}
-_INPUT_TYPE_NUMBERS = {input_type: number for number, input_type in _INPUT_TYPES.items()}
 
 
 def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
@@ -64,7 +55,7 @@ def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
     Raises:
         InvalidInput: they are of another type than the application's, or malformed.
     """
-    input_type = _INPUT_TYPES.get(message.type)
+    input_type = input_types.FROM_PROTO.get(message.type)
     if input_type is not expected:
         given = "unspecified" if input_type is None else f"'{input_type}'"
         raise InvalidInput(f"The input type is {given}, but the application takes '{expected}'")
@@ -104,7 +95,7 @@ def batch_request(batch: Batch) -> bytes:
     return model_container_service_pb2.PredictBatchRequest(
         batch_id=batch.batch_id,
         inputs=input_pb2.Inputs(
-            type=_INPUT_TYPE_NUMBERS[input_type],
+            type=input_types.TO_PROTO[input_type],
             data=packed[0] if len(packed) == 1 else b"".join(packed),
             lengths=[len(data) // width for data in packed],
         ),

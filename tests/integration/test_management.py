@@ -115,6 +115,16 @@ def test_an_application_is_linked_and_unlinked(redis_server: RedisServer) -> Non
     play(redis_server, scenario)
 
 
+def test_the_state_of_an_application_is_its_default_output(redis_server: RedisServer) -> None:
+    async def scenario(stub: Stub) -> None:
+        await register(stub, APPLICATION)
+        question = pb.GetStateRequest(app_name="digits", uid=7)
+        assert (await stub.GetState(question)).state == APPLICATION.default_output
+        assert await sentence(stub.GetState(question)) == APPLICATION.default_output
+
+    play(redis_server, scenario)
+
+
 def test_a_deleted_application_and_model_leave_no_link_behind(redis_server: RedisServer) -> None:
     async def scenario(stub: Stub) -> None:
         question = pb.GetLinkedModelsRequest(app_name="digits")

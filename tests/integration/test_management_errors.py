@@ -80,6 +80,7 @@ NOT_FOUND: list[Case] = [
      "Cannot remove nonexistent link between app digits and model forest"),
     ([], "GetLinkedModels", pb.GetLinkedModelsRequest(app_name="digits"),
      "No application with name 'digits' exists."),
+    ([], "GetState", pb.GetStateRequest(app_name="digits", uid=0), "No application with name 'digits' exists."),
 ]  # fmt: skip
 ALREADY_EXISTS: list[Case] = [
     ([DIGITS], "AddApplication", DIGITS, "application 'digits' already exists"),

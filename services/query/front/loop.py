@@ -65,8 +65,7 @@ class Loop:
                 self._guard(event.tag, event)
             # Kept until the next event, it would keep its call alive, too.
             del event
-            if self._bell is None:
-                self._call_back()
+            self._call_back()
             if self.wake_at_s <= time.monotonic():
                 self._guard(self.on_wake)
         with self._bell_lock:
@@ -80,9 +79,8 @@ class Loop:
         return time.time() + min(longest_s, max(0.0, self.wake_at_s - time.monotonic()))
 
     def _on_bell(self, _event: Event) -> None:
-        # Before the callbacks are taken: one that is added from now on rings again.
+        # The callbacks are taken next; one that is added from now on rings again.
         self._rung = False
-        self._call_back()
 
     def _call_back(self) -> None:
         callbacks = self._callbacks

@@ -28,6 +28,7 @@ ALL_REQUESTS = [
     pb.AddModelLinksRequest(app_name="a", model_names=["m"]),
     pb.DeleteModelLinksRequest(app_name="a", model_names=["m"]),
     pb.GetLinkedModelsRequest(app_name="a"),
+    pb.GetStateRequest(app_name="a", uid=0),
     pb.GetReplicaRequest(model_name="m", model_version="1", replica_id=0),
     pb.GetAllReplicasRequest(verbose=False),
 ]

@@ -1034,6 +1034,67 @@ class GetAllReplicasResponse(_message.Message):
 Global___GetAllReplicasResponse: _TypeAlias = GetAllReplicasResponse  # noqa: Y015
 
 @_typing.final
+class GetStateRequest(_message.Message):
+    """Names an application and a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_NAME_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    app_name: _builtins.str
+    """The application's name."""
+    uid: _builtins.int
+    """The user."""
+    def __init__(
+        self,
+        *,
+        app_name: _builtins.str | None = ...,
+        uid: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_app_name", b"_app_name", "_uid", b"_uid", "app_name", b"app_name", "uid", b"uid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app_name", b"_app_name", "_uid", b"_uid", "app_name", b"app_name", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__app_name: _TypeAlias = _typing.Literal["app_name"]  # noqa: Y015
+    _WhichOneofArgType__app_name: _TypeAlias = _typing.Literal["_app_name", b"_app_name"]  # noqa: Y015
+    _WhichOneofReturnType__uid: _TypeAlias = _typing.Literal["uid"]  # noqa: Y015
+    _WhichOneofArgType__uid: _TypeAlias = _typing.Literal["_uid", b"_uid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_name) -> _WhichOneofReturnType__app_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uid) -> _WhichOneofReturnType__uid | None: ...
+
+Global___GetStateRequest: _TypeAlias = GetStateRequest  # noqa: Y015
+
+@_typing.final
+class GetStateResponse(_message.Message):
+    """The state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """As text."""
+    @_builtins.property
+    def rest(self) -> _httpbody_pb2.HttpBody:
+        """The same text."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        rest: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStateResponse: _TypeAlias = GetStateResponse  # noqa: Y015
+
+@_typing.final
 class HoldReplicaLeaseRequest(_message.Message):
     """Opens, renews or releases a lease."""
 

@@ -115,6 +115,11 @@ class ManagementServiceStub:
                 request_serializer=clipper_dot_v1_dot_management__service__pb2.GetAllReplicasRequest.SerializeToString,
                 response_deserializer=clipper_dot_v1_dot_management__service__pb2.GetAllReplicasResponse.FromString,
                 _registered_method=True)
+        self.GetState = channel.unary_unary(
+                '/clipper.v1.ManagementService/GetState',
+                request_serializer=clipper_dot_v1_dot_management__service__pb2.GetStateRequest.SerializeToString,
+                response_deserializer=clipper_dot_v1_dot_management__service__pb2.GetStateResponse.FromString,
+                _registered_method=True)
         self.HoldReplicaLease = channel.stream_stream(
                 '/clipper.v1.ManagementService/HoldReplicaLease',
                 request_serializer=clipper_dot_v1_dot_management__service__pb2.HoldReplicaLeaseRequest.SerializeToString,
@@ -238,6 +243,14 @@ class ManagementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetState(self, request, context):
+        """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+        application.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HoldReplicaLease(self, request_iterator, context):
         """Held by each model container for as long as it is willing to serve. The first message says which replica this is;
         each later one renews the lease. The lease ends at once with `release`, and lapses when it is not renewed within its
@@ -324,6 +337,11 @@ def add_ManagementServiceServicer_to_server(servicer, server):
                     servicer.GetAllReplicas,
                     request_deserializer=clipper_dot_v1_dot_management__service__pb2.GetAllReplicasRequest.FromString,
                     response_serializer=clipper_dot_v1_dot_management__service__pb2.GetAllReplicasResponse.SerializeToString,
+            ),
+            'GetState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetState,
+                    request_deserializer=clipper_dot_v1_dot_management__service__pb2.GetStateRequest.FromString,
+                    response_serializer=clipper_dot_v1_dot_management__service__pb2.GetStateResponse.SerializeToString,
             ),
             'HoldReplicaLease': grpc.stream_stream_rpc_method_handler(
                     servicer.HoldReplicaLease,
@@ -742,6 +760,33 @@ class ManagementService:
             '/clipper.v1.ManagementService/GetAllReplicas',
             clipper_dot_v1_dot_management__service__pb2.GetAllReplicasRequest.SerializeToString,
             clipper_dot_v1_dot_management__service__pb2.GetAllReplicasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clipper.v1.ManagementService/GetState',
+            clipper_dot_v1_dot_management__service__pb2.GetStateRequest.SerializeToString,
+            clipper_dot_v1_dot_management__service__pb2.GetStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,10 @@ class ManagementServiceStub:
     """One live replica; absent when unknown."""
     GetAllReplicas: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetAllReplicasRequest, _management_service_pb2.GetAllReplicasResponse]
     """All live replicas."""
+    GetState: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetStateRequest, _management_service_pb2.GetStateResponse]
+    """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+    application.
+    """
     HoldReplicaLease: _grpc.StreamStreamMultiCallable[_management_service_pb2.HoldReplicaLeaseRequest, _management_service_pb2.HoldReplicaLeaseResponse]
     """Held by each model container for as long as it is willing to serve. The first message says which replica this is;
     each later one renews the lease. The lease ends at once with `release`, and lapses when it is not renewed within its
@@ -124,6 +128,10 @@ class ManagementServiceAsyncStub(ManagementServiceStub):
     """One live replica; absent when unknown."""
     GetAllReplicas: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetAllReplicasRequest, _management_service_pb2.GetAllReplicasResponse]  # type: ignore[assignment]
     """All live replicas."""
+    GetState: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetStateRequest, _management_service_pb2.GetStateResponse]  # type: ignore[assignment]
+    """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+    application.
+    """
     HoldReplicaLease: _aio.StreamStreamMultiCallable[_management_service_pb2.HoldReplicaLeaseRequest, _management_service_pb2.HoldReplicaLeaseResponse]  # type: ignore[assignment]
     """Held by each model container for as long as it is willing to serve. The first message says which replica this is;
     each later one renews the lease. The lease ends at once with `release`, and lapses when it is not renewed within its
@@ -262,6 +270,16 @@ class ManagementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_management_service_pb2.GetAllReplicasResponse, _abc.Awaitable[_management_service_pb2.GetAllReplicasResponse]]:
         """All live replicas."""
+
+    @_abc_1.abstractmethod
+    def GetState(
+        self,
+        request: _management_service_pb2.GetStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_management_service_pb2.GetStateResponse, _abc.Awaitable[_management_service_pb2.GetStateResponse]]:
+        """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+        application.
+        """
 
     @_abc_1.abstractmethod
     def HoldReplicaLease(
