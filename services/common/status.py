@@ -63,7 +63,8 @@ def _rich(code: grpc.StatusCode, message: str, reason: str) -> RpcStatus:
 
 
 def _shortened(message: str) -> str:
-    encoded = message.encode()
+    # Names that clients send may hold lone surrogates, which no status can carry.
+    encoded = message.encode(errors="replace")
     if len(encoded) <= _LONGEST_MESSAGE_BYTES:
-        return message
+        return encoded.decode()
     return encoded[:_LONGEST_MESSAGE_BYTES].decode(errors="ignore") + "…"

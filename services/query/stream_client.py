@@ -30,7 +30,7 @@ _WAIT_SLICE_S = 0.1
 class StreamChannel:
     """A connection of its own to one address, for streams.
 
-    Args of the constructor:
+    Args:
         address: host and port.
         max_message_bytes: a stream that receives a larger message breaks with RESOURCE_EXHAUSTED.
         keepalive_s: a silent peer is asked for a sign of life this often, and given as long to answer.

@@ -20,13 +20,14 @@ def running_front(
     unary: Mapping[str, UnaryHandler] | None = None,
     streams: Mapping[str, StreamHandlerFactory] | None = None,
     *,
+    loop: Loop | None = None,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_unanswered: int = MAX_UNANSWERED,
     credentials: grpc.ServerCredentials | None = None,
 ) -> Iterator[Front]:
     """A started front on a free port; drained without grace in the end."""
     front = Front(
-        Loop(),
+        loop or Loop(),
         "127.0.0.1:0",
         unary or {},
         streams or {},
@@ -46,6 +47,21 @@ def channel_to(front: Front) -> grpc.Channel:
     return grpc.insecure_channel(f"127.0.0.1:{front.port}", [("grpc.use_local_subchannel_pool", 1)])
 
 
+def unary(channel: grpc.Channel, method: str = ECHO) -> "grpc.UnaryUnaryMultiCallable[bytes, bytes]":
+    """A unary method as its client."""
+    return channel.unary_unary(method)
+
+
+def server_stream(channel: grpc.Channel, method: str = STREAM) -> "grpc.UnaryStreamMultiCallable[bytes, bytes]":
+    """A method with one request and any number of answers as its client."""
+    return channel.unary_stream(method)
+
+
+def stream(channel: grpc.Channel, method: str = STREAM) -> "grpc.StreamStreamMultiCallable[bytes, bytes]":
+    """A method with any number of messages both ways as its client."""
+    return channel.stream_stream(method)
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     """Return as soon as the condition holds; fail when it does not in good time."""
     deadline_s = time.monotonic() + PATIENCE_S
@@ -59,6 +75,6 @@ def code_of(call: Callable[[], object]) -> grpc.StatusCode:
     try:
         call()
     except grpc.RpcError as error:
-        code: grpc.StatusCode = error.code()  # type: ignore[attr-defined]
+        code: grpc.StatusCode = error.code()
         return code
     raise AssertionError("the RPC succeeded")

@@ -1,15 +1,12 @@
 """The contract of the front's unary calls, over real sockets and with grpcio's own clients.
 
-What an upgrade of grpcio may break in services/query/front fails here, in test_front_streams.py or in
-test_front_drain.py.
+What an upgrade of grpcio may break in services/query/front fails here or in the other test_front_*.py.
 """
 
 import asyncio
 import gc
 import math
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +20,7 @@ from grpc_status import rpc_status
 from services.common.errors import UNEXPECTED, NotFound
 from services.common.status import RpcStatus, from_exception
 from services.query.front import Front, Loop, UnaryCall
-from tests.integration.fronts import ECHO, PATIENCE_S, channel_to, code_of, running_front, wait_until
+from tests.integration.fronts import ECHO, PATIENCE_S, channel_to, code_of, running_front, stream, unary, wait_until
 
 SECRET = "the password is swordfish"
 
@@ -38,35 +35,20 @@ def front() -> Iterator[Front]:
         yield running
 
 
-class Kept:
-    """A handler that keeps its calls unanswered and counts the cancelled ones."""
-
-    def __init__(self) -> None:
-        self.calls: list[UnaryCall] = []
-        self.cancelled = 0
-
-    def __call__(self, call: UnaryCall, request: bytes) -> None:
-        call.on_cancel = self._count
-        self.calls.append(call)
-
-    def _count(self) -> None:
-        self.cancelled += 1
-
-
 def test_a_unary_call_is_answered(front: Front) -> None:
     with channel_to(front) as channel:
-        assert channel.unary_unary(ECHO)(b"hello", timeout=PATIENCE_S) == b"hello"
+        assert unary(channel)(b"hello", timeout=PATIENCE_S) == b"hello"
 
 
 def test_an_empty_message_is_a_message(front: Front) -> None:
     with channel_to(front) as channel:
-        assert channel.unary_unary(ECHO)(b"", timeout=PATIENCE_S) == b""
+        assert unary(channel)(b"", timeout=PATIENCE_S) == b""
 
 
 def test_an_aio_client_is_answered(front: Front) -> None:
     async def call() -> list[bytes]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{front.port}") as channel:
-            echo_call = channel.unary_unary(ECHO)
+            echo_call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ECHO)
             return list(await asyncio.gather(*(echo_call(b"%d" % i, timeout=PATIENCE_S) for i in range(50))))
 
     assert asyncio.run(call()) == [b"%d" % i for i in range(50)]
@@ -74,7 +56,7 @@ def test_an_aio_client_is_answered(front: Front) -> None:
 
 def test_concurrent_calls_on_several_channels_each_get_their_own_answer(front: Front) -> None:
     channels = [channel_to(front) for _ in range(4)]
-    pending = [(b"%d" % i, channels[i % 4].unary_unary(ECHO).future(b"%d" % i, timeout=PATIENCE_S)) for i in range(200)]
+    pending = [(b"%d" % i, unary(channels[i % 4]).future(b"%d" % i, timeout=PATIENCE_S)) for i in range(200)]
     assert all(future.result() == request for request, future in pending)
     for channel in channels:
         channel.close()
@@ -89,9 +71,9 @@ def test_calls_that_arrive_while_the_front_is_busy_wait_instead_of_being_refused
         call.reply(request)
 
     with running_front({ECHO: busy_at_first}) as front, channel_to(front) as channel:
-        first = channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S)
+        first = unary(channel).future(b"", timeout=PATIENCE_S)
         assert at_work.wait(PATIENCE_S)
-        pending = [channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S * 3) for _ in range(4000)]
+        pending = [unary(channel).future(b"", timeout=PATIENCE_S * 3) for _ in range(4000)]
         released.set()
         assert {future.code() for future in [first, *pending]} == {grpc.StatusCode.OK}
 
@@ -105,8 +87,8 @@ def test_the_handler_sees_method_metadata_and_deadline() -> None:
 
     sent = (("x-user", "ada"), ("x-key-bin", b"\x00\xff"))
     with running_front({ECHO: look}) as front, channel_to(front) as channel:
-        channel.unary_unary(ECHO)(b"", timeout=5, metadata=sent)
-        channel.unary_unary(ECHO)(b"")
+        unary(channel)(b"", timeout=5, metadata=sent)
+        unary(channel)(b"")
     (method, metadata, remaining_s), (_, _, unlimited_s) = seen
     assert method == ECHO
     assert dict(sent).items() <= metadata.items()
@@ -122,7 +104,7 @@ def test_a_reply_may_come_from_another_thread() -> None:
         repliers[-1].start()
 
     with running_front({ECHO: reply_elsewhere}) as front, channel_to(front) as channel:
-        assert channel.unary_unary(ECHO)(b"hello", timeout=PATIENCE_S) == b"hello"
+        assert unary(channel)(b"hello", timeout=PATIENCE_S) == b"hello"
         repliers[0].join()
 
 
@@ -135,7 +117,7 @@ def test_only_the_first_answer_counts() -> None:
 
     with running_front({ECHO: answer_often}) as front, channel_to(front) as channel:
         for _ in range(2):
-            assert channel.unary_unary(ECHO)(b"", timeout=PATIENCE_S) == b"first"
+            assert unary(channel)(b"", timeout=PATIENCE_S) == b"first"
 
 
 def test_a_failure_carries_rich_details() -> None:
@@ -143,7 +125,7 @@ def test_a_failure_carries_rich_details() -> None:
         call.fail(from_exception(NotFound("no application 'digits'")))
 
     with running_front({ECHO: fail}) as front, channel_to(front) as channel:
-        future = channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S)
+        future = unary(channel).future(b"", timeout=PATIENCE_S)
         assert (future.code(), future.details()) == (grpc.StatusCode.NOT_FOUND, "no application 'digits'")
         status = rpc_status.from_call(future)
     info = error_details_pb2.ErrorInfo()
@@ -159,11 +141,11 @@ def test_an_unexpected_exception_stays_in_the_log(caplog: pytest.LogCaptureFixtu
         call.reply(request)
 
     with running_front({ECHO: break_down}) as front, channel_to(front) as channel:
-        future = channel.unary_unary(ECHO).future(b"break", timeout=PATIENCE_S)
+        future = unary(channel).future(b"break", timeout=PATIENCE_S)
         assert (future.code(), future.details()) == (grpc.StatusCode.INTERNAL, UNEXPECTED)
         assert SECRET not in str(future.trailing_metadata())
         assert SECRET in caplog.text
-        assert channel.unary_unary(ECHO)(b"hello", timeout=PATIENCE_S) == b"hello"
+        assert unary(channel)(b"hello", timeout=PATIENCE_S) == b"hello"
 
 
 def test_malformed_bytes_reach_the_handler_and_fail_cleanly(caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +156,7 @@ def test_malformed_bytes_reach_the_handler_and_fail_cleanly(caplog: pytest.LogCa
         request.decode()
 
     with running_front({ECHO: parse}) as front, channel_to(front) as channel:
-        assert code_of(lambda: channel.unary_unary(ECHO)(b"\xff\x00\xfe", timeout=5)) == grpc.StatusCode.INTERNAL
+        assert code_of(lambda: unary(channel)(b"\xff\x00\xfe", timeout=5)) == grpc.StatusCode.INTERNAL
     assert seen == [b"\xff\x00\xfe"]
 
 
@@ -188,13 +170,13 @@ def test_malformed_bytes_reach_the_handler_and_fail_cleanly(caplog: pytest.LogCa
 )
 def test_a_status_that_cannot_be_sent_fails_the_call_without_a_hang(status: RpcStatus) -> None:
     with running_front({ECHO: lambda call, _: call.fail(status)}) as front, channel_to(front) as channel:
-        assert code_of(lambda: channel.unary_unary(ECHO)(b"", timeout=5)) == grpc.StatusCode.INTERNAL
+        assert code_of(lambda: unary(channel)(b"", timeout=5)) == grpc.StatusCode.INTERNAL
 
 
 def test_any_text_can_be_a_status_message() -> None:
     status = RpcStatus(grpc.StatusCode.ABORTED, "line\nline ü \ud800")
     with running_front({ECHO: lambda call, _: call.fail(status)}) as front, channel_to(front) as channel:
-        future = channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S)
+        future = unary(channel).future(b"", timeout=PATIENCE_S)
         assert (future.code(), future.details()) == (grpc.StatusCode.ABORTED, "line\nline ü ?")
 
 
@@ -202,94 +184,31 @@ def test_any_text_can_be_a_status_message() -> None:
 def test_an_unknown_method_is_unimplemented(front: Front, kind: str) -> None:
     with channel_to(front) as channel:
         if kind == "unary_unary":
-            code = code_of(lambda: channel.unary_unary("/test.Service/Nothing")(b"", timeout=5))
+            code = code_of(lambda: unary(channel, "/test.Service/Nothing")(b"", timeout=5))
         else:
-            code = code_of(lambda: next(channel.stream_stream("/test.Service/Nothing")(iter([b""]), timeout=5)))
+            code = code_of(lambda: next(stream(channel, "/test.Service/Nothing")(iter([b""]), timeout=5)))
     assert code == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_an_oversized_request_is_refused_and_the_next_one_served() -> None:
     with running_front({ECHO: echo}, max_message_bytes=1000) as front, channel_to(front) as channel:
-        code = code_of(lambda: channel.unary_unary(ECHO)(b"x" * 1001, timeout=PATIENCE_S))
+        code = code_of(lambda: unary(channel)(b"x" * 1001, timeout=PATIENCE_S))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert channel.unary_unary(ECHO)(b"x" * 1000, timeout=PATIENCE_S) == b"x" * 1000
+        assert unary(channel)(b"x" * 1000, timeout=PATIENCE_S) == b"x" * 1000
 
 
 def test_a_call_without_a_request_message_is_refused(front: Front) -> None:
     with channel_to(front) as channel:
-        code = code_of(lambda: channel.stream_unary(ECHO)(iter(()), timeout=PATIENCE_S))
+        no_message: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(ECHO)
+        code = code_of(lambda: no_message(iter(()), timeout=PATIENCE_S))
     assert code == grpc.StatusCode.INVALID_ARGUMENT
-
-
-def test_a_client_that_cancels_is_told_once_and_a_late_reply_is_harmless() -> None:
-    kept = Kept()
-    with running_front({ECHO: kept}) as front, channel_to(front) as channel:
-        future = channel.unary_unary(ECHO).future(b"")
-        wait_until(lambda: len(kept.calls) == 1)
-        future.cancel()
-        wait_until(lambda: kept.cancelled == 1)
-        kept.calls[0].reply(b"late")
-        kept.calls[0].fail(RpcStatus(grpc.StatusCode.ABORTED))
-    assert kept.cancelled == 1
-
-
-def test_a_client_whose_deadline_passes_is_told() -> None:
-    kept = Kept()
-    with running_front({ECHO: kept}) as front, channel_to(front) as channel:
-        code = code_of(lambda: channel.unary_unary(ECHO)(b"", timeout=0.1))
-        assert code == grpc.StatusCode.DEADLINE_EXCEEDED
-        wait_until(lambda: kept.cancelled == 1)
-
-
-def test_a_client_whose_process_is_killed_is_told() -> None:
-    kept = Kept()
-    with running_front({ECHO: kept}) as front:
-        source = f"import grpc; grpc.insecure_channel('127.0.0.1:{front.port}').unary_unary('{ECHO}')(b'')"
-        with subprocess.Popen([sys.executable, "-c", source]) as client:
-            wait_until(lambda: len(kept.calls) == 1)
-            client.send_signal(signal.SIGKILL)
-            wait_until(lambda: kept.cancelled == 1)
-
-
-def test_an_answered_call_is_not_cancelled_afterwards() -> None:
-    kept = Kept()
-    with running_front({ECHO: kept}) as front:
-        with channel_to(front) as channel:
-            future = channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S)
-            wait_until(lambda: len(kept.calls) == 1)
-            kept.calls[0].reply(b"in time")
-            assert future.result() == b"in time"
-        front.drain(PATIENCE_S)
-    assert kept.cancelled == 0
-
-
-def test_a_failing_on_cancel_does_not_end_the_front(caplog: pytest.LogCaptureFixture) -> None:
-    calls: list[UnaryCall] = []
-
-    def fail_when_cancelled() -> None:
-        raise RuntimeError("on_cancel is broken")
-
-    def handle(call: UnaryCall, request: bytes) -> None:
-        if request == b"keep":
-            call.on_cancel = fail_when_cancelled
-            calls.append(call)
-        else:
-            call.reply(request)
-
-    with running_front({ECHO: handle}) as front, channel_to(front) as channel:
-        future = channel.unary_unary(ECHO).future(b"keep")
-        wait_until(lambda: len(calls) == 1)
-        future.cancel()
-        wait_until(lambda: "on_cancel is broken" in caplog.text)
-        assert channel.unary_unary(ECHO)(b"hello", timeout=PATIENCE_S) == b"hello"
 
 
 def test_tls_is_served(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        + ["-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        + ["-keyout", str(key), "-out", str(certificate)],
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
+        f" -addext subjectAltName=DNS:localhost -keyout {key} -out {certificate}".split(),
         check=True,
         capture_output=True,
     )
@@ -299,7 +218,7 @@ def test_tls_is_served(tmp_path: Path) -> None:
         running_front({ECHO: echo}, credentials=server) as front,
         grpc.secure_channel(f"localhost:{front.port}", client) as channel,
     ):
-        assert channel.unary_unary(ECHO)(b"secret", timeout=PATIENCE_S) == b"secret"
+        assert unary(channel)(b"secret", timeout=PATIENCE_S) == b"secret"
 
 
 def test_an_address_in_use_is_an_error(front: Front) -> None:
@@ -321,7 +240,7 @@ def test_finished_calls_leave_nothing_behind(front: Front) -> None:
     gc.disable()
     try:
         with channel_to(front) as channel:
-            pending = [channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S) for _ in range(2000)]
+            pending = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(2000)]
             assert all(future.result() == b"" for future in pending)
             wait_until(lambda: not any(type(thing) is UnaryCall for thing in gc.get_objects()))
     finally:

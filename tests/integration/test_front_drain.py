@@ -7,7 +7,17 @@ import grpc
 import pytest
 
 from services.query.front import Front, Loop, StreamCall, UnaryCall
-from tests.integration.fronts import ECHO, PATIENCE_S, STREAM, channel_to, code_of, running_front, wait_until
+from tests.integration.fronts import (
+    ECHO,
+    PATIENCE_S,
+    STREAM,
+    channel_to,
+    code_of,
+    running_front,
+    server_stream,
+    unary,
+    wait_until,
+)
 
 
 class Kept:
@@ -43,9 +53,7 @@ class Kept:
 def serves(front: Front) -> bool:
     """Whether the front answers a client that connects anew."""
     with channel_to(front) as channel:
-        return (
-            code_of(lambda: channel.unary_unary("/test.Service/Probe")(b"", timeout=1)) != grpc.StatusCode.UNAVAILABLE
-        )
+        return code_of(lambda: unary(channel, "/test.Service/Probe")(b"", timeout=1)) != grpc.StatusCode.UNAVAILABLE
 
 
 def has_thread() -> bool:
@@ -55,14 +63,14 @@ def has_thread() -> bool:
 def test_accepted_calls_finish_and_new_ones_are_refused() -> None:
     kept = Kept()
     with running_front({ECHO: kept.unary}) as front, channel_to(front) as channel:
-        accepted = channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S)
+        accepted = unary(channel).future(b"", timeout=PATIENCE_S)
         wait_until(lambda: len(kept.calls) == 1)
         assert serves(front)
         drain = threading.Thread(target=front.drain, args=(PATIENCE_S,), name="drain")
         drain.start()
         wait_until(lambda: not serves(front))
         # A call that crosses the server's GOAWAY on its way may be cancelled instead; none is served.
-        wait_until(lambda: code_of(lambda: channel.unary_unary(ECHO)(b"", timeout=1)) == grpc.StatusCode.UNAVAILABLE)
+        wait_until(lambda: code_of(lambda: unary(channel)(b"", timeout=1)) == grpc.StatusCode.UNAVAILABLE)
         assert len(kept.calls) == 1
         assert drain.is_alive()
         kept.calls[0].reply(b"in time")
@@ -82,7 +90,7 @@ def test_calls_that_wait_for_a_busy_front_are_accepted() -> None:
         call.reply(request)
 
     with running_front({ECHO: slow}) as front, channel_to(front) as channel:
-        calls = [channel.unary_unary(ECHO).future(b"", timeout=PATIENCE_S) for _ in range(600)]
+        calls = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(600)]
         wait_until(lambda: handled > 300)
         assert handled < len(calls)
         front.drain(PATIENCE_S)
@@ -103,7 +111,7 @@ def test_a_stuck_call_is_cancelled_after_the_grace(watched: bool) -> None:
     kept = Kept()
     handler = kept.watched_unary if watched else kept.unary
     with running_front({ECHO: handler}) as front, channel_to(front) as channel:
-        stuck = channel.unary_unary(ECHO).future(b"")
+        stuck = unary(channel).future(b"")
         wait_until(lambda: len(kept.calls) == 1)
         started_s = time.monotonic()
         front.drain(0.2)
@@ -118,7 +126,7 @@ def test_a_stuck_call_is_cancelled_after_the_grace(watched: bool) -> None:
 def test_an_open_stream_is_cancelled_after_the_grace() -> None:
     kept = Kept()
     with running_front(streams={STREAM: kept.stream}) as front, channel_to(front) as channel:
-        answers = channel.unary_stream(STREAM)(b"")
+        answers = server_stream(channel)(b"")
         wait_until(lambda: len(kept.streams) == 1)
         front.drain(0.1)
         assert kept.cancelled == 1
@@ -130,7 +138,7 @@ def test_an_open_stream_is_cancelled_after_the_grace() -> None:
 def test_a_second_drain_may_cut_the_grace_short() -> None:
     kept = Kept()
     with running_front({ECHO: kept.unary}) as front, channel_to(front) as channel:
-        stuck = channel.unary_unary(ECHO).future(b"")
+        stuck = unary(channel).future(b"")
         wait_until(lambda: len(kept.calls) == 1)
         patient = threading.Thread(target=front.drain, args=(600,), name="drain")
         patient.start()

@@ -10,7 +10,18 @@ import pytest
 from services.common.errors import UNEXPECTED, InvalidInput
 from services.common.status import RpcStatus
 from services.query.front import StreamCall
-from tests.integration.fronts import ECHO, PATIENCE_S, STREAM, channel_to, code_of, running_front, wait_until
+from tests.integration.fronts import (
+    ECHO,
+    PATIENCE_S,
+    STREAM,
+    channel_to,
+    code_of,
+    running_front,
+    server_stream,
+    stream,
+    unary,
+    wait_until,
+)
 
 SECRET = "the password is swordfish"
 
@@ -93,7 +104,7 @@ def ended() -> Iterator[threading.Event]:
 def test_pipelined_messages_are_answered_in_order() -> None:
     requests = [b"%d" % i for i in range(1000)]
     with running_front(streams={STREAM: Echo}) as front, channel_to(front) as channel:
-        assert list(channel.stream_stream(STREAM)(iter(requests), timeout=PATIENCE_S)) == requests
+        assert list(stream(channel)(iter(requests), timeout=PATIENCE_S)) == requests
 
 
 def test_an_aio_client_may_pipeline() -> None:
@@ -103,24 +114,25 @@ def test_an_aio_client_may_pipeline() -> None:
         for request in requests:
             yield request
 
-    async def stream(port: int) -> list[bytes]:
+    async def pipeline(port: int) -> list[bytes]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            return [answer async for answer in channel.stream_stream(STREAM)(outgoing(), timeout=PATIENCE_S)]
+            call: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(STREAM)
+            return [answer async for answer in call(outgoing(), timeout=PATIENCE_S)]
 
     with running_front(streams={STREAM: Echo}) as front:
-        assert asyncio.run(stream(front.port)) == requests
+        assert asyncio.run(pipeline(front.port)) == requests
 
 
 def test_one_message_may_be_answered_by_many() -> None:
     with running_front(streams={STREAM: Countdown}) as front, channel_to(front) as channel:
-        answers = list(channel.unary_stream(STREAM)(b"100", timeout=PATIENCE_S))
+        answers = list(server_stream(channel)(b"100", timeout=PATIENCE_S))
     assert answers == [b"%d" % i for i in reversed(range(100))]
 
 
 def test_messages_may_be_sent_from_another_thread() -> None:
     opened = Opened()
     with running_front(streams={STREAM: opened}) as front, channel_to(front) as channel:
-        answers = channel.unary_stream(STREAM)(b"", timeout=PATIENCE_S)
+        answers = server_stream(channel)(b"", timeout=PATIENCE_S)
         call = opened.first().call
         for i in range(10):
             call.send(b"%d" % i)
@@ -137,7 +149,7 @@ def test_a_status_ends_a_stream_after_what_was_sent(ended: threading.Event) -> N
             raise InvalidInput("no more of that")
 
     with running_front(streams={STREAM: Refuse}) as front, channel_to(front) as channel:
-        answers = channel.stream_stream(STREAM)(requests_until(ended, b"one"), timeout=PATIENCE_S)
+        answers = stream(channel)(requests_until(ended, b"one"), timeout=PATIENCE_S)
         assert next(answers) == b"one"
         assert code_of(lambda: next(answers)) == grpc.StatusCode.INVALID_ARGUMENT
         assert answers.details() == "no more of that"
@@ -150,7 +162,7 @@ def test_an_unexpected_exception_stays_in_the_log(where: str, caplog: pytest.Log
 
     broken = type("Broken", (Echo,), {where: break_down})
     with running_front(streams={STREAM: broken}) as front, channel_to(front) as channel:
-        answers = channel.stream_stream(STREAM)(iter([b"one"]), timeout=PATIENCE_S)
+        answers = stream(channel)(iter([b"one"]), timeout=PATIENCE_S)
         assert code_of(lambda: list(answers)) == grpc.StatusCode.INTERNAL
         assert answers.details() == UNEXPECTED
         assert SECRET not in str(answers.trailing_metadata())
@@ -160,15 +172,15 @@ def test_an_unexpected_exception_stays_in_the_log(where: str, caplog: pytest.Log
 def test_a_status_that_cannot_be_sent_fails_the_stream_without_a_hang() -> None:
     opened = Opened()
     with running_front(streams={STREAM: opened}) as front, channel_to(front) as channel:
-        answers = channel.unary_stream(STREAM)(b"", timeout=PATIENCE_S)
-        opened.first().call.finish(RpcStatus(grpc.StatusCode.ABORTED, "no", (("Bad Key", "v"),)))
+        answers = server_stream(channel)(b"", timeout=PATIENCE_S)
+        opened.first().call.finish(RpcStatus(grpc.StatusCode.ABORTED, "no", (("key-bin", "text"),)))
         assert code_of(lambda: list(answers)) == grpc.StatusCode.INTERNAL
 
 
 def test_an_oversized_message_breaks_the_stream(ended: threading.Event) -> None:
     opened = Opened()
     with running_front(streams={STREAM: opened}, max_message_bytes=1000) as front, channel_to(front) as channel:
-        answers = channel.stream_stream(STREAM)(requests_until(ended, b"x", b"x" * 1001), timeout=PATIENCE_S)
+        answers = stream(channel)(requests_until(ended, b"x", b"x" * 1001), timeout=PATIENCE_S)
         assert code_of(lambda: list(answers)) == grpc.StatusCode.RESOURCE_EXHAUSTED
         wait_until(lambda: opened.first().cancelled == 1)
 
@@ -176,7 +188,7 @@ def test_an_oversized_message_breaks_the_stream(ended: threading.Event) -> None:
 def test_a_client_that_cancels_is_told_once_and_what_is_sent_then_is_harmless(ended: threading.Event) -> None:
     opened = Opened()
     with running_front(streams={STREAM: opened}) as front, channel_to(front) as channel:
-        answers = channel.stream_stream(STREAM)(requests_until(ended, b"one"))
+        answers = stream(channel)(requests_until(ended, b"one"))
         handler = opened.first()
         wait_until(lambda: handler.received == [b"one"])
         answers.cancel()
@@ -189,7 +201,7 @@ def test_a_client_that_cancels_is_told_once_and_what_is_sent_then_is_harmless(en
 def test_a_client_whose_deadline_passes_is_told() -> None:
     opened = Opened()
     with running_front(streams={STREAM: opened}) as front, channel_to(front) as channel:
-        answers = channel.unary_stream(STREAM)(b"", timeout=0.1)
+        answers = server_stream(channel)(b"", timeout=0.1)
         assert code_of(lambda: next(answers)) == grpc.StatusCode.DEADLINE_EXCEEDED
         wait_until(lambda: opened.first().cancelled == 1)
 
@@ -200,11 +212,11 @@ def test_reading_pauses_while_too_many_messages_wait_for_an_answer() -> None:
         running_front({ECHO: lambda call, request: call.reply(request)}, {STREAM: opened}, max_unanswered=4) as front,
         channel_to(front) as channel,
     ):
-        answers = channel.stream_stream(STREAM)(iter([b"%d" % i for i in range(10)]), timeout=PATIENCE_S)
+        answers = stream(channel)(iter([b"%d" % i for i in range(10)]), timeout=PATIENCE_S)
         handler = opened.first()
         for answered in range(7):
             wait_until(lambda expected=answered + 4: len(handler.received) == expected)  # type: ignore[misc]
-            channel.unary_unary(ECHO)(b"", timeout=PATIENCE_S)
+            unary(channel)(b"", timeout=PATIENCE_S)
             assert len(handler.received) == answered + 4
             handler.call.send(handler.received[answered])
             assert next(answers) == b"%d" % answered
@@ -221,7 +233,7 @@ def test_a_client_that_does_not_read_is_no_longer_read_from() -> None:
             sent.release()
 
     with running_front(streams={STREAM: Echo}, max_unanswered=4) as front, channel_to(front) as channel:
-        answers = channel.stream_stream(STREAM)(requests(), timeout=PATIENCE_S * 3)
+        answers = stream(channel)(requests(), timeout=PATIENCE_S * 3)
         stalled_after = 0
         while sent.acquire(timeout=0.5):
             stalled_after += 1

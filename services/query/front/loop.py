@@ -57,7 +57,7 @@ class Loop:
         self._bell = call
 
     def run(self, is_over: Callable[[], bool]) -> None:
-        """Runs until `is_over`, then shuts the queue down."""
+        """Takes events until `is_over`."""
         self._call_back()
         while not is_over():
             event = self.queue.poll(self._poll_until())
@@ -68,6 +68,9 @@ class Loop:
             self._call_back()
             if self.wake_at_s <= time.monotonic():
                 self._guard(self.on_wake)
+
+    def close(self) -> None:
+        """Shuts the queue down; callbacks are kept no longer."""
         with self._bell_lock:
             self._bell = None
         self.queue.shutdown()

@@ -108,14 +108,13 @@ class Front:
 
     def _serve(self) -> None:
         self._loop.run(self._is_over)
+        with self._server_lock:
+            self._server.destroy()
+        self._loop.close()
 
     def _is_over(self) -> bool:
         # A call that has not ended may still start operations, and on a queue that is shut down those are fatal.
-        if self._live or not self._shut_down:
-            return False
-        with self._server_lock:
-            self._server.destroy()
-        return True
+        return self._shut_down and not self._live
 
     def _on_call(self, accepted: Event) -> None:
         if not accepted.success:

@@ -61,7 +61,8 @@ class ModelContainerServiceServicer:
     """
 
     def PredictBatch(self, request_iterator, context):
-        """Each query service keeps one such stream open for as long as it uses the replica. Batches may be pipelined; they are
+        """Each query service keeps one such stream open for as long as it uses the replica, and pings it every ten seconds when
+        it is idle: a server that takes pings for abuse (gRPC's default) has to be told not to. Batches may be pipelined; they are
         answered in the order received. An exception in the model is an InputFailure, never the end of the stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,7 +42,8 @@ class ModelContainerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelContainerServiceAsyncStub: ...
     PredictBatch: _grpc.StreamStreamMultiCallable[_model_container_service_pb2.PredictBatchRequest, _model_container_service_pb2.PredictBatchResponse]
-    """Each query service keeps one such stream open for as long as it uses the replica. Batches may be pipelined; they are
+    """Each query service keeps one such stream open for as long as it uses the replica, and pings it every ten seconds when
+    it is idle: a server that takes pings for abuse (gRPC's default) has to be told not to. Batches may be pipelined; they are
     answered in the order received. An exception in the model is an InputFailure, never the end of the stream.
     """
 
@@ -60,7 +61,8 @@ class ModelContainerServiceAsyncStub(ModelContainerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PredictBatch: _aio.StreamStreamMultiCallable[_model_container_service_pb2.PredictBatchRequest, _model_container_service_pb2.PredictBatchResponse]  # type: ignore[assignment]
-    """Each query service keeps one such stream open for as long as it uses the replica. Batches may be pipelined; they are
+    """Each query service keeps one such stream open for as long as it uses the replica, and pings it every ten seconds when
+    it is idle: a server that takes pings for abuse (gRPC's default) has to be told not to. Batches may be pipelined; they are
     answered in the order received. An exception in the model is an InputFailure, never the end of the stream.
     """
 
@@ -81,7 +83,8 @@ class ModelContainerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_model_container_service_pb2.PredictBatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_container_service_pb2.PredictBatchResponse], _abc.AsyncIterator[_model_container_service_pb2.PredictBatchResponse]]:
-        """Each query service keeps one such stream open for as long as it uses the replica. Batches may be pipelined; they are
+        """Each query service keeps one such stream open for as long as it uses the replica, and pings it every ten seconds when
+        it is idle: a server that takes pings for abuse (gRPC's default) has to be told not to. Batches may be pipelined; they are
         answered in the order received. An exception in the model is an InputFailure, never the end of the stream.
         """
 

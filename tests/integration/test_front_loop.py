@@ -1,0 +1,129 @@
+"""The contract of the front's loop towards other threads and the clock."""
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from services.query.front import Front, Loop, UnaryCall
+from tests.integration.fronts import ECHO, PATIENCE_S, channel_to, running_front, unary, wait_until
+
+
+def echo(call: UnaryCall, request: bytes) -> None:
+    call.reply(request)
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+@pytest.fixture
+def front(loop: Loop) -> Iterator[Front]:
+    """A front that runs the loop and has served a call, whose client is gone."""
+    with running_front({ECHO: echo}, loop=loop) as running:
+        with channel_to(running) as channel:
+            unary(channel)(b"", timeout=PATIENCE_S)
+        yield running
+
+
+def call_back(loop: Loop) -> str:
+    """Have the loop call back, and return the name of the thread that did."""
+    names: list[str] = []
+    loop.call_soon(lambda: names.append(threading.current_thread().name))
+    wait_until(lambda: bool(names))
+    return names[0]
+
+
+def test_a_callback_runs_on_the_thread_of_the_front(loop: Loop, front: Front) -> None:
+    assert call_back(loop) == "front"
+
+
+def test_a_callback_runs_before_the_first_call_arrives(loop: Loop) -> None:
+    with running_front(loop=loop):
+        assert call_back(loop) == "front"
+
+
+def test_a_callback_asked_for_before_the_start_runs_then(loop: Loop) -> None:
+    called = threading.Event()
+    loop.call_soon(called.set)
+    with running_front(loop=loop):
+        assert called.wait(PATIENCE_S)
+
+
+def test_a_callback_wakes_an_idle_loop(loop: Loop, front: Front) -> None:
+    started_s = time.monotonic()
+    for _ in range(20):
+        call_back(loop)
+    assert time.monotonic() - started_s < 1
+
+
+def test_callbacks_run_in_the_order_of_their_thread_and_none_is_lost(loop: Loop, front: Front) -> None:
+    called: list[tuple[int, int]] = []
+
+    def ask(thread: int) -> None:
+        for i in range(2000):
+            loop.call_soon(partial(called.append, (thread, i)))
+
+    threads = [threading.Thread(target=ask, args=(thread,), name="asker") for thread in range(4)]
+    with channel_to(front) as channel:
+        for thread in threads:
+            thread.start()
+        calls = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(500)]
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: len(called) == 4 * 2000)
+        assert all(call.result() == b"" for call in calls)
+    for thread_number in range(4):
+        assert [i for thread, i in called if thread == thread_number] == list(range(2000))
+
+
+def test_a_failing_callback_does_not_end_the_loop(loop: Loop, front: Front, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("the callback is broken")
+
+    loop.call_soon(fail)
+    assert call_back(loop) == "front"
+    assert "the callback is broken" in caplog.text
+
+
+def test_a_callback_after_the_end_is_harmless(loop: Loop, front: Front) -> None:
+    front.drain(0)
+    loop.call_soon(lambda: pytest.fail("called after the end"))
+
+
+def test_callbacks_while_the_front_drains_are_harmless(loop: Loop) -> None:
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            loop.call_soon(lambda: None)
+
+    asker = threading.Thread(target=ask, name="asker")
+    with running_front({ECHO: echo}, loop=loop) as front, channel_to(front) as channel:
+        unary(channel)(b"", timeout=PATIENCE_S)
+        asker.start()
+        front.drain(PATIENCE_S)
+    stop.set()
+    asker.join()
+
+
+def test_the_loop_wakes_on_time(loop: Loop, front: Front) -> None:
+    woken_s: list[float] = []
+
+    def wake() -> None:
+        woken_s.append(time.monotonic())
+        loop.wake_at_s = math.inf
+
+    def wake_in_50_ms() -> None:
+        loop.on_wake = wake
+        loop.wake_at_s = due_s
+
+    for awaited in range(1, 6):
+        due_s = time.monotonic() + 0.05
+        loop.call_soon(wake_in_50_ms)
+        wait_until(lambda expected=awaited: len(woken_s) == expected)  # type: ignore[misc]
+        assert 0 <= woken_s[-1] - due_s < 0.15
