@@ -1,0 +1,95 @@
+# Everything that contributors and CI call. `make` alone lists it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUILD  := build
+
+SITE_PACKAGES = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+PROTOS        = $(wildcard protos/clipper/v1/*.proto)
+PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(SITE_PACKAGES)
+# $(1): where the generated code goes.
+GENERATE      = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) \
+                --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
+
+# What `make run` and what development need on top of the services; a change of the pins installs again.
+LOCAL := $(VENV)/.installed-local
+DEV   := $(VENV)/.installed-dev
+PINS  := pyproject.toml requirements.lock
+
+DEMO_PACKAGES := scikit-learn==1.9.1
+
+.DEFAULT_GOAL := help
+.PHONY: help install proto proto-check descriptor lint test bench run stop clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(DEV) ## Install everything for development into .venv
+
+proto: $(DEV) ## Generate the Python code of the contracts
+	@echo "==> generating protos/gen"
+	@$(call GENERATE,protos/gen)
+
+proto-check: $(DEV) ## Fail when the generated code is not that of the contracts
+	@echo "==> checking protos/gen against the contracts"
+	@rm -rf $(BUILD)/gen && mkdir -p $(BUILD)/gen
+	@$(call GENERATE,$(BUILD)/gen)
+	@diff -r -x __pycache__ $(BUILD)/gen protos/gen || { echo "protos/gen is stale: run 'make proto'"; exit 1; }
+
+descriptor: $(BUILD)/clipper.binpb ## Build the descriptor set that Envoy and buf read
+
+$(BUILD)/clipper.binpb: $(PROTOS) $(DEV)
+	@echo "==> building $@"
+	@mkdir -p $(BUILD)
+	@$(PROTOC) --include_imports --include_source_info --descriptor_set_out=$@ $(PROTOS) google/rpc/error_details.proto
+
+lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and Envoy's configuration
+	@echo "==> ruff"
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy --no-error-summary .
+	@echo "==> import layers"
+	@$(BIN)/lint-imports --no-cache --no-logo > $(BUILD)/imports.txt || { cat $(BUILD)/imports.txt; exit 1; }
+	@echo "==> buf"
+	@$(BIN)/buf lint $(BUILD)/clipper.binpb --config protos/buf.yaml --path clipper
+	@echo "==> envoy"
+	@$(BIN)/python deploy/envoy/validate.py $(BUILD)/envoy
+
+test: $(DEV) ## Run all tests
+	@echo "==> pytest"
+	@$(BIN)/pytest
+
+bench: $(DEV) ## Measure; see bench/README.md
+	@$(BIN)/python -m bench
+
+run: $(LOCAL) ## Start a cluster here, deploy a digit classifier and ask it
+	@echo "==> preparing the model's environment ($(DEMO_PACKAGES))"
+	@python=$$($(BIN)/python -m clipper_admin environment $(DEMO_PACKAGES)) && \
+	 echo "==> running examples/digits.py" && "$$python" examples/digits.py
+
+stop: ## Stop the cluster that `make run` left running
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m clipper_admin stop; else echo "nothing is installed yet"; fi
+
+clean: ## Remove what was built, installed and cached here
+	@rm -rf $(VENV) $(BUILD) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo "Python 3.11 or newer is needed; there is no $(PYTHON)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	 { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+	 { echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "==> making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(LOCAL): $(PINS) | $(BIN)/python
+	@echo "==> installing what a local cluster needs (about a minute the first time)"
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local]'
+	@touch $@
+
+$(DEV): $(PINS) | $(BIN)/python
+	@echo "==> installing what development needs (a few minutes the first time)"
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,dev]'
+	@touch $(LOCAL) $@

@@ -1,0 +1,61 @@
+"""Applications and their links to models, as registered in a cluster."""
+
+import logging
+from typing import Any
+
+from clipper_admin.admin_client import AdminClient
+from clipper_admin.logs import ClusterAdapter
+
+_LOG = logging.getLogger(__name__)
+
+
+class Applications:
+    """The applications of one cluster."""
+
+    def __init__(self, client: AdminClient, cluster_name: str) -> None:
+        self._client = client
+        self._logger = ClusterAdapter(_LOG, cluster_name)
+
+    def register(self, name: str, input_type: str, default_output: str, slo_micros: int) -> None:
+        """Registers an application."""
+        self._client.post(
+            "add_app",
+            {
+                "name": name,
+                "input_type": input_type,
+                "default_output": default_output,
+                "latency_slo_micros": slo_micros,
+            },
+        )
+        self._logger.info("Application %s was successfully registered", name)
+
+    def unregister(self, name: str) -> None:
+        """Unregisters an application with its links."""
+        self._client.post("delete_app", {"name": name})
+        self._logger.info("Application %s was successfully unregistered", name)
+
+    def link(self, app_name: str, model_name: str) -> None:
+        """Lets an application use a model."""
+        self._client.post("add_model_links", {"app_name": app_name, "model_names": [model_name]})
+        self._logger.info("Model %s is now linked to application %s", model_name, app_name)
+
+    def unlink(self, app_name: str, model_name: str) -> None:
+        """Ends that."""
+        self._client.post("delete_model_links", {"app_name": app_name, "model_names": [model_name]})
+        self._logger.info("Model %s is no longer linked to application %s", model_name, app_name)
+
+    def all(self, verbose: bool) -> list[Any]:
+        """All applications: names or, if `verbose`, descriptions."""
+        return list(self._client.post("get_all_applications", {"verbose": verbose}))
+
+    def describe(self, name: str) -> dict[str, Any] | None:
+        """An application's description; None when it is not registered."""
+        description = self._client.post("get_application", {"name": name})
+        if not description:
+            self._logger.warning("Application %s is not registered with Clipper", name)
+            return None
+        return dict(description)
+
+    def linked_models(self, name: str) -> list[str]:
+        """The names of the models that an application is linked to."""
+        return list(self._client.post("get_linked_models", {"app_name": name}))

@@ -1,0 +1,348 @@
+"""ClipperConnection: the handle to a cluster, with everything that can be asked of it.
+
+Each method names what it does and leaves the doing to the modules of its noun: applications, models, deployments.
+All but the first few need a connection, made by start_clipper or connect, and raise UnconnectedException without.
+ClipperException says that the cluster or its container manager refused; network errors are those of `requests`.
+"""
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import requests
+
+from clipper_admin.admin_client import AdminClient
+from clipper_admin.applications import Applications
+from clipper_admin.container_manager import ContainerManager
+from clipper_admin.deployments import Deployments
+from clipper_admin.exceptions import ClipperException, UnconnectedException
+from clipper_admin.function_check import try_function
+from clipper_admin.logs import ClusterAdapter
+from clipper_admin.models import Models
+from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
+from clipper_admin.release import __registry__, __version__
+
+_LOG = logging.getLogger(__name__)
+_DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
+_START_TIMEOUT_S = 300.0
+_PROBE_TIMEOUT_S = 5.0
+_POLL_INTERVAL_S = 0.1
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def _connected(
+    method: Callable[Concatenate["ClipperConnection", _Arguments], _Result],
+) -> Callable[Concatenate["ClipperConnection", _Arguments], _Result]:
+    """Makes a method raise UnconnectedException while there is no connection."""
+
+    @functools.wraps(method)
+    def checked(self: "ClipperConnection", /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        if not self.connected:
+            raise UnconnectedException
+        return method(self, *args, **kwargs)
+
+    return checked
+
+
+class ClipperConnection:
+    """A handle to one cluster.
+
+    Attributes:
+        cm: the container manager that runs it.
+        connected: whether there is a cluster behind the handle.
+    """
+
+    def __init__(self, container_manager: ContainerManager) -> None:
+        self.connected = False
+        self.cm = container_manager
+        cluster_name = container_manager.cluster_identifier
+        client = AdminClient(container_manager.get_admin_addr)
+        self._applications = Applications(client, cluster_name)
+        self._models = Models(client, cluster_name)
+        self._deployments = Deployments(container_manager, self._models)
+        self._logger = ClusterAdapter(_LOG, cluster_name)
+
+    # The cluster
+
+    def start_clipper(
+        self,
+        query_frontend_image: str = f"{__registry__}/query_frontend:{__version__}",
+        mgmt_frontend_image: str = f"{__registry__}/management_frontend:{__version__}",
+        frontend_exporter_image: str = f"{__registry__}/frontend-exporter:{__version__}",
+        cache_size: int = _DEFAULT_CACHE_SIZE_BYTES,
+        qf_http_thread_pool_size: int = 1,
+        qf_http_timeout_request: int = 5,
+        qf_http_timeout_content: int = 300,
+        num_frontend_replicas: int = 1,
+    ) -> None:
+        """Starts a new cluster, waits until it answers and connects to it.
+
+        Args:
+            query_frontend_image: image of the query service, for container managers that use images.
+            mgmt_frontend_image: image of the management service, likewise.
+            frontend_exporter_image: image of the metrics exporter, likewise.
+            cache_size: bytes of prediction cache in each query service.
+            qf_http_thread_pool_size: without effect; existing programs pass it.
+            qf_http_timeout_request: likewise.
+            qf_http_timeout_content: likewise.
+            num_frontend_replicas: how many query services to start.
+        """
+        self.cm.start_clipper(
+            query_frontend_image,
+            mgmt_frontend_image,
+            frontend_exporter_image,
+            cache_size,
+            qf_http_thread_pool_size,
+            qf_http_timeout_request,
+            qf_http_timeout_content,
+            num_frontend_replicas,
+        )
+        for url in (f"http://{self.cm.get_query_addr()}/metrics", f"http://{self.cm.get_admin_addr()}/admin/ping"):
+            _wait_until_answered(url)
+        self.connected = True
+        self._logger.info("Clipper is running")
+
+    def connect(self) -> None:
+        """Connects to the running cluster."""
+        self.cm.connect()
+        self.connected = True
+        self._logger.info("Successfully connected to Clipper cluster at %s", self.cm.get_query_addr())
+
+    def stop_all(self, graceful: bool = True) -> None:
+        """Stops the cluster and all model containers, connected or not; without `graceful` by force."""
+        self.cm.stop_all(graceful=graceful)
+        self._logger.info("Stopped all Clipper cluster and all model containers")
+
+    @_connected
+    def get_query_addr(self) -> str:
+        """Where predictions are asked for, host:port."""
+        return self.cm.get_query_addr()
+
+    @_connected
+    def get_metric_addr(self) -> str:
+        """Where metrics are read in the Prometheus text format, host:port."""
+        return self.cm.get_metric_addr()
+
+    @_connected
+    def get_clipper_logs(self, logging_dir: str = "clipper_logs/") -> list[str]:
+        """Copies the logs of everything that runs into a directory; returns the files' paths."""
+        return self.cm.get_logs(logging_dir)
+
+    @_connected
+    def inspect_instance(self) -> dict[str, Any]:
+        """The query service's metrics: counters, ratio_counters, meters and histograms."""
+        response = requests.get(f"http://{self.cm.get_query_addr()}/metrics", timeout=_PROBE_TIMEOUT_S)
+        if response.status_code != requests.codes.ok:
+            raise ClipperException(f"Received error status code: {response.status_code} and message: {response.text}")
+        return dict(response.json())
+
+    # Applications
+
+    @_connected
+    def register_application(self, name: str, input_type: str, default_output: str, slo_micros: int) -> None:
+        """Registers an application, which makes POST /{name}/predict answer.
+
+        Args:
+            name: the application's name.
+            input_type: "bytes", "integers", "floats", "doubles" or "strings".
+            default_output: answered when there is no prediction in time.
+            slo_micros: the latency objective in microseconds: every query is answered by then.
+        """
+        self._applications.register(name, input_type, default_output, slo_micros)
+
+    @_connected
+    def unregister_application(self, name: str) -> None:
+        """Unregisters an application with its links."""
+        self._applications.unregister(name)
+
+    @_connected
+    def delete_application(self, name: str) -> None:
+        """The old name of unregister_application."""
+        self._logger.warning("delete_application is deprecated; use unregister_application")
+        self._applications.unregister(name)
+
+    @_connected
+    def link_model_to_app(self, app_name: str, model_name: str) -> None:
+        """Lets an application use the current version of a model; one model an application."""
+        self._applications.link(app_name, model_name)
+
+    @_connected
+    def unlink_model_from_app(self, app_name: str, model_name: str) -> None:
+        """Ends that."""
+        self._applications.unlink(app_name, model_name)
+
+    @_connected
+    def get_all_apps(self, verbose: bool = False) -> list[Any]:
+        """All applications: names or, if `verbose`, dictionaries as from get_app_info."""
+        return self._applications.all(verbose)
+
+    @_connected
+    def get_app_info(self, name: str) -> dict[str, Any] | None:
+        """name, input_type, default_output, latency_slo_micros and linked_models; None if not registered."""
+        return self._applications.describe(name)
+
+    @_connected
+    def get_linked_models(self, app_name: str) -> list[str]:
+        """The names of the models that an application is linked to."""
+        return self._applications.linked_models(app_name)
+
+    # Models
+
+    def build_model(
+        self,
+        name: str,
+        version: str | int,
+        model_data_path: str,
+        base_image: str,
+        container_registry: str | None = None,
+        pkgs_to_install: Sequence[str] | None = None,
+    ) -> str:
+        """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image."""
+        name, version = check_model_name(name), check_model_version(version)
+        return self.cm.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+
+    @_connected
+    def deploy_model(
+        self,
+        name: str,
+        version: str | int,
+        input_type: str,
+        image: str,
+        labels: Sequence[str] | None = None,
+        num_replicas: int = 1,
+        batch_size: int = ADAPTIVE_BATCH_SIZE,
+    ) -> None:
+        """Starts replicas of a new version, waits until they serve, then registers it, which makes it current.
+
+        Args:
+            name: the model's name.
+            version: the new version.
+            input_type: what the model takes.
+            image: what build_model returned.
+            labels: free words.
+            num_replicas: how many replicas to start.
+            batch_size: the largest batch; -1: adapted to the applications' latency objectives.
+        """
+        name, version = check_model_name(name), check_model_version(version)
+        self._deployments.deploy(name, version, input_type, image, labels, num_replicas, batch_size)
+
+    @_connected
+    def build_and_deploy_model(
+        self,
+        name: str,
+        version: str | int,
+        input_type: str,
+        model_data_path: str,
+        base_image: str,
+        labels: Sequence[str] | None = None,
+        container_registry: str | None = None,
+        num_replicas: int = 1,
+        batch_size: int = ADAPTIVE_BATCH_SIZE,
+        pkgs_to_install: Sequence[str] | None = None,
+    ) -> None:
+        """build_model, then deploy_model; refuses a registered version before it builds anything."""
+        self._deployments.check_new(check_model_name(name), check_model_version(version))
+        image = self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+        self.deploy_model(name, version, input_type, image, labels, num_replicas, batch_size)
+
+    @_connected
+    def register_model(
+        self,
+        name: str,
+        version: str | int,
+        input_type: str,
+        image: str | None = None,
+        labels: Sequence[str] | None = None,
+        batch_size: int = ADAPTIVE_BATCH_SIZE,
+    ) -> None:
+        """Registers a version whose replicas run already or, without an image, are started by somebody else."""
+        self._models.register(name, str(version), input_type, image, labels, batch_size)
+
+    @_connected
+    def set_model_version(self, name: str, version: str | int, num_replicas: int | None = None) -> None:
+        """Makes a registered version current, to roll back or forth; then scales it if `num_replicas` is given."""
+        self._models.set_current(name, str(version))
+        if num_replicas is not None:
+            self._deployments.scale(name, str(version), num_replicas)
+
+    @_connected
+    def get_current_model_version(self, name: str) -> str:
+        """The version that linked applications use."""
+        return self._models.current_version(name)
+
+    @_connected
+    def get_all_models(self, verbose: bool = False) -> list[Any]:
+        """All versions: "name:version" or, if `verbose`, dictionaries as from get_model_info."""
+        return self._models.all(verbose)
+
+    @_connected
+    def get_model_info(self, name: str, version: str | int) -> dict[str, Any] | None:
+        """A version with its input_type, labels, image and whether it is current; None if not registered."""
+        return self._models.describe(name, str(version))
+
+    # Replicas
+
+    @_connected
+    def get_num_replicas(self, name: str, version: str | int | None = None) -> int:
+        """How many replicas of a version (None: of the current one) the container manager runs."""
+        version = self._models.current_version(name) if version is None else str(version)
+        return self.cm.get_num_replicas(name, version)
+
+    @_connected
+    def set_num_replicas(self, name: str, num_replicas: int, version: str | int | None = None) -> None:
+        """Starts or stops replicas of a version (None: of the current one) until there are `num_replicas`."""
+        version = self._models.current_version(name) if version is None else str(version)
+        self._deployments.scale(name, version, num_replicas)
+
+    @_connected
+    def get_all_model_replicas(self, verbose: bool = False) -> list[Any]:
+        """All live replicas: "name:version:replica" or, if `verbose`, dictionaries."""
+        return self._models.all_replicas(verbose)
+
+    @_connected
+    def get_model_replica_info(self, name: str, version: str | int, replica_id: int) -> dict[str, Any] | None:
+        """A live replica with its model and input_type; None if there is none."""
+        return self._models.describe_replica(name, str(version), replica_id)
+
+    @_connected
+    def stop_models(self, model_names: Iterable[str]) -> None:
+        """Unregisters all versions of these models and stops their replicas; links stay."""
+        self._deployments.stop(self._models.versions(model_names))
+
+    @_connected
+    def stop_versioned_models(self, model_versions_dict: Mapping[str, Iterable[str | int]]) -> None:
+        """Unregisters the versions {name: [version]}, current ones too, and stops their replicas."""
+        self._deployments.stop({name: list(map(str, versions)) for name, versions in model_versions_dict.items()})
+
+    @_connected
+    def stop_inactive_model_versions(self, model_names: Iterable[str]) -> None:
+        """Unregisters all versions of these models but the current ones and stops their replicas."""
+        self._deployments.stop(self._models.versions(model_names, only_inactive=True))
+
+    @_connected
+    def stop_all_model_containers(self) -> None:
+        """Unregisters all versions of all models and stops all replicas."""
+        self._deployments.stop(self._models.versions(None))
+        self.cm.stop_all_model_containers()
+
+    def test_predict_function(self, query: Mapping[str, Any], func: Callable[[Any], Any], input_type: str) -> Any:
+        """Calls `func` here as a model container would; needs no cluster. See function_check."""
+        return try_function(query, func, input_type)
+
+
+def _wait_until_answered(url: str) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while True:
+        try:
+            if requests.get(url, timeout=_PROBE_TIMEOUT_S).status_code == requests.codes.ok:
+                return
+        except requests.RequestException:
+            if time.monotonic() > deadline:
+                raise
+        if time.monotonic() > deadline:
+            raise ClipperException(f"{url} did not answer within {_START_TIMEOUT_S:.0f} s")
+        time.sleep(_POLL_INTERVAL_S)

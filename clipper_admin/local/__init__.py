@@ -1,0 +1,5 @@
+"""A cluster of local processes: what runs where, who watches over it, and how a later interpreter finds it again.
+
+One detached supervisor per cluster owns all other processes: it starts them in order, restarts what dies unasked and
+stops them in the reverse order. ProcessContainerManager speaks to it through a Unix socket in the cluster's directory.
+"""

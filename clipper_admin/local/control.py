@@ -1,0 +1,87 @@
+"""The supervisor's control socket: one JSON request and one JSON reply a connection.
+
+{"operation": "stop", "arguments": {"names": ["sum-model_1-0"], "graceful": true}}
+{"result": null}    or    {"error": "ValueError: the cluster is stopping"}
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clipper_admin.exceptions import ClipperException
+
+_LOG = logging.getLogger(__name__)
+# Longer than the longest grace of a process, which the reply to a stop order may take.
+_REPLY_TIMEOUT_S = 60.0
+
+
+class SupervisorUnreachable(ClipperException):
+    """Nobody listens on the control socket."""
+
+
+def listen(path: Path) -> socket.socket:
+    """Binds the control socket."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with _short(path) as name:
+        listener.bind(name)
+    listener.listen()
+    return listener
+
+
+async def serve(listener: socket.socket, operations: Mapping[str, Callable[..., Awaitable[Any]]]) -> asyncio.Server:
+    """Carries out orders until the returned server is closed."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = json.loads(await reader.read())
+            reply = {"result": await operations[request["operation"]](**request["arguments"])}
+        except Exception as error:
+            _LOG.exception("an order failed")
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        writer.write(json.dumps(reply).encode())
+        writer.close()
+
+    return await asyncio.start_unix_server(handle, sock=listener)
+
+
+def order(path: Path, operation: str, **arguments: Any) -> Any:
+    """Has the supervisor carry out an operation and returns its result.
+
+    Raises:
+        SupervisorUnreachable: there is no supervisor.
+        ClipperException: it refused.
+    """
+    request = json.dumps({"operation": operation, "arguments": arguments}).encode()
+    try:
+        reply = json.loads(_exchange(path, request))
+    except (OSError, ValueError) as error:
+        raise SupervisorUnreachable(f"The cluster's supervisor does not answer at {path}: {error}") from error
+    if "error" in reply:
+        raise ClipperException(f"The cluster's supervisor refused to {operation}: {reply['error']}")
+    return reply["result"]
+
+
+def _exchange(path: Path, request: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_REPLY_TIMEOUT_S)
+        with _short(path) as name:
+            connection.connect(name)
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name for a socket's path that fits into the 107 bytes which a socket's address has, however deep it lies."""
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)

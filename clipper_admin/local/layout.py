@@ -1,0 +1,97 @@
+"""What a new cluster looks like: who listens where, and which processes run there.
+
+Every process gets its port before it is started and keeps it over restarts, so that nobody has to be told a new one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clipper_admin.local import edge, plan, ports
+from clipper_admin.local.directory import ClusterDirectory
+from clipper_admin.local.specification import ProcessSpec
+from clipper_admin.local.state import Addresses, ClusterState, ProcessRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """What a user can choose. A port of 0 is chosen by the operating system.
+
+    Attributes:
+        query_port: for predictions.
+        admin_port: for administration.
+        metrics_port: for the first query service's metrics in the Prometheus text format.
+        query_services: how many query services run.
+        cache_size_bytes: the prediction cache of each.
+    """
+
+    query_port: int
+    admin_port: int
+    metrics_port: int
+    query_services: int
+    cache_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """The port of every listener; one query service an element of the tuples."""
+
+    query: int
+    admin: int
+    envoy_admin: int
+    redis: int
+    management: int
+    query_services: tuple[int, ...]
+    metrics: tuple[int, ...]
+
+
+def lay_out(directory: ClusterDirectory, options: ClusterOptions) -> ClusterState:
+    """Plans a cluster and writes Envoy's configuration for it; starts nothing.
+
+    Raises:
+        ClipperException: a wanted port is taken, or a program is missing.
+    """
+    chosen = _choose_ports(options)
+    addresses = Addresses(
+        query=ports.address(chosen.query),
+        admin=ports.address(chosen.admin),
+        metrics=tuple(map(ports.address, chosen.metrics)),
+        query_services=tuple(map(ports.address, chosen.query_services)),
+        management_service=ports.address(chosen.management),
+    )
+    specs = _processes(directory, chosen, addresses, options.cache_size_bytes)
+    return ClusterState(addresses, tuple(ProcessRecord(spec) for spec in specs))
+
+
+def _choose_ports(options: ClusterOptions) -> _Ports:
+    ports.ensure_free(options.query_port, "predictions")
+    ports.ensure_free(options.admin_port, "administration")
+    ports.ensure_free(options.metrics_port, "metrics")
+    count = options.query_services
+    free = iter(ports.free_ports(6 + 2 * count))
+    return _Ports(
+        query=options.query_port or next(free),
+        admin=options.admin_port or next(free),
+        envoy_admin=next(free),
+        redis=next(free),
+        management=next(free),
+        query_services=tuple(next(free) for _ in range(count)),
+        metrics=(options.metrics_port or next(free), *(next(free) for _ in range(count - 1))),
+    )
+
+
+def _processes(
+    directory: ClusterDirectory, chosen: _Ports, addresses: Addresses, cache_size_bytes: int
+) -> Iterator[ProcessSpec]:
+    yield plan.redis(directory, chosen.redis)
+    yield plan.management(chosen.management, chosen.redis)
+    for index, (port, metrics_port) in enumerate(zip(chosen.query_services, chosen.metrics, strict=True)):
+        yield plan.query(index, port, metrics_port, chosen.redis, cache_size_bytes)
+    configuration = edge.write_configuration(
+        directory.envoy,
+        query_port=chosen.query,
+        admin_port=chosen.admin,
+        envoy_admin_port=chosen.envoy_admin,
+        query_services=addresses.query_services,
+        management_service=addresses.management_service,
+    )
+    yield plan.envoy(configuration, chosen.query)

@@ -1,0 +1,46 @@
+"""Names that become part of a host name, a directory or an image tag on the way to a running model."""
+
+import re
+
+from clipper_admin.exceptions import ClipperException
+
+# What register_model stores for a model whose containers somebody else starts.
+NO_CONTAINER = "NO_CONTAINER"
+# The batch size that stands for "adapt it to the latency objective".
+ADAPTIVE_BATCH_SIZE = -1
+
+_DNS_1123 = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z", re.ASCII)
+_RULE = (
+    "must be a valid DNS-1123  subdomain. It must consist of lower case alphanumeric characters, '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    f"'{_DNS_1123.pattern}')"
+)
+
+
+def check_model_name(name: str) -> str:
+    """Returns `name` if a model can be deployed under it.
+
+    Raises:
+        ClipperException: it cannot: only lower case letters, digits and "-" may be used.
+    """
+    return _check("a model name", name)
+
+
+def check_model_version(version: object) -> str:
+    """Returns `version` as text if a model can be deployed as it.
+
+    Raises:
+        ClipperException: it cannot: only lower case letters, digits and "-" may be used.
+    """
+    return _check("a model version", str(version))
+
+
+def model_id(name: str, version: object) -> str:
+    """How a model version is written: "name:version"."""
+    return f"{name}:{version}"
+
+
+def _check(kind: str, text: str) -> str:
+    if not _DNS_1123.match(text):
+        raise ClipperException(f"Invalid value: {text}: {kind} {_RULE}")
+    return text

@@ -1,0 +1,195 @@
+"""Envoy's configuration: what the public ports make of REST, of native gRPC and of what they have to refuse."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+import requests
+from clipper.v1 import management_service_pb2 as management
+from clipper.v1 import management_service_pb2_grpc, query_service_pb2_grpc
+from clipper.v1 import query_service_pb2 as query
+
+from clipper_admin.local import edge as edge_configuration
+from clipper_admin.local import executables, ports
+from clipper_admin.local.readiness import is_serving
+from tests.fixtures.edges import Edge, echo_server, envoy
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Envoy in front of the echo services."""
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    with echo_server(port), envoy(tmp_path_factory.mktemp("edge"), [address], address) as running:
+        yield running
+
+
+def refusal(response: requests.Response, status: int, code: int) -> str:
+    """Checks that a response is google.rpc.Status as JSON; returns its message."""
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"code", "message", "details"}
+    assert body["code"] == code
+    return str(body["message"])
+
+
+def test_envoy_accepts_the_configuration(tmp_path: Path) -> None:
+    configuration = edge_configuration.write_configuration(
+        tmp_path,
+        query_port=1337,
+        admin_port=1338,
+        envoy_admin_port=9901,
+        query_services=["127.0.0.1:7001", "query-2.example:7001"],
+        management_service="127.0.0.1:7000",
+    )
+
+    command = [executables.envoy(), "--mode", "validate", "-l", "warn", "-c", str(configuration)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert checked.returncode == 0, checked.stderr
+    assert "eprecated" not in checked.stderr
+
+
+@pytest.mark.parametrize("path", ["/hello/predict", "/hello/predict/"], ids=["plain", "with a trailing slash"])
+def test_a_prediction_reaches_the_service_as_it_was_sent_and_so_does_its_answer(edge: Edge, path: str) -> None:
+    response = requests.post(f"http://{edge.query}{path}", data=b'{"input": [1.0]}', timeout=5)
+
+    assert response.text == '{"application": "hello", "bytes": 16, "default": false}'
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_metrics_are_on_the_query_port(edge: Edge) -> None:
+    assert requests.get(f"http://{edge.query}/metrics", timeout=5).json() == {"counters": []}
+
+
+def test_admin_bodies_become_typed_fields(edge: Edge) -> None:
+    body = {"name": "a", "input_type": "doubles", "default_output": "0", "latency_slo_micros": 100_000}
+
+    response = requests.post(f"http://{edge.admin}/admin/add_app", json=body, timeout=5)
+
+    assert response.json() == body
+    assert requests.get(f"http://{edge.admin}/admin/ping", timeout=5).text == "PONG"
+
+
+def test_an_error_of_a_service_is_json_with_its_details(edge: Edge) -> None:
+    response = requests.post(f"http://{edge.query}/unknown/predict", data=b"{}", timeout=5)
+
+    assert refusal(response, 404, code=5) == "there is no such application"
+    [details] = response.json()["details"]
+    assert details["reason"] == "NOT_FOUND"
+    assert details["domain"] == "clipper"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/hello/forget"), ("GET", "/hello/predict"), ("POST", "/clipper.v1.QueryService/Predict")],
+    ids=["the root", "an unknown action", "the wrong verb", "an RPC without gRPC"],
+)
+def test_unknown_paths_are_not_found(edge: Edge, method: str, path: str) -> None:
+    refusal(requests.request(method, f"http://{edge.query}{path}", data=b"{}", timeout=5), 404, code=5)
+
+
+def test_each_port_answers_nothing_of_the_other(edge: Edge) -> None:
+    refusal(requests.get(f"http://{edge.query}/admin/ping", timeout=5), 404, code=5)
+    refusal(requests.get(f"http://{edge.admin}/metrics", timeout=5), 404, code=5)
+    with grpc.insecure_channel(edge.query) as channel, pytest.raises(grpc.RpcError) as refused:
+        management_service_pb2_grpc.ManagementServiceStub(channel).Ping(management.PingRequest(), timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert refused.value.details() == "Not Found"
+
+
+def test_unknown_query_parameters_are_refused(edge: Edge) -> None:
+    refusal(requests.post(f"http://{edge.query}/hello/predict?nonsense=1", data=b"{}", timeout=5), 400, code=3)
+
+
+@pytest.mark.parametrize("body", ['{"name": ', '{"name": 3}'], ids=["malformed", "of the wrong type"])
+def test_json_that_admin_cannot_read_is_refused(edge: Edge, body: str) -> None:
+    refusal(requests.post(f"http://{edge.admin}/admin/add_app", data=body, timeout=5), 400, code=3)
+
+
+def test_bodies_up_to_the_limit_are_passed_on(edge: Edge) -> None:
+    body = b" " * (15 * MIB)
+
+    assert requests.post(f"http://{edge.query}/hello/predict", data=body, timeout=20).json()["bytes"] == len(body)
+
+
+@pytest.mark.parametrize("port", ["query", "admin"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["of declared length", "in chunks"])
+def test_a_body_of_100_mib_is_refused_and_harms_nobody(edge: Edge, port: str, chunked: bool) -> None:
+    url = f"http://{edge.query}/hello/predict" if port == "query" else f"http://{edge.admin}/admin/add_app"
+    parts = [b'{"name": "', *[b"x" * MIB] * 100, b'"}']
+
+    refusal(requests.post(url, data=iter(parts) if chunked else b"".join(parts), timeout=60), 413, code=8)
+
+    assert requests.get(f"http://{edge.query}/metrics", timeout=5).ok
+
+
+def test_native_grpc_passes_with_its_deadline(edge: Edge) -> None:
+    with grpc.insecure_channel(edge.query) as channel:
+        stub = query_service_pb2_grpc.QueryServiceStub(channel)
+        [with_deadline] = stub.Predict(query.PredictRequest(), timeout=5).predictions
+        [without] = stub.Predict(query.PredictRequest()).predictions
+
+    assert 0 < float(with_deadline.output) <= 5
+    assert float(without.output) > 3600
+
+
+def test_health_is_asked_through_both_ports(edge: Edge) -> None:
+    assert is_serving(edge.query, "clipper.v1.QueryService")
+    assert is_serving(edge.admin, "clipper.v1.ManagementService")
+
+
+def test_without_a_service_rest_gets_json_and_grpc_a_status(tmp_path: Path) -> None:
+    nobody = ports.address(ports.free_ports(1)[0])
+    with envoy(tmp_path, [nobody], nobody) as running:
+        with ThreadPoolExecutor() as pool:
+            asked = [
+                pool.submit(requests.post, f"http://{running.query}/hello/predict", data=b"{}", timeout=30),
+                pool.submit(requests.get, f"http://{running.admin}/admin/ping", timeout=30),
+            ]
+            for response in asked:
+                refusal(response.result(), 503, code=14)
+        with grpc.insecure_channel(running.query) as channel, pytest.raises(grpc.RpcError) as refused:
+            query_service_pb2_grpc.QueryServiceStub(channel).Predict(query.PredictRequest(), timeout=30)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_restart_of_the_only_query_service_loses_no_prediction(tmp_path: Path) -> None:
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    answers: list[int] = []
+    finished = threading.Event()
+
+    def ask(url: str) -> None:
+        with requests.Session() as session:
+            while not finished.is_set():
+                answers.append(session.post(url, data=b"{}", timeout=30).status_code)
+
+    with envoy(tmp_path, [address], address) as running, ThreadPoolExecutor() as pool:
+        with echo_server(port):
+            asking = [pool.submit(ask, f"http://{running.query}/hello/predict") for _ in range(4)]
+            wait_for_more(answers)
+        time.sleep(0.5)  # for as long a service takes to come back
+        with echo_server(port):
+            wait_for_more(answers)
+            finished.set()
+            for asker in asking:
+                asker.result()
+
+    assert set(answers) == {200}
+
+
+def wait_for_more(answers: list[int]) -> None:
+    """Waits until twenty more answers have come."""
+    wanted, deadline = len(answers) + 20, time.monotonic() + 20
+    while len(answers) < wanted:
+        assert time.monotonic() < deadline, f"{len(answers)} answers"
+        time.sleep(0.02)

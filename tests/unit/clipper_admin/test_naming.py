@@ -1,0 +1,25 @@
+"""Names of models and versions."""
+
+import pytest
+
+from clipper_admin import ClipperException
+from clipper_admin.naming import check_model_name, check_model_version
+
+
+@pytest.mark.parametrize("name", ["m", "sum-model", "2d-pose", "a0"])
+def test_lower_case_letters_digits_and_hyphens_name_a_model(name: str) -> None:
+    assert check_model_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "Sum", "sum_model", "-sum", "sum-", "sum.model", "sum model", "sum\n", "süm"])
+def test_anything_else_is_refused_with_the_rule(name: str) -> None:
+    with pytest.raises(ClipperException) as refused:
+        check_model_name(name)
+
+    assert refused.value.msg.startswith(f"Invalid value: {name}: a model name must be a valid DNS-1123  subdomain.")
+
+
+def test_versions_become_text_and_obey_the_same_rule() -> None:
+    assert check_model_version(1) == "1"
+    with pytest.raises(ClipperException, match=r"^Invalid value: 1\.0: a model version must be a valid DNS-1123 "):
+        check_model_version("1.0")

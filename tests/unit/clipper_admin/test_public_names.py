@@ -1,0 +1,113 @@
+"""What programs import and call."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import clipper_admin
+from clipper_admin import (
+    ClipperConnection,
+    ClipperException,
+    DockerContainerManager,
+    ProcessContainerManager,
+    UnconnectedException,
+)
+from clipper_admin.deployers import python as python_deployer
+
+# Each with the arguments that have no default.
+CONNECTED_ONLY: dict[str, tuple[Any, ...]] = {
+    "register_application": ("a", "doubles", "0", 1),
+    "unregister_application": ("a",),
+    "delete_application": ("a",),
+    "link_model_to_app": ("a", "m"),
+    "unlink_model_from_app": ("a", "m"),
+    "build_and_deploy_model": ("m", 1, "doubles", "/path", "image"),
+    "deploy_model": ("m", 1, "doubles", "image"),
+    "register_model": ("m", 1, "doubles"),
+    "get_current_model_version": ("m",),
+    "get_num_replicas": ("m",),
+    "set_num_replicas": ("m", 1),
+    "get_all_apps": (),
+    "get_app_info": ("a",),
+    "get_linked_models": ("a",),
+    "get_all_models": (),
+    "get_model_info": ("m", 1),
+    "get_all_model_replicas": (),
+    "get_model_replica_info": ("m", 1, 0),
+    "get_clipper_logs": (),
+    "inspect_instance": (),
+    "set_model_version": ("m", 1),
+    "get_query_addr": (),
+    "get_metric_addr": (),
+    "stop_models": (["m"],),
+    "stop_versioned_models": ({"m": [1]},),
+    "stop_inactive_model_versions": (["m"],),
+    "stop_all_model_containers": (),
+}
+ENDPOINT_TAIL = {
+    "default_output": "None",
+    "version": 1,
+    "slo_micros": 3_000_000,
+    "labels": None,
+    "registry": None,
+    "base_image": "default",
+    "num_replicas": 1,
+    "batch_size": -1,
+    "pkgs_to_install": None,
+}
+DEPLOY_TAIL = {
+    "base_image": "default",
+    "labels": None,
+    "registry": None,
+    "num_replicas": 1,
+    "batch_size": -1,
+    "pkgs_to_install": None,
+}
+
+
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of a function that have defaults, in order."""
+    parameters = inspect.signature(function).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
+
+
+def test_the_package_has_its_public_names() -> None:
+    assert all(hasattr(clipper_admin, name) for name in clipper_admin.__all__)
+    assert clipper_admin.__registry__ == "clipper"
+    assert clipper_admin.__version__.count(".") == 2
+    assert clipper_admin.deployers.python is python_deployer
+
+
+@pytest.mark.parametrize(("method", "arguments"), CONNECTED_ONLY.items(), ids=CONNECTED_ONLY)
+def test_methods_that_need_a_cluster_say_so_without_one(method: str, arguments: tuple[Any, ...]) -> None:
+    connection = ClipperConnection(ProcessContainerManager())
+
+    with pytest.raises(UnconnectedException, match="No connection to Clipper cluster") as refused:
+        getattr(connection, method)(*arguments)
+
+    assert refused.value.message == refused.value.msg
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    start = defaults(ClipperConnection.start_clipper)
+    assert start["cache_size"] == 33_554_432
+    assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
+    assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
+    assert list(defaults(python_deployer.create_endpoint).items()) == list(ENDPOINT_TAIL.items())
+    assert list(defaults(python_deployer.deploy_python_closure).items()) == list(DEPLOY_TAIL.items())
+    assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1}
+    assert defaults(ClipperConnection.stop_all) == {"graceful": True}
+
+
+def test_docker_is_refused_with_what_to_use_instead() -> None:
+    assert defaults(DockerContainerManager)["docker_network"] == "clipper_network"
+    with pytest.raises(ClipperException, match=r"not available in this release.*ProcessContainerManager"):
+        DockerContainerManager()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../up", ".hidden"])
+def test_a_cluster_name_that_cannot_be_a_directory_is_refused(name: str) -> None:
+    with pytest.raises(ClipperException, match="Invalid cluster name"):
+        ProcessContainerManager(name)
