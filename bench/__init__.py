@@ -1,0 +1,1 @@
+"""The benchmark: ratios between Clipper and a bare server, measured on one machine in one run."""

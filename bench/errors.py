@@ -1,0 +1,5 @@
+"""What makes a benchmark worthless."""
+
+
+class BenchmarkError(Exception):
+    """Something failed or was answered wrongly, so the figures would mean nothing."""

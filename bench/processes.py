@@ -1,0 +1,74 @@
+"""Processes under measurement: started here, read from /proc, and ended by their ids whatever happens."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from bench.errors import BenchmarkError
+
+_REPOSITORY = Path(__file__).parents[1]
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_POLL_S = 0.05
+
+
+class Process:
+    """A running program; leaving the context kills it, since nothing here is worth a drain.
+
+    Attributes:
+        name: names its log file.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
+        self.name = name
+        self._log_file = log_file
+        with log_file.open("wb") as log:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=_REPOSITORY,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._popen.send_signal(signal.SIGKILL)
+        self._popen.wait()
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it has used, in user and system mode."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+
+    @property
+    def resident_bytes(self) -> int:
+        """How much of it is in memory."""
+        return int(self._proc("statm").split()[1]) * _PAGE_BYTES
+
+    def wait_until(self, holds: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+        """Returns once `holds`.
+
+        Raises:
+            BenchmarkError: the process ended, or the time did.
+        """
+        deadline_s = time.monotonic() + within_s
+        while not holds():
+            if self._popen.poll() is not None:
+                raise BenchmarkError(f"{self.name} ended with {self._popen.returncode}; see {self._log_file}")
+            if time.monotonic() > deadline_s:
+                raise BenchmarkError(f"{what} did not happen within {within_s:.0f} s; see {self._log_file}")
+            time.sleep(_POLL_S)
+
+    def _proc(self, file: str) -> str:
+        if self._popen.poll() is not None:
+            raise BenchmarkError(f"{self.name} ended with {self._popen.returncode}; see {self._log_file}")
+        return Path(f"/proc/{self._popen.pid}/{file}").read_text()
