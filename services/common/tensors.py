@@ -43,6 +43,8 @@ def split(input_type: InputType, data: bytes, lengths: Sequence[int]) -> list[by
         InvalidInput: the lengths do not add up to the buffer, or a string is not UTF-8.
     """
     width = ELEMENT_BYTES[input_type]
+    if len(lengths) == 1 and lengths[0] * width == len(data) and input_type is not InputType.STRINGS:
+        return [data]
     if sum(lengths) * width != len(data):
         raise InvalidInput(
             f"The inputs' lengths add up to {sum(lengths)} elements of {width} bytes, "

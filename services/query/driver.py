@@ -5,7 +5,10 @@ thread needs no lock, and Python threads that hand the interpreter to each other
 answers (docs/decisions/0002-one-thread.md).
 """
 
+import functools
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -15,6 +18,8 @@ from services.query.engine.requests import Request
 from services.query.engine.versions import Batch, Replica, Route, Version
 from services.query.telemetry import Telemetry
 
+_YOUNG_S = 0.01
+
 
 class Loop(Protocol):
     """The front's thread.
@@ -22,10 +27,12 @@ class Loop(Protocol):
     Attributes:
         wake_at_s: when `on_wake` is to be called, on time.monotonic()'s clock.
         on_wake: called then.
+        on_idle: called when nothing else waits to be done.
     """
 
     wake_at_s: float
     on_wake: Callable[[], None]
+    on_idle: Callable[[], None]
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Has the thread call `callback`; any thread may ask."""
@@ -36,6 +43,16 @@ class Caller(Protocol):
 
     def deliver(self, request: Request) -> None:
         """Takes the finished request."""
+
+
+class Cancellable(Protocol):
+    """A call whose client may go.
+
+    Attributes:
+        on_cancel: called once when it has; to be told costs.
+    """
+
+    on_cancel: Callable[[], None] | None
 
 
 class Link(Protocol):
@@ -69,7 +86,9 @@ class Driver:
         self._telemetry = telemetry
         self._open_link = open_link
         self._links: set[Link] = set()
+        self._young: deque[tuple[float, Cancellable, Request]] = deque()
         loop.on_wake = self._advance
+        loop.on_idle = self._dispatch
 
     def route(self, application: str) -> Route | None:
         """What is known of an application."""
@@ -82,7 +101,17 @@ class Driver:
     def submit(self, request: Request) -> None:
         """Takes a request; its caller, a `Caller`, is delivered the answer, possibly before this returns."""
         self._engine.submit(request, request.arrival_s)
-        self._carry_out(request.arrival_s)
+        if not request.unanswered:
+            self._carry_out(request.arrival_s)
+
+    def cancel_with(self, call: Cancellable, request: Request) -> None:
+        """Cancels a request when the client of its call goes.
+
+        Most requests are answered sooner than a client can give up on them, and to be told of a client's end costs a
+        fifth of what a request costs, so a call is watched only once it has taken a while.
+        """
+        if request.unanswered:
+            self._young.append((request.arrival_s + _YOUNG_S, call, request))
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""
@@ -133,12 +162,22 @@ class Driver:
 
     def _advance(self) -> None:
         now_s = time.monotonic()
+        while self._young and self._young[0][0] <= now_s:
+            _, call, request = self._young.popleft()
+            if request.unanswered:
+                call.on_cancel = functools.partial(self.cancel, request)
         self._engine.advance(now_s)
         self._carry_out(now_s)
 
+    def _dispatch(self) -> None:
+        if self._engine.has_undispatched:
+            now_s = time.monotonic()
+            self._engine.dispatch(now_s)
+            self._carry_out(now_s)
+
     def _carry_out(self, now_s: float) -> None:
         effects = self._engine.take_effects()
-        self._loop.wake_at_s = self._engine.wake_at_s
+        self._loop.wake_at_s = min(self._engine.wake_at_s, self._young[0][0] if self._young else math.inf)
         for replica in effects.dialled:
             link = replica.link = self._open_link(self, replica)
             self._links.add(link)

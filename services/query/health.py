@@ -24,13 +24,14 @@ class Health:
         self._watches: set[_Watch] = set()
 
     def set_serving(self, serving: bool) -> None:
-        """Says whether predictions are served; watchers are told."""
+        """Says whether predictions are served; those who watch that are told."""
         with self._lock:
             self._statuses[QUERY_SERVICE] = (
                 health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
             )
             for watch in self._watches:
-                watch.tell(self._status(watch.service))
+                if watch.service == QUERY_SERVICE:
+                    watch.tell(self._status(watch.service))
 
     def end_watches(self) -> None:
         """Ends every Watch call, which would otherwise outlive a drain."""

@@ -29,7 +29,7 @@ class QueryServicer:
         """QueryService.Predict."""
         proto = convert.predict_request(message)
         request = self.submit(call, proto, _NativeCaller(call))
-        self._watch(call, request)
+        self._driver.cancel_with(call, request)
 
     def predict_json(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.PredictJson."""
@@ -39,7 +39,7 @@ class QueryServicer:
         inputs = rest.pack(body, route.application.input_type)
         version = self._version(route, body.version)
         request = self._submit(call, route, version, inputs, _JsonCaller(call, body.is_batch))
-        self._watch(call, request)
+        self._driver.cancel_with(call, request)
 
     def predict_stream(self, call: StreamCall) -> "PredictStream":
         """QueryService.PredictStream."""
@@ -91,11 +91,6 @@ class QueryServicer:
         else:
             caller.deliver(request)
         return request
-
-    def _watch(self, call: UnaryCall, request: Request) -> None:
-        # Watching a call costs a completion event, which an answered one can do without.
-        if request.unanswered:
-            call.on_cancel = lambda: self._driver.cancel(request)
 
 
 class _NativeCaller:

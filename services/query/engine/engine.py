@@ -4,6 +4,7 @@ Each event is a method that carries the time; it first settles what that time ha
 the engine wants done is collected in `Effects` until `take_effects`.
 
     submit            a request arrived
+    dispatch          nothing else has arrived: what waits may go to the replicas
     cancel            its client has gone
     batch_answered    a replica answered a batch
     replica_ready     the stream to a replica is open
@@ -65,11 +66,17 @@ class Engine:
         self._configuration = Configuration()
         self._deadlines = Deadlines()
         self._effects = Effects()
+        self._undispatched: set[Version] = set()
 
     @property
     def wake_at_s(self) -> float:
         """When `advance` has something to do; infinity when nothing waits."""
         return self._deadlines.next()
+
+    @property
+    def has_undispatched(self) -> bool:
+        """Whether `dispatch` has something to do."""
+        return bool(self._undispatched)
 
     def take_effects(self) -> Effects:
         """What there is to do since the last call."""
@@ -90,13 +97,23 @@ class Engine:
                 self._admit(query, version)
             if request.unanswered:
                 self._deadlines.add(request)
-                self._dispatch(version, now_s)
+                self._undispatched.add(version)
+
+    def dispatch(self, now_s: float) -> None:
+        """Sends what was submitted to the replicas that can take it.
+
+        An event of its own, so that requests which arrive together can leave together.
+        """
+        self.advance(now_s)
+        while self._undispatched:
+            self._dispatch(self._undispatched.pop(), now_s)
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone; it is never reported as finished."""
         for query in request.queries:
             if not query.answered:
                 self._leave(query)
+                del query.request
         request.unanswered = 0
 
     def batch_answered(
@@ -263,6 +280,8 @@ class Engine:
         query.task = None
         query.input = b""
         request = query.request
+        # The way back would make every request a cycle that only the garbage collector can free.
+        del query.request
         request.unanswered -= 1
         if request.unanswered == 0:
             self._effects.finished.append(request)

@@ -75,7 +75,7 @@ class Query:
     """One input and, once `answered`, its answer.
 
     Attributes:
-        request: the request that it belongs to.
+        request: the request that it belongs to, until it is answered or the request is cancelled.
         input: the packed input; dropped with the answer.
         task: the task that it waits for.
         answered: whether the answer is final.

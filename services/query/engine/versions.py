@@ -72,7 +72,11 @@ class Version:
     @property
     def hopeless(self) -> bool:
         """Whether no replica can be expected to take a task: none is ready and none is on its way."""
-        return all(replica.state not in _HOPEFUL for replica in self.replicas)
+        # A loop, because a generator would cost every query several times as much.
+        for replica in self.replicas:  # noqa: SIM110
+            if replica.state in _HOPEFUL:
+                return False
+        return True
 
     def replica_for_next_batch(self) -> Replica | None:
         """The replica that should take the next batch; None when all have enough to do.

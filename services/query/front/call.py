@@ -59,14 +59,14 @@ class Call(ABC):
     def on_cancel(self) -> Callable[[], None] | None:
         """Called once, on the front's thread, if the client is gone before the answer.
 
-        It is gone when it cancels, when its deadline passes and when its connection breaks. Set this before the
-        handler returns or not at all. A unary call pays one more completion event for it, a quarter of its price,
-        so a call that is answered at once does without.
+        It is gone when it cancels, when its deadline passes and when its connection breaks. Set it on the front's
+        thread. A unary call pays one more completion event for it, a quarter of its price, so a call that is answered
+        soon does without.
         """
         return self._on_cancel
 
     @on_cancel.setter
-    def on_cancel(self, callback: Callable[[], None]) -> None:
+    def on_cancel(self, callback: Callable[[], None] | None) -> None:
         if not self._answered.locked():
             self._on_cancel = callback
             self.watch()

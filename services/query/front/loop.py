@@ -19,6 +19,9 @@ _LOG = logging.getLogger(__name__)
 # How long a callback may wait while there is no bell to ring.
 _SLICE_WITHOUT_BELL_S = 0.01
 _LONGEST_POLL_S = 3600.0
+_AT_ONCE = 0.0
+# How many events may be taken before `on_idle` though more are waiting.
+_LONGEST_ROW = 64
 
 
 class Loop:
@@ -28,12 +31,14 @@ class Loop:
         queue: the completion queue.
         wake_at_s: when `on_wake` is to be called, on time.monotonic()'s clock; infinity for never.
         on_wake: called at `wake_at_s`, and again until that is in the future.
+        on_idle: called when no event waits, or after many in a row.
     """
 
     def __init__(self) -> None:
         self.queue = cygrpc.CompletionQueue()
         self.wake_at_s = math.inf
         self.on_wake: Callable[[], None] = lambda: None
+        self.on_idle: Callable[[], None] = lambda: None
         self._bell: Rpc | None = None
         self._bell_lock = Lock()
         self._callbacks: deque[Callable[[], None]] = deque()
@@ -59,8 +64,15 @@ class Loop:
     def run(self, is_over: Callable[[], bool]) -> None:
         """Takes events until `is_over`."""
         self._call_back()
+        in_a_row = 0
         while not is_over():
-            event = self.queue.poll(self._poll_until())
+            event = self.queue.poll(_AT_ONCE)
+            in_a_row += 1
+            if event.completion_type == cygrpc.CompletionType.queue_timeout or in_a_row == _LONGEST_ROW:
+                in_a_row = 0
+                self._guard(self.on_idle)
+            if event.completion_type == cygrpc.CompletionType.queue_timeout:
+                event = self.queue.poll(self._poll_until())
             if event.completion_type != cygrpc.CompletionType.queue_timeout:
                 self._guard(event.tag, event)
             # Kept until the next event, it would keep its call alive, too.

@@ -1,0 +1,307 @@
+"""What operators see of a query service: metrics, health, reflection, start and stop, query ids."""
+
+import json
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from clipper.v1 import query_service_pb2, query_service_pb2_grpc
+from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from services.common.names import QUERY_SERVICE
+from tests.fixtures import model_containers
+from tests.fixtures.query_services import (
+    CHANNEL_OPTIONS,
+    PATIENCE_S,
+    QueryServiceProcess,
+    Registry,
+    redis_in,
+    request,
+    wait_until_predicted,
+)
+from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.waiting import wait_until
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def _refuse_negatives(inputs: Any) -> list[str]:
+    if any(each[0] < 0 for each in inputs):
+        raise ValueError("negative")
+    return [str(each[0]) for each in inputs]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServiceProcess]:
+    """A query service that has answered 21 queries of "app", one of them with a default and ten from the cache."""
+    directory = tmp_path_factory.mktemp("query")
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_in(directory / "redis"))
+        container = stack.enter_context(model_containers.serving(_refuse_negatives))
+        registry = Registry(redis)
+        registry.add_application("app", "m")
+        registry.add_version("m", "1.0")
+        registry.add_replica("m", "1.0", 0, container.address)
+        service = stack.enter_context(QueryServiceProcess(redis, directory))
+        rows = [[float(number)] for number in range(10)]
+        for batch in ([[-1.0]], rows, rows):
+            service.stub().Predict(request("app", batch), timeout=PATIENCE_S)
+        yield service
+
+
+def _check(service: QueryServiceProcess, name: str) -> int:
+    """The health of a service; the call fails for one that is unknown."""
+    health = health_pb2_grpc.HealthStub(service.channel())
+    question = health_pb2.HealthCheckRequest(service=name)
+    return int(health.Check(question, timeout=PATIENCE_S).status)  # type: ignore[attr-defined]
+
+
+def _watch(service: QueryServiceProcess, name: str) -> Any:
+    """The call that tells a service's health and each change of it."""
+    health = health_pb2_grpc.HealthStub(service.channel())
+    return health.Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_S)  # type: ignore[attr-defined]
+
+
+def _metrics(service: QueryServiceProcess) -> dict[str, dict[str, dict[str, Any]]]:
+    """The document of GetMetrics, its lists of single entries as objects."""
+    answer = service.stub().GetMetrics(query_service_pb2.GetMetricsRequest(), timeout=PATIENCE_S).body
+    assert answer.content_type == "application/json"
+    document = json.loads(answer.data)
+    assert all(len(entry) == 1 for entries in document.values() for entry in entries)
+    return {
+        group: {name: value for entry in entries for name, value in entry.items()}
+        for group, entries in document.items()
+    }
+
+
+def test_metrics_have_the_known_names_and_numbers_are_numbers(asked: QueryServiceProcess) -> None:
+    metrics = _metrics(asked)
+    assert list(metrics) == ["counters", "ratio_counters", "meters", "histograms"]
+    assert metrics["counters"] == {
+        "app:app:num_predictions": {"count": 21},
+        "internal:aggregate_num_predictions": {"count": 21},
+        "internal:prediction_cache_lookups": {"count": 21},
+        "model:m:1.0:num_predictions": {"count": 11},
+    }
+    assert metrics["ratio_counters"] == {
+        "app:app:default_prediction_ratio": {"ratio": pytest.approx(1 / 21)},
+        "internal:prediction_cache_hit_ratio": {"ratio": pytest.approx(10 / 21)},
+    }
+
+
+def test_metrics_have_meters_and_histograms_with_their_units(asked: QueryServiceProcess) -> None:
+    metrics = _metrics(asked)
+    assert list(metrics["meters"]) == ["app:app:prediction_throughput", "model:m:1.0:prediction_throughput"]
+    for meter in metrics["meters"].values():
+        assert list(meter) == ["unit", "rate", "rate_1min", "rate_5min", "rate_15min"]
+        assert meter["unit"] == "events per second"
+        assert meter["rate"] > 0
+    units = {
+        "app:app:prediction_latency": "microseconds",
+        "model:m:1.0:batch_size": "queries",
+        "model:m:1.0:prediction_latency": "microseconds",
+    }
+    assert {name: histogram["unit"] for name, histogram in metrics["histograms"].items()} == units
+    for histogram in metrics["histograms"].values():
+        assert list(histogram) == ["unit", "size", "min", "max", "mean", "std_dev", "p50", "p95", "p99"]
+        assert 0 <= histogram["min"] <= histogram["p50"] <= histogram["p95"] <= histogram["p99"] <= histogram["max"]
+    assert metrics["histograms"]["app:app:prediction_latency"]["size"] == 3
+
+
+def test_prometheus_reads_the_same_from_the_metrics_port(asked: QueryServiceProcess) -> None:
+    with urllib.request.urlopen(f"http://{asked.metrics_address}/metrics", timeout=PATIENCE_S) as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        lines = answer.read().decode().splitlines()
+    samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert samples['clipper_predictions_total{application="app"}'] == "21.0"
+    assert samples['clipper_default_predictions_total{application="app",reason="model_error"}'] == "1.0"
+    assert samples['clipper_prediction_latency_seconds_count{application="app"}'] == "3.0"
+    assert samples['clipper_prediction_latency_seconds_bucket{application="app",le="+Inf"}'] == "3.0"
+    assert 0 < float(samples['clipper_prediction_latency_seconds_sum{application="app"}']) < PATIENCE_S
+    assert samples['clipper_model_predictions_total{model="m",version="1.0"}'] == "11.0"
+    assert samples["clipper_cache_hits_total"] == "10.0"
+    assert float(samples["clipper_cache_bytes"]) > 0
+
+
+def test_health_is_told_for_the_process_and_the_service(asked: QueryServiceProcess) -> None:
+    assert _check(asked, "") == _check(asked, QUERY_SERVICE) == _SERVING
+    with pytest.raises(grpc.RpcError) as unknown:
+        _check(asked, "unknown")
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    watch = _watch(asked, "unknown")
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    watch.cancel()
+
+
+def test_reflection_lists_the_services_and_describes_them(asked: QueryServiceProcess) -> None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(asked.channel())
+    questions = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=QUERY_SERVICE),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol="no.Such"),
+    ]
+    listed, described, unknown = stub.ServerReflectionInfo(iter(questions), timeout=PATIENCE_S)
+    names = {each.name for each in listed.list_services_response.service}
+    assert names == {QUERY_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    file = descriptor_pb2.FileDescriptorProto.FromString(described.file_descriptor_response.file_descriptor_proto[0])
+    methods = {method.name for method in file.service[0].method}
+    assert methods == {"Predict", "PredictStream", "PredictJson", "GetMetrics"}
+    assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_an_unknown_method_is_unimplemented(asked: QueryServiceProcess) -> None:
+    guess: grpc.UnaryUnaryMultiCallable[bytes, bytes]
+    guess = asked.channel().unary_unary(f"/{QUERY_SERVICE}/Guess")
+    with pytest.raises(grpc.RpcError) as refused:
+        guess(b"", timeout=PATIENCE_S)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_watchers_hear_of_the_drain_before_calls_are_refused(redis_server: RedisServer, tmp_path: Path) -> None:
+    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0.5") as service:
+        watch, process_watch = _watch(service, QUERY_SERVICE), _watch(service, "")
+        assert next(watch).status == next(process_watch).status == _SERVING
+        service.process.terminate()
+        assert next(watch).status == _NOT_SERVING
+        call = service.stub().Predict.future(request("no such", [[1.0]]), timeout=PATIENCE_S)
+        assert call.code() is grpc.StatusCode.NOT_FOUND
+        assert list(watch) == list(process_watch) == []
+        assert service.end() == 0
+
+
+@pytest.fixture
+def busy(redis_server: RedisServer) -> Iterator[threading.Event]:
+    """An application "app" whose model answers once the event is set."""
+    may_answer = threading.Event()
+
+    def wait(inputs: Any) -> list[str]:
+        may_answer.wait(PATIENCE_S)
+        return ["done"] * len(inputs)
+
+    registry = Registry(redis_server)
+    registry.add_application("app", "m", slo_s=PATIENCE_S)
+    registry.add_version("m", "1", batch_size=2)
+    with model_containers.serving(wait) as container:
+        registry.add_replica("m", "1", 0, container.address)
+        yield may_answer
+        may_answer.set()
+
+
+def _ask_ten(service: QueryServiceProcess) -> list[Any]:
+    """Ten calls that the service has accepted."""
+    calls = [service.stub().Predict.future(request("app", [[float(number)]])) for number in range(10)]
+    _check(service, "")
+    return calls
+
+
+def test_accepted_calls_are_answered_while_new_ones_are_refused(
+    redis_server: RedisServer, tmp_path: Path, busy: threading.Event
+) -> None:
+    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0") as service:
+        watch = _watch(service, QUERY_SERVICE)
+        calls = _ask_ten(service)
+        service.process.terminate()
+        assert [each.status for each in watch] == [_SERVING, _NOT_SERVING]
+        with grpc.insecure_channel(service.address, CHANNEL_OPTIONS) as latecomer:
+            stub = query_service_pb2_grpc.QueryServiceStub(latecomer)
+            refused = stub.Predict.future(request("app", [[1.0]]), timeout=PATIENCE_S)
+            assert refused.code() is grpc.StatusCode.UNAVAILABLE
+        busy.set()
+        assert [call.result().predictions[0].output for call in calls] == ["done"] * 10
+        assert service.end() == 0
+
+
+@pytest.mark.usefixtures("busy")
+def test_the_drain_ends_with_its_grace(redis_server: RedisServer, tmp_path: Path) -> None:
+    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0", drain_grace_s="0.3") as service:
+        calls = _ask_ten(service)
+        terminated_s = time.monotonic()
+        service.process.terminate()
+        assert service.end() == 0
+        assert 0.3 <= time.monotonic() - terminated_s < 3
+        assert all(call.code() is not grpc.StatusCode.OK for call in calls)
+
+
+def test_a_second_signal_cuts_the_drain_short(redis_server: RedisServer, tmp_path: Path) -> None:
+    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="3") as service:
+        watch = _watch(service, QUERY_SERVICE)
+        assert next(watch).status == _SERVING
+        service.process.terminate()
+        assert next(watch).status == _NOT_SERVING
+        service.process.send_signal(signal.SIGINT)
+        assert service.end() == 128 + signal.SIGINT
+
+
+def test_a_service_that_starts_before_redis_serves_once_redis_is_there(tmp_path: Path) -> None:
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    redis = RedisServer(directory)
+    with QueryServiceProcess(redis, tmp_path) as service:
+        wait_until(lambda: any(line["level"] == "WARNING" for line in service.log()), within_s=PATIENCE_S)
+        redis.start()
+        assert _check(service, QUERY_SERVICE) == _SERVING
+    redis.kill()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code"),
+    [("redis_url", "", 2), ("cache_size_bytes", "much", 2), ("address", "203.0.113.1:7000", 1)],
+)
+def test_a_service_that_cannot_start_says_why_and_ends(
+    redis_server: RedisServer, tmp_path: Path, variable: str, value: str, code: int
+) -> None:
+    service = QueryServiceProcess(redis_server, tmp_path, **{variable: value})
+    assert service.end() == code
+    (log,) = tmp_path.glob("query-*.log")
+    assert (value or "CLIPPER_REDIS_URL") in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_query_ids_are_unique_across_services_and_restarts(redis_server: RedisServer, tmp_path: Path) -> None:
+    registry = Registry(redis_server)
+    registry.add_application("app", None)
+
+    def ids(service: QueryServiceProcess) -> list[int]:
+        questions = [request("app", [[1.0]] * 10) for _ in range(20)]
+        with ThreadPoolExecutor(4) as threads:
+            answers = list(threads.map(lambda each: service.stub().Predict(each, timeout=PATIENCE_S), questions))
+        return [prediction.query_id for answer in answers for prediction in answer.predictions]
+
+    with QueryServiceProcess(redis_server, tmp_path) as first, QueryServiceProcess(redis_server, tmp_path) as second:
+        seen = ids(first) + ids(second)
+    with QueryServiceProcess(redis_server, tmp_path) as third:
+        seen += ids(third)
+        redis_server.kill()
+        redis_server.start()
+        seen += ids(third)
+    assert len(seen) == len(set(seen)) == 800
+    assert max(seen) < 2**53
+
+
+def test_the_cache_can_be_turned_off(redis_server: RedisServer, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def count(inputs: Any) -> list[str]:
+        sizes.append(len(inputs))
+        return ["1"] * len(inputs)
+
+    registry = Registry(redis_server)
+    registry.add_application("app", "m")
+    registry.add_version("m", "1")
+    with model_containers.serving(count) as container:
+        registry.add_replica("m", "1", 0, container.address)
+        with QueryServiceProcess(redis_server, tmp_path, cache_size_bytes="0") as service:
+            for _ in range(3):
+                wait_until_predicted(service, request("app", [[1.0], [1.0]]))
+    assert sum(sizes) == 6

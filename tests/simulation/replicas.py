@@ -1,0 +1,100 @@
+"""Replicas in virtual time: how long a batch takes, what a model answers, and what a crash takes along."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from services.query.engine.versions import Batch, Replica
+
+if TYPE_CHECKING:
+    from tests.simulation.simulator import Simulator
+
+
+@dataclass(frozen=True)
+class ServiceTime:
+    """How long a replica is busy with a batch of n inputs: `fixed_s` + n * `per_input_s`, times noise.
+
+    Attributes:
+        fixed_s, per_input_s: seconds.
+        noise: the standard deviation of the noise's logarithm.
+        stragglers: the share of batches that take `straggler_factor` times as long.
+    """
+
+    fixed_s: float = 0.001
+    per_input_s: float = 0.0001
+    noise: float = 0.1
+    stragglers: float = 0.0
+    straggler_factor: float = 10.0
+
+    def draw(self, seeded: Random, size: int) -> float:
+        """The time that a batch of `size` inputs takes."""
+        slow = self.straggler_factor if seeded.random() < self.stragglers else 1.0
+        return (self.fixed_s + size * self.per_input_s) * seeded.lognormvariate(0.0, self.noise) * slow
+
+
+class SimulatedReplica:
+    """A container that computes one batch after the other, and may be killed and come back.
+
+    Args:
+        simulator: where it lives.
+        engine_replica: what the engine knows of it.
+        image: what it was started from, which decides what it answers.
+        service_time: how fast it is.
+    """
+
+    def __init__(self, simulator: Simulator, engine_replica: Replica, image: str, service_time: ServiceTime) -> None:
+        self.engine_replica = engine_replica
+        self.up = True
+        self._simulator = simulator
+        self._image = image
+        self._service_time = service_time
+        self._waiting: deque[Batch] = deque()
+        # Grows with every crash, so that what was computing before it comes to nothing.
+        self._life = 0
+
+    def receive(self, batch: Batch) -> None:
+        """Takes a batch; one that meets a dead replica is lost."""
+        if self.up:
+            self._waiting.append(batch)
+            if len(self._waiting) == 1:
+                self._compute()
+
+    def crash(self) -> None:
+        """Dies with all that it has."""
+        self.up = False
+        self._life += 1
+        self._waiting.clear()
+
+    def _compute(self) -> None:
+        life, batch = self._life, self._waiting[0]
+        took_s = self._service_time.draw(self._simulator.random, len(batch.tasks))
+        self._simulator.after(took_s, lambda: self._answer(life, batch))
+
+    def _answer(self, life: int, batch: Batch) -> None:
+        if life != self._life:
+            return
+        self._waiting.popleft()
+        if self._waiting:
+            self._compute()
+        outputs, failures = evaluate(self._image, [task.input for task in batch.tasks])
+        self._simulator.answer(self.engine_replica, batch.batch_id, outputs, failures)
+
+
+def evaluate(image: str, inputs: Sequence[bytes]) -> tuple[list[str], Mapping[int, str]]:
+    """What a model answers: outputs that are functions of its image and of the input alone, and failures."""
+    failures = {place: failure(data) for place, data in enumerate(inputs) if data.startswith(b"bad")}
+    return ["" if place in failures else output(image, data) for place, data in enumerate(inputs)], failures
+
+
+def output(image: str, data: bytes) -> str:
+    """The output of a model for a good input."""
+    return f"{image} of {data.decode()}"
+
+
+def failure(data: bytes) -> str:
+    """The message of every model for a bad input."""
+    return f"ValueError: {data.decode()}"

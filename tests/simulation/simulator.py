@@ -1,0 +1,206 @@
+"""The simulator: the query service's real engine among simulated clients and replicas, in virtual time.
+
+It is a list of events by time. After each event the engine's effects are carried out as the query service does it:
+batches go to replicas, new replicas are dialled, the connections of released ones end, and the engine is woken at
+`wake_at_s`. A `Referee` watches; the same seed gives the same run.
+"""
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
+
+from services.common.names import ADAPTIVE_BATCH_SIZE, InputType
+from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
+from services.common.records import Replica as ReplicaRecord
+from services.query.engine.engine import Engine
+from services.query.engine.requests import Request
+from services.query.engine.versions import Replica
+from tests.simulation.loads import Load
+from tests.simulation.referee import Asked, Referee, Report
+from tests.simulation.replicas import ServiceTime, SimulatedReplica
+
+_DIAL_S = 0.02
+# A connection's reset takes this long to be noticed.
+_NOTICE_S = 0.001
+_MICROS = 1e6
+
+
+class Simulator:
+    """One query service, its clients and its replicas.
+
+    Attributes:
+        engine: the engine.
+        now_s: the virtual time.
+        random: where all chance comes from.
+    """
+
+    def __init__(self, seed: int, *, cache_bytes: int = 0, queue_capacity: int = 100_000) -> None:
+        self.engine = Engine(cache_bytes, queue_capacity)
+        self.now_s = 0.0
+        self.random = Random(seed)
+        self._referee = Referee(self.engine)
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._configuration = Configuration()
+        self._containers: dict[str, tuple[str, ServiceTime]] = {}
+        self._fleet: dict[Replica, SimulatedReplica] = {}
+        self._next_query_id = 0
+
+    # The script of a test
+
+    def at(self, time_s: float, action: Callable[[], None]) -> None:
+        """Has something happen at a time."""
+        heapq.heappush(self._events, (time_s, next(self._numbers), action))
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Has something happen in a while."""
+        self.at(self.now_s + delay_s, action)
+
+    def offer(self, load: Load) -> None:
+        """Has clients ask for predictions from now on."""
+        self._await_next(load, load.arrivals(self.random))
+
+    def run(self) -> Report:
+        """Lets everything happen that is going to."""
+        while True:
+            next_event_s = self._events[0][0] if self._events else math.inf
+            wake_at_s = self.engine.wake_at_s
+            if wake_at_s <= next_event_s:
+                if wake_at_s == math.inf:
+                    break
+                self.now_s = wake_at_s
+                self.engine.advance(self.now_s)
+                assert self.engine.wake_at_s > wake_at_s, "the engine was woken in vain"
+            else:
+                self.now_s, _, action = heapq.heappop(self._events)
+                action()
+            self._carry_out()
+        self._referee.ended(self.now_s)
+        return self._referee.report
+
+    # What is registered
+
+    def add_application(self, name: str, model: str, slo_s: float) -> None:
+        """Registers an application that is linked to a model."""
+        application = Application(name, InputType.BYTES, f"default of {name}", round(slo_s * _MICROS), (model,))
+        self._change(Change.put(application))
+
+    def delete_application(self, name: str) -> None:
+        """Deletes an application."""
+        self._change(Change.delete(self._configuration.applications[name]))
+
+    def add_version(self, model: str, version: str, *, image: str = "", batch_size: int = ADAPTIVE_BATCH_SIZE) -> None:
+        """Registers a version and makes it current."""
+        record = ModelVersion(
+            model,
+            version,
+            InputType.BYTES,
+            container_name=image or version_key(model, version),
+            batch_size=batch_size,
+            registration=self._configuration.revision + 1,
+        )
+        self._change(Change.put(record), Change.put(CurrentVersion(model, version)))
+
+    def delete_version(self, model: str, version: str) -> None:
+        """Deletes a version; its replicas stay."""
+        self._change(Change.delete(self._configuration.model_versions[version_key(model, version)]))
+
+    def add_replica(
+        self, model: str, version: str, replica_id: int, service_time: ServiceTime, *, image: str = ""
+    ) -> None:
+        """Gives a replica that was started from `image` its lease."""
+        record = ReplicaRecord(model, version, replica_id, InputType.BYTES, f"host:{replica_id}")
+        self._containers[record.key] = (image or record.version_key, service_time)
+        self._change(Change.put(record))
+
+    def remove_replica(self, key: str) -> None:
+        """Ends a replica's lease."""
+        self._change(Change.delete(self._configuration.replicas[key]))
+
+    def crash_replica(self, key: str, down_s: float) -> None:
+        """Kills a replica; it is back, under the same lease, after `down_s`."""
+        simulated = next(each for each in self._fleet.values() if each.engine_replica.record.key == key)
+        simulated.crash()
+        self.after(_NOTICE_S, lambda: self._lose(simulated))
+        self.after(down_s, lambda: self._return(simulated))
+
+    # Replicas
+
+    def answer(self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str]) -> None:
+        """A replica answers a batch; an answer that nobody expects any more is ignored."""
+        if batch_id in replica.in_flight:
+            self.engine.batch_answered(replica, batch_id, outputs, failures, self.now_s)
+
+    def _connect(self, simulated: SimulatedReplica) -> None:
+        if simulated.up:
+            self.engine.replica_ready(simulated.engine_replica, self.now_s)
+
+    def _lose(self, simulated: SimulatedReplica) -> None:
+        self.engine.replica_lost(simulated.engine_replica, self.now_s)
+
+    def _return(self, simulated: SimulatedReplica) -> None:
+        simulated.up = True
+        self.after(_DIAL_S, lambda: self._connect(simulated))
+
+    # Clients
+
+    def _await_next(self, load: Load, gaps: Iterator[float]) -> None:
+        arrival_s = self.now_s + next(gaps)
+        if arrival_s < load.until_s:
+            self.at(arrival_s, lambda: self._arrive(load, gaps))
+
+    def _arrive(self, load: Load, gaps: Iterator[float]) -> None:
+        self._await_next(load, gaps)
+        route = self.engine.routes.get(load.application)
+        if route is None:
+            return
+        version = route.version
+        if load.version is not None:
+            version = self.engine.versions.get(version_key(route.application.linked_models[0], load.version))
+        deadline_s = self.now_s + min(route.slo_s, load.patience_s)
+        inputs = load.inputs(self.random)
+        request = Request(route, version, inputs, self._next_query_id, self.now_s, deadline_s, None)
+        self._next_query_id += len(inputs)
+        self._referee.submitted(request, Asked(inputs, None if version is None else version.record.container_name))
+        self.engine.submit(request, self.now_s)
+        self.engine.dispatch(self.now_s)
+        if self.random.random() < load.cancelled:
+            self.after(self.random.uniform(0.0, route.slo_s), lambda: self._leave(request))
+
+    def _leave(self, request: Request) -> None:
+        if self._referee.is_open(request):
+            self._referee.cancelled(request)
+            self.engine.cancel(request)
+
+    # The engine
+
+    def _change(self, *changes: Change) -> None:
+        self._configuration = self._configuration.apply(self._configuration.revision + 1, changes)
+        self.engine.configure(self._configuration, self.now_s)
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        effects = self.engine.take_effects()
+        for replica in effects.dialled:
+            self._dial(replica)
+        for batch in effects.sent:
+            self._referee.sent(batch)
+            self._fleet[batch.replica].receive(batch)
+        for request in effects.finished:
+            self._referee.finished(request, self.now_s)
+        for replica in effects.released:
+            self._end(replica)
+
+    def _dial(self, replica: Replica) -> None:
+        image, service_time = self._containers[replica.record.key]
+        simulated = self._fleet[replica] = SimulatedReplica(self, replica, image, service_time)
+        self.after(_DIAL_S, lambda: self._connect(simulated))
+
+    def _end(self, replica: Replica) -> None:
+        assert not replica.in_flight, "a replica is released that still computes"
+        simulated = self._fleet.pop(replica, None)
+        if simulated is not None:
+            # The connection's end is reported like any other.
+            self.after(_NOTICE_S, lambda: self._lose(simulated))

@@ -1,0 +1,173 @@
+"""Messages of the contracts to and from the engine's objects."""
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
+from google.api import httpbody_pb2
+
+from services.common.errors import InvalidInput
+from services.common.names import InputType
+from services.common.records import Application, ModelVersion, Replica
+from services.query import convert
+from services.query.engine import requests, versions
+from services.query.engine.requests import DefaultReason, Request, Task
+
+_NOT_PROTOBUF = b"\xff\xff\xff"
+
+
+def _request(*inputs: bytes, deadline_s: float = 1.0) -> Request:
+    route = versions.Route(Application("app", InputType.DOUBLES, "fallback", 1_000), None)
+    return Request(route, None, inputs, 40, 0.0, deadline_s, None)
+
+
+def _batch(input_type: InputType, *waiting: Request, sent_s: float = 0.25) -> versions.Batch:
+    """A batch with one task for each request, whose only input it has."""
+    version = versions.Version(ModelVersion("m", "1", input_type), queue_capacity=10)
+    replica = versions.Replica(Replica("m", "1", 0, input_type, "host:1"))
+    tasks = [Task(version, request.queries[0].input, request.queries[0], None) for request in waiting]
+    return replica.send(tasks, sent_s)
+
+
+@pytest.mark.parametrize("decode", [convert.predict_request, convert.predict_stream_request])
+def test_a_native_request_that_is_none_is_refused_by_name(decode: Callable[[bytes], object]) -> None:
+    with pytest.raises(InvalidInput, match=r"^The request is not a clipper\.v1\.Predict"):
+        decode(_NOT_PROTOBUF)
+
+
+def test_a_rest_request_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match=r"clipper\.v1\.PredictJsonRequest$"):
+        convert.predict_json_request(_NOT_PROTOBUF)
+
+
+def test_an_answer_of_a_container_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match=r"clipper\.v1\.PredictBatchResponse$"):
+        convert.batch_response(_NOT_PROTOBUF)
+
+
+def test_native_requests_survive_the_wire() -> None:
+    request = query_service_pb2.PredictRequest(application="app", version="2", context="someone")
+    assert convert.predict_request(request.SerializeToString()) == request
+    pipelined = query_service_pb2.PredictStreamRequest(request_id=2**64 - 1, request=request)
+    assert convert.predict_stream_request(pipelined.SerializeToString()) == pipelined
+
+
+def test_a_rest_request_is_the_application_and_the_body() -> None:
+    body = httpbody_pb2.HttpBody(content_type="application/json", data=b'{"input":[1]}')
+    request = query_service_pb2.PredictJsonRequest(application="app", body=body)
+    assert convert.predict_json_request(request.SerializeToString()) == ("app", b'{"input":[1]}')
+
+
+@pytest.mark.parametrize(
+    ("number", "input_type", "data", "lengths", "inputs"),
+    [
+        (input_pb2.INPUT_TYPE_BYTES, InputType.BYTES, b"\0\xff\1", [1, 2], [b"\0", b"\xff\1"]),
+        (input_pb2.INPUT_TYPE_INTS, InputType.INTS, b"aaaabbbb", [1, 0, 1], [b"aaaa", b"", b"bbbb"]),
+        (input_pb2.INPUT_TYPE_FLOATS, InputType.FLOATS, b"aaaabbbb", [2], [b"aaaabbbb"]),
+        (input_pb2.INPUT_TYPE_DOUBLES, InputType.DOUBLES, b"aaaabbbb", [1], [b"aaaabbbb"]),
+        (input_pb2.INPUT_TYPE_STRINGS, InputType.STRINGS, "éx".encode(), [2, 1], ["é".encode(), b"x"]),
+        (input_pb2.INPUT_TYPE_DOUBLES, InputType.DOUBLES, b"", [], []),
+        (input_pb2.INPUT_TYPE_DOUBLES, InputType.DOUBLES, b"", [0, 0], [b"", b""]),
+    ],
+)
+def test_inputs_are_cut_out_of_the_packed_buffer(
+    number: input_pb2.InputType.ValueType, input_type: InputType, data: bytes, lengths: list[int], inputs: list[bytes]
+) -> None:
+    message = input_pb2.Inputs(type=number, data=data, lengths=lengths)
+    assert convert.inputs(message, input_type) == inputs
+
+
+def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
+    data = struct.pack("<2d", float("nan"), float("-inf"))
+    message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=data, lengths=[2])
+    assert convert.inputs(message, InputType.DOUBLES) == [data]
+
+
+@pytest.mark.parametrize(
+    ("number", "given"),
+    [
+        (input_pb2.INPUT_TYPE_UNSPECIFIED, "unspecified"),
+        (input_pb2.INPUT_TYPE_INTS, "'integers'"),
+        (77, "unspecified"),
+    ],
+)
+def test_inputs_of_another_type_are_refused_with_both_types(number: input_pb2.InputType.ValueType, given: str) -> None:
+    message = input_pb2.Inputs(type=number, data=b"aaaabbbb", lengths=[1])
+    with pytest.raises(InvalidInput) as refused:
+        convert.inputs(message, InputType.DOUBLES)
+    assert str(refused.value) == f"The input type is {given}, but the application takes 'doubles'"
+
+
+def test_lengths_that_do_not_add_up_are_refused() -> None:
+    message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"aaaabbbb", lengths=[2])
+    with pytest.raises(InvalidInput, match="add up to 2 elements of 8 bytes, but the data has 8 bytes"):
+        convert.inputs(message, InputType.DOUBLES)
+
+
+def test_the_engines_reasons_are_those_of_the_contract() -> None:
+    contract = query_service_pb2.DefaultReason.items()
+    names = {int(number): name.removeprefix("DEFAULT_REASON_") for name, number in contract}
+    assert names.pop(0) == "UNSPECIFIED"
+    assert names == {reason.value: reason.name for reason in DefaultReason if reason}
+
+
+def test_every_default_has_an_explanation_unless_the_model_gives_it() -> None:
+    unexplained = set(DefaultReason) - set(requests.EXPLANATIONS)
+    assert unexplained == {DefaultReason.NONE, DefaultReason.MODEL_ERROR}
+
+
+def test_a_response_has_each_answer_with_its_id_and_reason() -> None:
+    request = _request(b"a", b"b")
+    request.queries[0].output = "é"
+    late = request.queries[1]
+    late.output, late.reason, late.explanation = "fallback", DefaultReason.DEADLINE_IN_MODEL, "late"
+    response = convert.predict_stream_response(7, request)
+    assert response.request_id == 7
+    assert list(response.response.predictions) == [
+        query_service_pb2.Prediction(query_id=40, output="é"),
+        query_service_pb2.Prediction(
+            query_id=41,
+            output="fallback",
+            is_default=True,
+            default_reason=query_service_pb2.DEFAULT_REASON_DEADLINE_IN_MODEL,
+            default_explanation="late",
+        ),
+    ]
+
+
+def test_a_batch_packs_its_inputs_and_tells_the_time_until_its_latest_deadline() -> None:
+    batch = _batch(InputType.DOUBLES, _request(b"a" * 16, deadline_s=0.5), _request(b"b" * 8), _request(b""))
+    message = model_container_service_pb2.PredictBatchRequest.FromString(convert.batch_request(batch))
+    assert message.batch_id == batch.batch_id
+    assert message.inputs.type == input_pb2.INPUT_TYPE_DOUBLES
+    assert message.inputs.data == b"a" * 16 + b"b" * 8
+    assert list(message.inputs.lengths) == [2, 1, 0]
+    assert message.timeout_micros == 750_000
+
+
+@pytest.mark.parametrize("input_type", InputType)
+def test_a_batch_of_one_is_the_input_itself_in_every_type(input_type: InputType) -> None:
+    batch = _batch(input_type, _request(b"eight by"))
+    message = model_container_service_pb2.PredictBatchRequest.FromString(convert.batch_request(batch))
+    assert convert.inputs(message.inputs, input_type) == [b"eight by"]
+
+
+def test_a_batch_that_is_already_late_still_has_a_deadline() -> None:
+    batch = _batch(InputType.DOUBLES, _request(b"", deadline_s=0.1), sent_s=0.2)
+    assert model_container_service_pb2.PredictBatchRequest.FromString(convert.batch_request(batch)).timeout_micros == 1
+
+
+def test_a_containers_answer_is_read() -> None:
+    message = model_container_service_pb2.PredictBatchResponse(
+        batch_id=9,
+        outputs=["1", "", "3"],
+        failures=[model_container_service_pb2.InputFailure(index=1, message="ValueError: no")],
+    )
+    batch_id, outputs, failures = convert.batch_response(message.SerializeToString())
+    assert (batch_id, list(outputs), failures) == (9, ["1", "", "3"], {1: "ValueError: no"})
+
+
+def test_a_rest_answer_says_that_it_is_json() -> None:
+    response = query_service_pb2.PredictJsonResponse.FromString(convert.json_response(b"{}"))
+    assert response.body == httpbody_pb2.HttpBody(content_type="application/json", data=b"{}")
