@@ -59,9 +59,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServicePr
         redis = stack.enter_context(redis_in(directory / "redis"))
         registry = Registry(redis)
 
-        def add_model(name: str, version: str, function: Any, input_type: str = "doubles") -> None:
+        def add_model(name: str, version: str, function: Any, input_type: str = "doubles", **named: int) -> None:
             container = stack.enter_context(model_containers.serving(function, input_type))
-            registry.add_version(name, version, input_type)
+            registry.add_version(name, version, input_type, **named)
             registry.add_replica(name, version, 0, container.address, input_type)
 
         for input_type in _TYPES:
@@ -71,7 +71,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServicePr
         registry.set_current("doubles-model", "1")
         registry.add_application("sleepy", "sleeper", slo_s=_SLO_S)
         registry.add_application("patient", "sleeper", slo_s=10.0)
-        add_model("sleeper", "1", _sleep)
+        add_model("sleeper", "1", _sleep, batch_size=1)
         registry.add_application("choosy", "refuser")
         add_model("refuser", "1", _refuse_negatives)
         registry.add_application("lonely", None)
@@ -199,13 +199,15 @@ def test_a_model_that_is_too_slow_is_answered_for_with_the_default_at_the_object
         assert prediction.default_explanation.startswith(
             "Failed to retrieve a prediction response within the specified"
         )
-        time.sleep(0.07)  # the model wakes up
+        _predict(service, "patient", [[number / 1e6]])  # is answered once the model has woken up
     assert min(latencies_s) >= _SLO_S
     assert statistics.median(latencies_s) < _SLO_S + _SLACK_S
 
 
 def test_what_waits_behind_a_slow_batch_gets_the_default_at_its_own_objective(service: QueryServiceProcess) -> None:
-    slow = [service.stub().Predict.future(request("patient", [[0.3 + number / 100]])) for number in range(2)]
+    slow = [service.stub().Predict.future(request("patient", [[0.4 + number / 100]])) for number in range(2)]
+    for _ in range(2):
+        _predict(service, "lonely", [[1.0]])  # when this is answered, the others are under way
     started_s = time.perf_counter()
     (prediction,) = _predict(service, "sleepy", [[0.001]])
     latency_s = time.perf_counter() - started_s
@@ -217,7 +219,7 @@ def test_what_waits_behind_a_slow_batch_gets_the_default_at_its_own_objective(se
 
 def test_a_client_with_a_shorter_deadline_gets_the_default_or_its_timeout_then(service: QueryServiceProcess) -> None:
     started_s = time.perf_counter()
-    call = service.stub().Predict.future(request("patient", [[0.4]]), timeout=0.15)
+    call = service.stub().Predict.future(request("patient", [[0.3]]), timeout=0.15)
     assert call.code() in (grpc.StatusCode.OK, grpc.StatusCode.DEADLINE_EXCEEDED)
     assert 0.14 < time.perf_counter() - started_s < 0.15 + 3 * _SLACK_S
     if call.code() is grpc.StatusCode.OK:

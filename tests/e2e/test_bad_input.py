@@ -1,0 +1,155 @@
+"""Bad predictions over REST: each is refused clearly, and nothing behind the edge takes harm."""
+
+import gzip
+from typing import Any
+
+import pytest
+import requests
+
+from clipper_admin import ClipperConnection
+from tests.fixtures.refusals import GOOD, MIB, invalid, missing, raw, refusal
+
+pytestmark = pytest.mark.usefixtures("nothing_takes_harm")
+
+
+def predict(cluster: ClipperConnection, application: str, body: Any, **kwargs: Any) -> requests.Response:
+    return requests.post(f"http://{cluster.get_query_addr()}/{application}/predict", data=body, timeout=60, **kwargs)
+
+
+NOT_A_PREDICTION = {
+    "nothing": (b"", "zero-length, empty document"),
+    "cut off": (b'{"input": [1.0', "unexpected end of data"),
+    "followed by more": (b'{"input": [1.0]} {"input": [2.0]}', "unexpected content after document"),
+    "a number": (b"3", "Can only get key-value pair from an object"),
+    "a string": (b'"input"', "Can only get key-value pair from an object"),
+    "an array": (b"[1.0]", "Can only get key-value pair from an object"),
+    "null": (b"null", "Can only get key-value pair from an object"),
+    "deeply nested": (b"[" * 100_000, "depth limit exceeded"),
+    "not UTF-8": (b'{"input": [1.0], "version": "\xff"}', "not valid UTF-8"),
+    "compressed": (gzip.compress(GOOD), "not valid UTF-8"),
+    "without an input": (b'{"inputs": [1.0]}', "does not have required keys input or input_batch"),
+    "with a batch that is none": (b'{"input_batch": 3}', "Input batch of type Number is not of type array"),
+    "with a version of the wrong type": (b'{"input": [1.0], "version": 1}', "JSON key version expected type String"),
+    "with a context of the wrong type": (b'{"input": [1.0], "uid": []}', "JSON key uid expected type String"),
+    "for an unknown version": (
+        b'{"input": [1.0], "version": "7"}',
+        "Requested version: 7 does not exist for model: bad-doubles",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "message"), NOT_A_PREDICTION.values(), ids=NOT_A_PREDICTION)
+def test_a_body_that_asks_for_no_prediction(cluster: ClipperConnection, body: bytes, message: str) -> None:
+    assert message in invalid(predict(cluster, "bad-doubles", body))
+
+
+BAD_INPUTS = {
+    "a string": ("doubles", '"1.0"', "PredictionData of type String is not of type array of doubles"),
+    "a number": ("doubles", "1.0", "PredictionData of type Number is not of type array of doubles"),
+    "null": ("doubles", "null", "PredictionData of type Null is not of type array of doubles"),
+    "an object": ("doubles", '{"0": 1.0}', "PredictionData of type Object is not of type array of doubles"),
+    "a nested array": ("doubles", "[[1.0]]", "Array input of type Array is not of type double"),
+    "a ragged array": ("doubles", "[1.0, [2.0, 3.0]]", "Array input of type Array is not of type double"),
+    "an array with a string": ("doubles", '[1.0, "2.0"]', "Array input of type String is not of type double"),
+    "an array with a boolean": ("doubles", "[true]", "Array input of type Bool is not of type double"),
+    "an array with null": ("doubles", "[1.0, null]", "Array input of type Null is not of type double"),
+    "not a number": ("doubles", "[NaN]", "JSON parse error"),
+    "infinity": ("doubles", "[Infinity]", "JSON parse error"),
+    "minus infinity": ("doubles", "[-Infinity]", "JSON parse error"),
+    "a double beyond doubles": ("doubles", "[1e999]", "number is infinity when parsed as double"),
+    "an integer beyond doubles": ("doubles", f"[1{'0' * 400}]", "number is infinity when parsed as double"),
+    "a double beyond floats": ("floats", "[3.5e38]", "a number outside of the range of floats"),
+    "an integer beyond floats": ("floats", f"[1{'0' * 40}]", "a number outside of the range of floats"),
+    "an integer beyond 32 bits": ("integers", "[2147483648]", "an integer outside of 32 bits"),
+    "an integer below 32 bits": ("integers", "[-2147483649]", "an integer outside of 32 bits"),
+    "an integer beyond 63 bits": ("integers", "[9223372036854775808]", "an integer outside of 32 bits"),
+    "an integer beyond 64 bits": ("integers", "[18446744073709551616]", "is not of type int"),
+    "a double for an integer": ("integers", "[1.0]", "Array input of type Number is not of type int"),
+    "base64 of illegal characters": ("bytes", '"!!!!"', "base64-encoded string is invalid"),
+    "base64 of an impossible length": ("bytes", '"YWJjZ"', "base64-encoded string is invalid"),
+    "base64 without its padding": ("bytes", '"YQ"', "base64-encoded string is invalid"),
+    "an array for bytes": ("bytes", "[97]", "PredictionData of type Array is not of type base64-encoded string"),
+    "an array for a string": ("strings", '["text"]', "PredictionData of type Array is not of type string"),
+    "half a surrogate pair": ("strings", r'"\ud800"', "no low surrogate in string"),
+}
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["alone", "in a batch"])
+@pytest.mark.parametrize(("input_type", "value", "message"), BAD_INPUTS.values(), ids=BAD_INPUTS)
+def test_an_input_that_the_application_does_not_take(
+    cluster: ClipperConnection, input_type: str, value: str, message: str, batch: bool
+) -> None:
+    body = f'{{"input_batch": [{value}]}}' if batch else f'{{"input": {value}}}'
+
+    assert message in invalid(predict(cluster, f"bad-{input_type}", body.encode()))
+
+
+def test_a_string_that_is_not_utf_8(cluster: ClipperConnection) -> None:
+    assert "not valid UTF-8" in invalid(predict(cluster, "bad-strings", b'{"input": "\xc3\x28"}'))
+
+
+def test_a_compressed_body_is_not_read_even_when_it_says_so(cluster: ClipperConnection) -> None:
+    invalid(predict(cluster, "bad-doubles", gzip.compress(GOOD), headers={"content-encoding": "gzip"}))
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["of declared length", "in chunks"])
+def test_a_body_of_100_mib(cluster: ClipperConnection, chunked: bool) -> None:
+    parts = [b'{"input": [', *[b"1.0," * (MIB // 4)] * 100, b"1.0]}"]
+
+    refused = predict(cluster, "bad-doubles", iter(parts) if chunked else b"".join(parts))
+
+    refusal(refused, 413, 8, "TOO_LARGE")
+
+
+def test_an_unknown_application(cluster: ClipperConnection) -> None:
+    assert missing(predict(cluster, "nobody", GOOD)) == "No application with name 'nobody' exists."
+
+
+def test_an_unlinked_application_is_no_error(cluster: ClipperConnection) -> None:
+    answer = predict(cluster, "bad-unlinked", GOOD)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "query_id": answer.json()["query_id"],
+        "output": "default",
+        "default": True,
+        "default_explanation": "No connected models found for query",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/"),
+        ("POST", "/bad-doubles"),
+        ("POST", "/bad-doubles/forget"),
+        ("POST", "/bad-doubles/predict/more"),
+        ("POST", "/metrics"),
+        ("GET", "/bad-doubles/predict"),
+        ("PUT", "/bad-doubles/predict"),
+        ("DELETE", "/bad-doubles/predict"),
+        ("POST", "/clipper.v1.QueryService/Predict"),
+        ("POST", "/bad-doubles%2Fpredict"),
+        ("POST", "/bad%2Fdoubles/predict"),
+        ("POST", "/%zz/predict"),
+        ("POST", "/%00/predict"),
+        ("POST", "/%2e%2e/predict"),
+        ("POST", "//predict"),
+        ("POST", f"/{'a' * 8_000}/predict"),
+    ],
+)
+def test_an_unknown_path_or_method_is_not_found(cluster: ClipperConnection, method: str, path: str) -> None:
+    missing(raw(cluster.get_query_addr(), method, path, None if method == "GET" else GOOD))
+
+
+def test_a_name_with_escapes_is_the_name_that_it_stands_for(cluster: ClipperConnection) -> None:
+    assert raw(cluster.get_query_addr(), "POST", "/b%61d-doubles/predict", GOOD).json()["output"] == 3.0
+    invalid(raw(cluster.get_query_addr(), "POST", "/%ff%fe/predict", GOOD))
+
+
+def test_a_path_that_never_ends(cluster: ClipperConnection) -> None:
+    refusal(raw(cluster.get_query_addr(), "POST", f"/{'a' * 100_000}/predict", GOOD), 431, 3, "INVALID_INPUT")
+
+
+def test_query_parameters(cluster: ClipperConnection) -> None:
+    assert "debug" in invalid(predict(cluster, "bad-doubles", GOOD, params={"debug": "1"}))
