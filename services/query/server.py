@@ -105,4 +105,5 @@ class QueryServer:
         self._driver.close()
         self._metrics_server.shutdown()
         self._metrics_thread.join()
+        self._metrics_server.server_close()
         _LOG.info("drained")

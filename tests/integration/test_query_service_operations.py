@@ -1,9 +1,6 @@
-"""What operators see of a query service: metrics, health, reflection, start and stop, query ids."""
+"""What operators see of a query service: metrics, health, reflection, query ids."""
 
 import json
-import signal
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +10,16 @@ from typing import Any
 
 import grpc
 import pytest
-from clipper.v1 import query_service_pb2, query_service_pb2_grpc
+from clipper.v1 import query_service_pb2
 from google.protobuf import descriptor_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.common.names import QUERY_SERVICE
 from tests.fixtures import model_containers
 from tests.fixtures.query_services import (
-    CHANNEL_OPTIONS,
     PATIENCE_S,
+    SERVING,
     QueryServiceProcess,
     Registry,
     redis_in,
@@ -30,10 +27,6 @@ from tests.fixtures.query_services import (
     wait_until_predicted,
 )
 from tests.fixtures.redis_server import RedisServer
-from tests.fixtures.waiting import wait_until
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def _refuse_negatives(inputs: Any) -> list[str]:
@@ -58,19 +51,6 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServiceProc
         for batch in ([[-1.0]], rows, rows):
             service.stub().Predict(request("app", batch), timeout=PATIENCE_S)
         yield service
-
-
-def _check(service: QueryServiceProcess, name: str) -> int:
-    """The health of a service; the call fails for one that is unknown."""
-    health = health_pb2_grpc.HealthStub(service.channel())
-    question = health_pb2.HealthCheckRequest(service=name)
-    return int(health.Check(question, timeout=PATIENCE_S).status)  # type: ignore[attr-defined]
-
-
-def _watch(service: QueryServiceProcess, name: str) -> Any:
-    """The call that tells a service's health and each change of it."""
-    health = health_pb2_grpc.HealthStub(service.channel())
-    return health.Watch(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_S)  # type: ignore[attr-defined]
 
 
 def _metrics(service: QueryServiceProcess) -> dict[str, dict[str, dict[str, Any]]]:
@@ -135,11 +115,11 @@ def test_prometheus_reads_the_same_from_the_metrics_port(asked: QueryServiceProc
 
 
 def test_health_is_told_for_the_process_and_the_service(asked: QueryServiceProcess) -> None:
-    assert _check(asked, "") == _check(asked, QUERY_SERVICE) == _SERVING
+    assert asked.health("") == asked.health(QUERY_SERVICE) == SERVING
     with pytest.raises(grpc.RpcError) as unknown:
-        _check(asked, "unknown")
+        asked.health("unknown")
     assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
-    watch = _watch(asked, "unknown")
+    watch = asked.watch_health("unknown")
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watch.cancel()
 
@@ -166,106 +146,6 @@ def test_an_unknown_method_is_unimplemented(asked: QueryServiceProcess) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         guess(b"", timeout=PATIENCE_S)
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-def test_watchers_hear_of_the_drain_before_calls_are_refused(redis_server: RedisServer, tmp_path: Path) -> None:
-    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0.5") as service:
-        watch, process_watch = _watch(service, QUERY_SERVICE), _watch(service, "")
-        assert next(watch).status == next(process_watch).status == _SERVING
-        service.process.terminate()
-        assert next(watch).status == _NOT_SERVING
-        call = service.stub().Predict.future(request("no such", [[1.0]]), timeout=PATIENCE_S)
-        assert call.code() is grpc.StatusCode.NOT_FOUND
-        assert list(watch) == list(process_watch) == []
-        assert service.end() == 0
-
-
-@pytest.fixture
-def busy(redis_server: RedisServer) -> Iterator[threading.Event]:
-    """An application "app" whose model answers once the event is set."""
-    may_answer = threading.Event()
-
-    def wait(inputs: Any) -> list[str]:
-        may_answer.wait(PATIENCE_S)
-        return ["done"] * len(inputs)
-
-    registry = Registry(redis_server)
-    registry.add_application("app", "m", slo_s=PATIENCE_S)
-    registry.add_version("m", "1", batch_size=2)
-    with model_containers.serving(wait) as container:
-        registry.add_replica("m", "1", 0, container.address)
-        yield may_answer
-        may_answer.set()
-
-
-def _ask_ten(service: QueryServiceProcess) -> list[Any]:
-    """Ten calls that the service has accepted."""
-    calls = [service.stub().Predict.future(request("app", [[float(number)]])) for number in range(10)]
-    _check(service, "")
-    return calls
-
-
-def test_accepted_calls_are_answered_while_new_ones_are_refused(
-    redis_server: RedisServer, tmp_path: Path, busy: threading.Event
-) -> None:
-    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0") as service:
-        watch = _watch(service, QUERY_SERVICE)
-        calls = _ask_ten(service)
-        service.process.terminate()
-        assert [each.status for each in watch] == [_SERVING, _NOT_SERVING]
-        with grpc.insecure_channel(service.address, CHANNEL_OPTIONS) as latecomer:
-            stub = query_service_pb2_grpc.QueryServiceStub(latecomer)
-            refused = stub.Predict.future(request("app", [[1.0]]), timeout=PATIENCE_S)
-            assert refused.code() is grpc.StatusCode.UNAVAILABLE
-        busy.set()
-        assert [call.result().predictions[0].output for call in calls] == ["done"] * 10
-        assert service.end() == 0
-
-
-@pytest.mark.usefixtures("busy")
-def test_the_drain_ends_with_its_grace(redis_server: RedisServer, tmp_path: Path) -> None:
-    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0", drain_grace_s="0.3") as service:
-        calls = _ask_ten(service)
-        terminated_s = time.monotonic()
-        service.process.terminate()
-        assert service.end() == 0
-        assert 0.3 <= time.monotonic() - terminated_s < 3
-        assert all(call.code() is not grpc.StatusCode.OK for call in calls)
-
-
-def test_a_second_signal_cuts_the_drain_short(redis_server: RedisServer, tmp_path: Path) -> None:
-    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="3") as service:
-        watch = _watch(service, QUERY_SERVICE)
-        assert next(watch).status == _SERVING
-        service.process.terminate()
-        assert next(watch).status == _NOT_SERVING
-        service.process.send_signal(signal.SIGINT)
-        assert service.end() == 128 + signal.SIGINT
-
-
-def test_a_service_that_starts_before_redis_serves_once_redis_is_there(tmp_path: Path) -> None:
-    directory = tmp_path / "redis"
-    directory.mkdir()
-    redis = RedisServer(directory)
-    with QueryServiceProcess(redis, tmp_path) as service:
-        wait_until(lambda: any(line["level"] == "WARNING" for line in service.log()), within_s=PATIENCE_S)
-        redis.start()
-        assert _check(service, QUERY_SERVICE) == _SERVING
-    redis.kill()
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "code"),
-    [("redis_url", "", 2), ("cache_size_bytes", "much", 2), ("address", "203.0.113.1:7000", 1)],
-)
-def test_a_service_that_cannot_start_says_why_and_ends(
-    redis_server: RedisServer, tmp_path: Path, variable: str, value: str, code: int
-) -> None:
-    service = QueryServiceProcess(redis_server, tmp_path, **{variable: value})
-    assert service.end() == code
-    (log,) = tmp_path.glob("query-*.log")
-    assert (value or "CLIPPER_REDIS_URL") in log.read_text()
-    assert "Traceback" not in log.read_text()
 
 
 def test_query_ids_are_unique_across_services_and_restarts(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ class Referee:
         self.report.ends_s = now_s
         assert not self._open, f"{len(self._open)} requests were never answered"
         assert self._engine.wake_at_s == math.inf
+        assert not self._engine.has_undispatched
         for version in self._versions | set(self._engine.versions.values()):
             assert len(version.queue) == 0
             assert not any(replica.in_flight for replica in version.replicas)

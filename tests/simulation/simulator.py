@@ -24,6 +24,8 @@ from tests.simulation.replicas import ServiceTime, SimulatedReplica
 _DIAL_S = 0.02
 # A connection's reset takes this long to be noticed.
 _NOTICE_S = 0.001
+# For so long a query service may be busy with events before it finds the time to dispatch.
+_LONGEST_BURST_S = 0.0005
 _MICROS = 1e6
 
 
@@ -47,6 +49,7 @@ class Simulator:
         self._containers: dict[str, tuple[str, ServiceTime]] = {}
         self._fleet: dict[Replica, SimulatedReplica] = {}
         self._next_query_id = 0
+        self._dispatches = False
 
     # The script of a test
 
@@ -165,7 +168,7 @@ class Simulator:
         self._next_query_id += len(inputs)
         self._referee.submitted(request, Asked(inputs, None if version is None else version.record.container_name))
         self.engine.submit(request, self.now_s)
-        self.engine.dispatch(self.now_s)
+        self._dispatch_soon()
         if self.random.random() < load.cancelled:
             self.after(self.random.uniform(0.0, route.slo_s), lambda: self._leave(request))
 
@@ -175,6 +178,15 @@ class Simulator:
             self.engine.cancel(request)
 
     # The engine
+
+    def _dispatch_soon(self) -> None:
+        if not self._dispatches:
+            self._dispatches = True
+            self.after(self.random.uniform(0.0, _LONGEST_BURST_S), self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._dispatches = False
+        self.engine.dispatch(self.now_s)
 
     def _change(self, *changes: Change) -> None:
         self._configuration = self._configuration.apply(self._configuration.revision + 1, changes)

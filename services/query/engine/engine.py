@@ -66,7 +66,8 @@ class Engine:
         self._configuration = Configuration()
         self._deadlines = Deadlines()
         self._effects = Effects()
-        self._undispatched: set[Version] = set()
+        # A dict for its order: equal events are to have equal effects, in simulations above all.
+        self._undispatched: dict[Version, None] = {}
 
     @property
     def wake_at_s(self) -> float:
@@ -97,7 +98,7 @@ class Engine:
                 self._admit(query, version)
             if request.unanswered:
                 self._deadlines.add(request)
-                self._undispatched.add(version)
+                self._undispatched[version] = None
 
     def dispatch(self, now_s: float) -> None:
         """Sends what was submitted to the replicas that can take it.
@@ -105,8 +106,9 @@ class Engine:
         An event of its own, so that requests which arrive together can leave together.
         """
         self.advance(now_s)
-        while self._undispatched:
-            self._dispatch(self._undispatched.pop(), now_s)
+        undispatched, self._undispatched = self._undispatched, {}
+        for version in undispatched:
+            self._dispatch(version, now_s)
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone; it is never reported as finished."""
@@ -174,7 +176,7 @@ class Engine:
             for task in batch.tasks:
                 task.batch = None
                 self._retry(task)
-        for version in {batch.tasks[0].version for batch in batches}:
+        for version in dict.fromkeys(batch.tasks[0].version for batch in batches):
             self._dispatch(version, now_s)
         if replica.version is not None:
             self._flush_if_hopeless(replica.version)
