@@ -21,12 +21,14 @@ _LOG = logging.getLogger(__name__)
 _SHORTEST_BACK_OFF_S = 0.1
 _LONGEST_BACK_OFF_S = 2.0
 _RENEWALS_IN_TIME_TO_LIVE = 3
+# A release waits no longer than this for the confirmation of a lease that management has not confirmed yet.
+_UNCONFIRMED_S = 0.2
 
 _CHANNEL_OPTIONS = (
-    # The channel's own back-off must not outlast ours.
+    # A management service that is back is found well before it may sweep a lease.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     # A management service that vanished without a word is noticed.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -71,7 +73,7 @@ class ReplicaLease:
         """
         self._releasing.set()
         if self._thread.is_alive():
-            self._thread.join(timeout_s)
+            self._thread.join(timeout_s if self._told_held else min(timeout_s, _UNCONFIRMED_S))
         self._channel.close()
         if self._thread.is_alive():
             self._thread.join()
@@ -91,7 +93,9 @@ class ReplicaLease:
         outbox.put(management_service_pb2.HoldReplicaLeaseRequest(replica=self._replica))
         confirmed = False
         try:
-            for confirmation in self._stub.HoldReplicaLease(iter(outbox.get, None)):
+            # Waiting for the connection keeps a thread on it: without one, the core's pollers (see
+            # services/common/grpc_core) look at a connection in the making every five seconds only.
+            for confirmation in self._stub.HoldReplicaLease(iter(outbox.get, None), wait_for_ready=True):
                 confirmed = True
                 self._note_held(confirmation.model_replica_id)
                 time_to_live_s = confirmation.time_to_live_micros / 1e6

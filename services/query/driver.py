@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from services.common.errors import InvalidInput
 from services.common.records import Configuration
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
@@ -102,7 +103,7 @@ class Driver:
         """Takes a request; its caller, a `Caller`, is delivered the answer, possibly before this returns."""
         self._engine.submit(request, request.arrival_s)
         if not request.unanswered:
-            self._carry_out(request.arrival_s)
+            self._carry_out(time.monotonic())
 
     def cancel_with(self, call: Cancellable, request: Request) -> None:
         """Cancels a request when the client of its call goes.
@@ -120,14 +121,17 @@ class Driver:
     def batch_answered(
         self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str]
     ) -> None:
-        """Takes a replica's answer; one for a batch that the replica was not sent is ignored."""
+        """Takes a replica's answer.
+
+        Raises:
+            InvalidInput: the replica has no such batch; it is not to be trusted any more.
+        """
         batch = replica.in_flight.get(batch_id)
         if batch is None:
-            return
+            raise InvalidInput(f"The container answered a batch {batch_id} that it was not sent")
         now_s = time.monotonic()
-        record = batch.tasks[0].version.record
         busy_s = self._engine.batch_answered(replica, batch_id, outputs, failures, now_s)
-        self._telemetry.batch_answered(record, len(batch.tasks), busy_s, now_s)
+        self._telemetry.batch_answered(batch, busy_s, now_s)
         self._carry_out(now_s)
 
     def post(self, event: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ import threading
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.common.errors import InvalidInput
 from services.common.names import MODEL_CONTAINER_SERVICE
 from services.query import convert
 from services.query.driver import Driver
@@ -110,5 +111,12 @@ class ReplicaLink:
         self._driver.replica_lost(self._replica)
 
     def _answered(self, message: bytes) -> None:
-        batch_id, outputs, failures = convert.batch_response(message)
-        self._driver.batch_answered(self._replica, batch_id, outputs, failures)
+        try:
+            batch_id, outputs, failures = convert.batch_response(message)
+            self._driver.batch_answered(self._replica, batch_id, outputs, failures)
+        except InvalidInput:
+            # What it still owes would never be answered; with the stream broken it is tried elsewhere.
+            _LOG.warning("replica %s breaks the contract", self._replica.record.key, exc_info=True)
+            stream = self._stream
+            if stream is not None:
+                stream.cancel()

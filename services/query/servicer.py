@@ -16,6 +16,9 @@ from services.query.front import Call, StreamCall, UnaryCall
 from services.query.query_ids import QueryIds
 from services.query.telemetry import Telemetry
 
+# What an answer is given for its way to a client that has set a deadline of its own.
+_WAY_BACK_S = 0.005
+
 
 class QueryServicer:
     """Serves clipper.v1.QueryService. Its methods are called on the front's thread."""
@@ -84,13 +87,18 @@ class QueryServicer:
         self, call: Call, route: Route, version: Version | None, inputs: Sequence[bytes], caller: Caller
     ) -> Request:
         now_s = time.monotonic()
-        deadline_s = min(now_s + route.slo_s, call.deadline_s)
+        deadline_s = min(now_s + route.slo_s, _in_time_for(call.deadline_s, now_s))
         request = Request(route, version, inputs, self._query_ids.take(len(inputs)), now_s, deadline_s, caller)
         if inputs:
             self._driver.submit(request)
         else:
             caller.deliver(request)
         return request
+
+
+def _in_time_for(client_deadline_s: float, now_s: float) -> float:
+    """By when a client's deadline wants the answer to be on its way."""
+    return client_deadline_s - min(_WAY_BACK_S, (client_deadline_s - now_s) / 2)
 
 
 class _NativeCaller:

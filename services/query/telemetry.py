@@ -11,9 +11,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from services.common.metrics import Histogram, Meter, ratio
-from services.common.records import ModelVersion
 from services.query.engine.cache import PredictionCache
 from services.query.engine.requests import DefaultReason, Request
+from services.query.engine.versions import Batch, Version
 
 _MICROS = 1e6
 _LATENCY_BOUNDS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]
@@ -34,9 +34,10 @@ class ApplicationTelemetry:
 class VersionTelemetry:
     """Counts of one model version."""
 
-    __slots__ = ("batch_size", "latency_micros", "throughput")
+    __slots__ = ("batch_size", "latency_micros", "throughput", "version")
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, version: Version, now_s: float) -> None:
+        self.version = version
         self.batch_size = Histogram()
         self.latency_micros = Histogram()
         self.throughput = Meter(now_s)
@@ -49,6 +50,8 @@ class Telemetry(Collector):
         self._cache = cache
         self._applications: dict[str, ApplicationTelemetry] = {}
         self._versions: dict[str, VersionTelemetry] = {}
+        self._throughput = Meter(time.monotonic())
+        self._queueing_micros = Histogram()
 
     def request_finished(self, request: Request, now_s: float) -> None:
         """Counts a request's answers."""
@@ -62,14 +65,18 @@ class Telemetry(Collector):
             if query.reason:
                 application.defaults[query.reason] += 1
 
-    def batch_answered(self, record: ModelVersion, size: int, busy_s: float, now_s: float) -> None:
+    def batch_answered(self, batch: Batch, busy_s: float, now_s: float) -> None:
         """Counts a batch that a replica answered."""
-        version = self._versions.get(record.key)
-        if version is None:
-            version = self._versions[record.key] = VersionTelemetry(now_s - busy_s)
-        version.batch_size.record(size)
-        version.latency_micros.record(busy_s * _MICROS)
-        version.throughput.mark(size, now_s)
+        version, size = batch.tasks[0].version, len(batch.tasks)
+        counts = self._versions.get(version.record.key)
+        if counts is None or counts.version is not version:
+            counts = self._versions[version.record.key] = VersionTelemetry(version, now_s - busy_s)
+        counts.batch_size.record(size)
+        counts.latency_micros.record(busy_s * _MICROS)
+        counts.throughput.mark(size, now_s)
+        self._throughput.mark(size, now_s)
+        for task in batch.tasks:
+            self._queueing_micros.record((batch.sent_s - task.arrival_s) * _MICROS)
 
     def as_json(self) -> dict[str, list[dict[str, object]]]:
         """The document of `GET /metrics`."""
@@ -77,8 +84,10 @@ class Telemetry(Collector):
         cache = self._cache
         counters: dict[str, object] = {"internal:prediction_cache_lookups": {"count": cache.lookups}}
         ratios: dict[str, object] = {"internal:prediction_cache_hit_ratio": {"ratio": ratio(cache.hits, cache.lookups)}}
-        meters: dict[str, object] = {}
-        histograms: dict[str, object] = {}
+        meters: dict[str, object] = {"internal:aggregate_model_throughput": self._throughput.as_json(now_s)}
+        histograms: dict[str, object] = {
+            "internal:rpc_request_queueing_delay": self._queueing_micros.as_json("microseconds")
+        }
         for name, application in list(self._applications.items()):
             defaults = application.defaults.total()
             counters[f"app:{name}:num_predictions"] = {"count": application.throughput.count}
@@ -86,6 +95,8 @@ class Telemetry(Collector):
             meters[f"app:{name}:prediction_throughput"] = application.throughput.as_json(now_s)
             histograms[f"app:{name}:prediction_latency"] = application.latency_micros.as_json("microseconds")
         for key, version in list(self._versions.items()):
+            lookups, hits = version.version.cache_lookups, version.version.cache_hits
+            ratios[f"model:{key}:cache_hit_ratio"] = {"ratio": ratio(hits, lookups)}
             counters[f"model:{key}:num_predictions"] = {"count": version.throughput.count}
             meters[f"model:{key}:prediction_throughput"] = version.throughput.as_json(now_s)
             histograms[f"model:{key}:prediction_latency"] = version.latency_micros.as_json("microseconds")

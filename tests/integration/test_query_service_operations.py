@@ -77,18 +77,24 @@ def test_metrics_have_the_known_names_and_numbers_are_numbers(asked: QueryServic
     assert metrics["ratio_counters"] == {
         "app:app:default_prediction_ratio": {"ratio": pytest.approx(1 / 21)},
         "internal:prediction_cache_hit_ratio": {"ratio": pytest.approx(10 / 21)},
+        "model:m:1.0:cache_hit_ratio": {"ratio": pytest.approx(10 / 21)},
     }
 
 
 def test_metrics_have_meters_and_histograms_with_their_units(asked: QueryServiceProcess) -> None:
     metrics = _metrics(asked)
-    assert list(metrics["meters"]) == ["app:app:prediction_throughput", "model:m:1.0:prediction_throughput"]
+    assert list(metrics["meters"]) == [
+        "app:app:prediction_throughput",
+        "internal:aggregate_model_throughput",
+        "model:m:1.0:prediction_throughput",
+    ]
     for meter in metrics["meters"].values():
         assert list(meter) == ["unit", "rate", "rate_1min", "rate_5min", "rate_15min"]
         assert meter["unit"] == "events per second"
         assert meter["rate"] > 0
     units = {
         "app:app:prediction_latency": "microseconds",
+        "internal:rpc_request_queueing_delay": "microseconds",
         "model:m:1.0:batch_size": "queries",
         "model:m:1.0:prediction_latency": "microseconds",
     }

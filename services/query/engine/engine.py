@@ -206,7 +206,9 @@ class Engine:
         if self.cache.enabled:
             key = (version.number, query.input)
             output = self.cache.output(key)
+            version.cache_lookups += 1
             if output is not None:
+                version.cache_hits += 1
                 self._answer(query, output)
                 return
             flying = self.cache.flight(key)

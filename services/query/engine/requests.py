@@ -102,6 +102,7 @@ class Task:
     Attributes:
         version: the version that is to evaluate it.
         input: the packed input.
+        arrival_s: when its first waiter came.
         deadline_s: the latest deadline of its waiters; after it nobody waits any more.
         waiters: the queries to answer; empty once all have gone.
         batch: the batch that it was sent with; None while it waits for a replica.
@@ -109,11 +110,12 @@ class Task:
         flight: its key in the cache while other queries may join it; None when they cannot.
     """
 
-    __slots__ = ("attempts", "batch", "deadline_s", "flight", "input", "version", "waiters")
+    __slots__ = ("arrival_s", "attempts", "batch", "deadline_s", "flight", "input", "version", "waiters")
 
     def __init__(self, version: Version, data: bytes, query: Query, flight: tuple[int, bytes] | None) -> None:
         self.version = version
         self.input = data
+        self.arrival_s = query.request.arrival_s
         self.deadline_s = query.request.deadline_s
         self.waiters = [query]
         self.batch: Batch | None = None

@@ -45,9 +45,10 @@ class Version:
         slo_s: the tightest latency objective of the applications that it serves now; infinity when it serves none.
         queue: its tasks that wait for a replica.
         replicas: its replicas in every state.
+        cache_lookups, cache_hits: how often its predictions were looked for in the cache, and found.
     """
 
-    __slots__ = ("number", "queue", "record", "replicas", "slo_s")
+    __slots__ = ("cache_hits", "cache_lookups", "number", "queue", "record", "replicas", "slo_s")
 
     _numbers = itertools.count()
 
@@ -57,6 +58,8 @@ class Version:
         self.slo_s = math.inf
         self.queue = TaskQueue(queue_capacity)
         self.replicas: list[Replica] = []
+        self.cache_lookups = 0
+        self.cache_hits = 0
 
     def adopt(self, replica: Replica) -> None:
         """Counts a replica among its own."""
