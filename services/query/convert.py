@@ -1,15 +1,18 @@
 """Between the contracts' messages and the engine's objects: the only protobuf code besides the servicer's services."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from services.common import input_types, tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.query.engine.requests import Query, Request
 from services.query.engine.versions import Batch
+
+_MessageT = TypeVar("_MessageT", bound=Message)
 
 
 def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
@@ -18,10 +21,7 @@ def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
     Raises:
         InvalidInput: it is not one.
     """
-    try:
-        return query_service_pb2.PredictRequest.FromString(message)
-    except DecodeError:
-        raise InvalidInput("The request is not a clipper.v1.PredictRequest") from None
+    return _decode(query_service_pb2.PredictRequest, message)
 
 
 def predict_stream_request(message: bytes) -> query_service_pb2.PredictStreamRequest:
@@ -30,10 +30,7 @@ def predict_stream_request(message: bytes) -> query_service_pb2.PredictStreamReq
     Raises:
         InvalidInput: it is not one.
     """
-    try:
-        return query_service_pb2.PredictStreamRequest.FromString(message)
-    except DecodeError:
-        raise InvalidInput("The request is not a clipper.v1.PredictStreamRequest") from None
+    return _decode(query_service_pb2.PredictStreamRequest, message)
 
 
 def predict_json_request(message: bytes) -> tuple[str, bytes]:
@@ -42,10 +39,7 @@ def predict_json_request(message: bytes) -> tuple[str, bytes]:
     Raises:
         InvalidInput: it is not one.
     """
-    try:
-        request = query_service_pb2.PredictJsonRequest.FromString(message)
-    except DecodeError:
-        raise InvalidInput("The request is not a clipper.v1.PredictJsonRequest") from None
+    request = _decode(query_service_pb2.PredictJsonRequest, message)
     return request.application, request.body.data
 
 
@@ -109,10 +103,7 @@ def batch_response(message: bytes) -> tuple[int, Sequence[str], dict[int, str]]:
     Raises:
         InvalidInput: it is not one.
     """
-    try:
-        response = model_container_service_pb2.PredictBatchResponse.FromString(message)
-    except DecodeError:
-        raise InvalidInput("The answer is not a clipper.v1.PredictBatchResponse") from None
+    response = _decode(model_container_service_pb2.PredictBatchResponse, message)
     failures = {failure.index: failure.message for failure in response.failures} if response.failures else {}
     return response.batch_id, response.outputs, failures
 
@@ -123,3 +114,10 @@ def json_response(body: bytes) -> bytes:
     response.body.content_type = "application/json"
     response.body.data = body
     return response.SerializeToString()
+
+
+def _decode(kind: type[_MessageT], message: bytes) -> _MessageT:
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise InvalidInput(f"This is not a {kind.DESCRIPTOR.full_name}") from None

@@ -173,7 +173,7 @@ def test_a_message_that_is_no_request_is_refused(service: QueryServiceProcess) -
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes]
     call = service.channel().unary_unary("/clipper.v1.QueryService/Predict")
     assert refusal(lambda: call(b"\xff\xff\xff", timeout=PATIENCE_S)) == Refusal(
-        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT", "The request is not a clipper.v1.PredictRequest"
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT", "This is not a clipper.v1.PredictRequest"
     )
 
 

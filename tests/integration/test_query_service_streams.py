@@ -184,7 +184,7 @@ def test_a_message_that_is_no_request_ends_the_stream(service: QueryServiceProce
     conversation = _Conversation(service)
     conversation.say(_MALFORMED)
     assert refusal(conversation.rest) == Refusal(
-        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT", "The request is not a clipper.v1.PredictStreamRequest"
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT", "This is not a clipper.v1.PredictStreamRequest"
     )
 
 

@@ -32,7 +32,7 @@ def _batch(input_type: InputType, *waiting: Request, sent_s: float = 0.25) -> ve
 
 @pytest.mark.parametrize("decode", [convert.predict_request, convert.predict_stream_request])
 def test_a_native_request_that_is_none_is_refused_by_name(decode: Callable[[bytes], object]) -> None:
-    with pytest.raises(InvalidInput, match=r"^The request is not a clipper\.v1\.Predict"):
+    with pytest.raises(InvalidInput, match=r"^This is not a clipper\.v1\.Predict"):
         decode(_NOT_PROTOBUF)
 
 
