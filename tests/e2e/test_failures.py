@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from clipper_admin import ClipperConnection
+from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import free_ports_manager
 from tests.fixtures.clients import Answer, RestClient
@@ -199,7 +199,9 @@ def test_predictions_do_not_need_management_and_replicas_keep_their_leases_over_
     replicas = alone.get_all_model_replicas()
 
     with load_on(alone, "unmanaged") as load:
-        pid, _ = send(alone, "management")
+        with supervision_suspended(alone):
+            pid, _ = send(alone, "management")
+            load.wait_for_more(100)
         wait_for_another(alone, "management", pid)
         restarted_s = time.monotonic()
         alone.register_application("registered-afterwards", "doubles", "0", 100_000)
@@ -217,7 +219,11 @@ def test_predictions_do_not_need_redis_and_changes_are_followed_when_it_is_back(
     registered = (alone.get_all_apps(verbose=True), alone.get_all_models(verbose=True))
 
     with load_on(alone, "unstored") as load:
-        pid, _ = send(alone, "redis")
+        with supervision_suspended(alone):
+            pid, _ = send(alone, "redis")
+            load.wait_for_more(100)
+            with pytest.raises(ClipperException, match=r"error status code: 503 and message: .*STORE_UNAVAILABLE"):
+                alone.register_application("never-registered", "doubles", "0", 100_000)
         wait_for_another(alone, "redis", pid)
         load.wait_for_more()
         assert (alone.get_all_apps(verbose=True), alone.get_all_models(verbose=True)) == registered

@@ -36,7 +36,7 @@ def deploy(cluster: ClipperConnection, name: str, version: str) -> None:
 
 
 def said(answers: Iterable[Answer]) -> set[str]:
-    return {answer.output["says"] for answer in answers}
+    return {answer.output["says"] if answer.is_prediction else str(answer) for answer in answers}
 
 
 def pids(answers: Iterable[Answer]) -> set[int]:
