@@ -1,52 +1,77 @@
 """Life and death of a service: signals, and background tasks that somebody owns.
 
-The first SIGTERM or SIGINT asks for a drain; a second one ends the process at once.
+The first SIGTERM or SIGINT asks for a drain, once there is something to drain; a second one ends the process at once.
 """
 
 import asyncio
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Coroutine
-from types import FrameType
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # `asyncio.wait_for`, with which redis-py waits, may swallow a cancellation up to Python 3.11.
 _CANCEL_AGAIN_S = 0.5
 
 
-def end_at_once_on_signals() -> None:
-    """Until a StopSignal takes over, SIGTERM and SIGINT end the process: there is nothing to drain yet.
-
-    Said explicitly, because the first process of a container has no default action for them.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: os._exit(128 + number))
-
-
 class StopSignal:
-    """Set by the first SIGTERM or SIGINT. Install it from the main thread."""
+    """SIGTERM and SIGINT, as a thread of its own sees them. Make it first of all, in the main thread.
+
+    The kernel may deliver a signal to any thread, and Python runs handlers in the main thread only, which does not wake
+    from waiting for a lock because another thread was interrupted: its handler could wait forever. What Python writes
+    to its wake-up descriptor when the signal comes, in whichever thread, is read at once.
+    """
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._handle)
+        self._draining = False
+        self._numbers, self._wakeup = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._install()
+        os.register_at_fork(after_in_child=_uninstall)
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+
+    def drain(self) -> None:
+        """From now on there is something to drain: the first signal no longer ends the process. In the main thread."""
+        # Whatever was loaded since may have had handlers of its own.
+        self._install()
+        self._draining = True
 
     def wait(self) -> None:
-        """Blocks the main thread until the signal comes."""
+        """Blocks until the first signal has come."""
         self._stopped.wait()
 
     async def wait_async(self) -> None:
-        """Waits on an event loop until the signal comes."""
+        """Waits on an event loop until the first signal has come."""
         await asyncio.to_thread(self._stopped.wait)
 
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._stopped.is_set():
+    def _install(self) -> None:
+        signal.set_wakeup_fd(self._wakeup.fileno())
+        for number in _SIGNALS:
+            signal.signal(number, lambda _number, _frame: None)
+
+    def _listen(self) -> None:
+        while True:
+            number = self._numbers.recv(1)[0]
+            if number in _SIGNALS:
+                self._handle(signal.Signals(number))
+
+    def _handle(self, number: signal.Signals) -> None:
+        if not self._draining or self._stopped.is_set():
             os._exit(128 + number)
-        _LOG.info("draining", extra={"signal": signal.Signals(number).name})
+        _LOG.info("draining", extra={"signal": number.name})
         self._stopped.set()
+
+
+def _uninstall() -> None:
+    # A child that shared the descriptor would pass its own signals on to its parent.
+    signal.set_wakeup_fd(-1)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class BackgroundTasks:

@@ -18,7 +18,9 @@ def main() -> None:
     except InvalidInput as error:
         sys.exit(str(error))
     logs.configure("management", chosen.log_level)
-    asyncio.run(_serve(chosen, StopSignal()))
+    stop = StopSignal()
+    stop.drain()
+    asyncio.run(_serve(chosen, stop))
 
 
 async def _serve(chosen: Settings, stop: StopSignal) -> None:

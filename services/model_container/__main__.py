@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services.common import grpc_core, logs
 from services.common.errors import CallerError, InvalidInput
-from services.common.lifecycle import StopSignal, end_at_once_on_signals
+from services.common.lifecycle import StopSignal
 from services.common.settings import from_environment
 
 grpc_core.do_io_on_waiting_threads()
@@ -32,7 +32,7 @@ def main() -> int:
     logs.configure(_SERVICE, "INFO")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    end_at_once_on_signals()
+    stop = StopSignal()
     try:
         settings = from_environment(Settings, os.environ)
         logs.configure(_SERVICE, settings.log_level)
@@ -40,11 +40,11 @@ def main() -> int:
     except CallerError as error:
         _LOG.error(str(error), exc_info=error.__cause__)
         return _EXIT_CODES[type(error)]
-    return _serve(container, settings)
+    return _serve(container, settings, stop)
 
 
-def _serve(container: ModelContainer, settings: Settings) -> int:
-    stop = StopSignal()
+def _serve(container: ModelContainer, settings: Settings, stop: StopSignal) -> int:
+    stop.drain()
     container.start()
     _LOG.info(
         "ready",

@@ -6,7 +6,7 @@ import sys
 
 from services.common import grpc_core, logs
 from services.common.errors import InvalidInput
-from services.common.lifecycle import StopSignal, end_at_once_on_signals
+from services.common.lifecycle import StopSignal
 from services.common.settings import from_environment
 
 grpc_core.do_io_on_waiting_threads()
@@ -25,14 +25,13 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     logs.configure("query", settings.log_level)
-    end_at_once_on_signals()
+    stop = StopSignal()
     try:
         server = QueryServer(settings)
     except OSError as error:
         _LOG.error(str(error))
         return 1
-    # Only now: until it serves there is nothing to drain, and a signal just ends the process.
-    stop = StopSignal()
+    stop.drain()
     stop.wait()
     server.close()
     return 0
