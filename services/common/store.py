@@ -11,9 +11,14 @@ missing there means a gap, and a new snapshot. Nothing is polled and nothing sca
     {prefix}:lease_expiries     sorted set: replica key -> Unix time in ms at which its lease lapses
     {prefix}:next_replica_ids   hash: version key -> the next replica id
     {prefix}:query_id_blocks    integer: how many blocks of query ids were handed out
+    {prefix}:followers          set: the ids of those who follow the changes
+    {prefix}:follower:{id}      integer: the revision that a follower has taken over; expires with the follower
+    {prefix}:acknowledgements   stream: an entry whenever that changes, for those who wait for it
 """
 
 import json
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
@@ -28,6 +33,8 @@ from services.common.records import Change, Configuration, Kind, Replica, from_j
 # snapshot.
 _CHANGES_KEPT = 10_000
 _FOLLOW_BLOCK_MS = 5_000
+# Only the newest is waited for.
+_ACKNOWLEDGEMENTS_KEPT = 100
 _CONNECT_TIMEOUT_S = 2.0
 _READ_TIMEOUT_S = 10.0
 # 2^21 blocks of 2^32 ids fill the 53 bits that a JSON number can carry exactly.
@@ -52,6 +59,8 @@ class Store:
         self._revision = f"{prefix}:revision"
         self._changes = f"{prefix}:changes"
         self._expiries = f"{prefix}:lease_expiries"
+        self._followers = f"{prefix}:followers"
+        self._acknowledgements = f"{prefix}:acknowledgements"
 
     @classmethod
     def connect(cls, url: str, prefix: str = "clipper", read_timeout_s: float = _READ_TIMEOUT_S) -> Self:
@@ -131,6 +140,39 @@ class Store:
                     revision = number
                     yield revision, _decode_changes(fields["changes"])
 
+    async def acknowledge(self, follower: str, revision: int, lives_s: float) -> None:
+        """Tells that a follower has taken over `revision`, and that it counts as a follower for `lives_s` from now."""
+        with _unavailable_if_redis_fails():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.sadd(self._followers, follower)
+                pipe.set(self._follower(follower), revision, px=math.ceil(lives_s * 1_000))
+                self._queue_acknowledgement(pipe, follower)
+                await pipe.execute()
+
+    async def stop_following(self, follower: str) -> None:
+        """Waits for this follower no longer."""
+        with _unavailable_if_redis_fails():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.srem(self._followers, follower)
+                pipe.delete(self._follower(follower))
+                self._queue_acknowledgement(pipe, follower)
+                await pipe.execute()
+
+    async def wait_until_followed(self, revision: int, timeout_s: float) -> bool:
+        """Returns when every live follower has taken over `revision`; False when that takes longer."""
+        deadline_s = time.monotonic() + timeout_s
+        with _unavailable_if_redis_fails():
+            while True:
+                # Read before the revisions, so that whatever is acknowledged after them wakes the wait.
+                newest = await self._redis.xrevrange(self._acknowledgements, count=1)
+                if min(await self._followed_revisions(), default=revision) >= revision:
+                    return True
+                remaining_ms = int((deadline_s - time.monotonic()) * 1_000)
+                if remaining_ms <= 0:
+                    return False
+                last_id = str(newest[0][0]) if newest else "0-0"
+                await self._redis.xread({self._acknowledgements: last_id}, block=remaining_ms)
+
     async def next_replica_id(self, version_key: str) -> int:
         """An id that no replica of this version has had, counted from 0."""
         with _unavailable_if_redis_fails():
@@ -172,6 +214,23 @@ class Store:
 
     async def _newest_revision(self) -> int:
         return int(await self._redis.get(self._revision) or 0)
+
+    async def _followed_revisions(self) -> list[int]:
+        followers = [str(follower) for follower in await self._redis.smembers(self._followers)]
+        if not followers:
+            return []
+        keys = [self._follower(follower) for follower in followers]
+        revisions = dict(zip(followers, await self._redis.mget(keys), strict=True))
+        gone = [follower for follower, revision in revisions.items() if revision is None]
+        if gone:
+            await self._redis.srem(self._followers, *gone)
+        return [int(revision) for revision in revisions.values() if revision is not None]
+
+    def _follower(self, follower: str) -> str:
+        return f"{self._prefix}:follower:{follower}"
+
+    def _queue_acknowledgement(self, pipe: Any, follower: str) -> None:
+        pipe.xadd(self._acknowledgements, {"follower": follower}, maxlen=_ACKNOWLEDGEMENTS_KEPT, approximate=True)
 
     def _queue_reads(self, pipe: Any) -> None:
         pipe.get(self._revision)

@@ -1,10 +1,12 @@
 """The RPCs of the management service: each converts, decides through the store, and converts back.
 
-Their contract is management_service.proto; what is allowed is decided in `applications`, `models` and `replicas`.
+Their contract is management_service.proto; what is allowed is decided in `applications`, `models` and `replicas`. A
+change is answered when every query service works by it.
 """
 
 # ruff: noqa: D102, N802  the RPCs have the names and the documentation of the contract
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,10 +14,14 @@ import grpc.aio
 from clipper.v1 import management_service_pb2 as pb
 from clipper.v1 import management_service_pb2_grpc as pb_grpc
 
-from services.common.records import Replica, version_key
-from services.common.store import Store
+from services.common.errors import StoreUnavailable
+from services.common.records import Configuration, Replica, version_key
+from services.common.store import Decision, Store
 from services.management import applications, convert, models, replicas, rest
 from services.management.leases import Leases
+
+_LOG = logging.getLogger(__name__)
+_IN_FORCE_WITHIN_S = 1.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,14 +38,14 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def AddApplication(self, request: pb.AddApplicationRequest, context: Context) -> pb.AddApplicationResponse:
         application = convert.application(request)
-        await self._store.update(lambda known: applications.add(known, application))
+        await self._change(lambda known: applications.add(known, application))
         return pb.AddApplicationResponse(rest=convert.text(rest.application_added(application)))
 
     async def DeleteApplication(
         self, request: pb.DeleteApplicationRequest, context: Context
     ) -> pb.DeleteApplicationResponse:
         name = convert.complete(request).name
-        await self._store.update(lambda known: applications.delete(known, name))
+        await self._change(lambda known: applications.delete(known, name))
         return pb.DeleteApplicationResponse(rest=convert.text(rest.application_deleted(name)))
 
     async def GetApplication(self, request: pb.GetApplicationRequest, context: Context) -> pb.GetApplicationResponse:
@@ -55,19 +61,19 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def AddModel(self, request: pb.AddModelRequest, context: Context) -> pb.AddModelResponse:
         version = convert.model_version(request)
-        await self._store.update(lambda known: models.add(known, version))
+        await self._change(lambda known: models.add(known, version))
         return pb.AddModelResponse(rest=convert.text(rest.model_added(version)))
 
     async def DeleteModelVersion(
         self, request: pb.DeleteModelVersionRequest, context: Context
     ) -> pb.DeleteModelVersionResponse:
         name, version = convert.version_id(request)
-        await self._store.update(lambda known: models.delete(known, name, version))
+        await self._change(lambda known: models.delete(known, name, version))
         return pb.DeleteModelVersionResponse(rest=convert.text(rest.model_deleted(name, version)))
 
     async def SetModelVersion(self, request: pb.SetModelVersionRequest, context: Context) -> pb.SetModelVersionResponse:
         name, version = convert.version_id(request)
-        await self._store.update(lambda known: models.set_current(known, name, version))
+        await self._change(lambda known: models.set_current(known, name, version))
         return pb.SetModelVersionResponse(rest=convert.text(rest.version_set(name, version)))
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
@@ -81,14 +87,14 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def AddModelLinks(self, request: pb.AddModelLinksRequest, context: Context) -> pb.AddModelLinksResponse:
         app_name, model_names = convert.links(request)
-        await self._store.update(lambda known: applications.link(known, app_name, model_names))
+        await self._change(lambda known: applications.link(known, app_name, model_names))
         return pb.AddModelLinksResponse(rest=convert.text(rest.links_added(app_name, model_names)))
 
     async def DeleteModelLinks(
         self, request: pb.DeleteModelLinksRequest, context: Context
     ) -> pb.DeleteModelLinksResponse:
         app_name, model_names = convert.links(request)
-        await self._store.update(lambda known: applications.unlink(known, app_name, model_names))
+        await self._change(lambda known: applications.unlink(known, app_name, model_names))
         return pb.DeleteModelLinksResponse(rest=convert.text(rest.LINKS_DELETED))
 
     async def GetLinkedModels(self, request: pb.GetLinkedModelsRequest, context: Context) -> pb.GetLinkedModelsResponse:
@@ -103,7 +109,10 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def GetAllReplicas(self, request: pb.GetAllReplicasRequest, context: Context) -> pb.GetAllReplicasResponse:
         verbose = convert.complete(request).verbose
-        return convert.get_all_replicas(await self._store.snapshot(), verbose)
+        known = await self._store.snapshot()
+        # Whoever waits for a replica wants to use it.
+        await self._wait_until_in_force(known)
+        return convert.get_all_replicas(known, verbose)
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         app_name = convert.complete(request).app_name
@@ -123,3 +132,15 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
                 await self._leases.release(replica)
                 return
             yield convert.lease(replica, self._leases.time_to_live_s)
+
+    async def _change(self, decide: Decision) -> None:
+        await self._wait_until_in_force(await self._store.update(decide))
+
+    async def _wait_until_in_force(self, configuration: Configuration) -> None:
+        try:
+            followed = await self._store.wait_until_followed(configuration.revision, _IN_FORCE_WITHIN_S)
+        except StoreUnavailable:
+            followed = False
+        if not followed:
+            # The change is made; a query service that hangs or was just killed must not make it look as if not.
+            _LOG.warning("not all query services have followed", extra={"revision": configuration.revision})

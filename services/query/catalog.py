@@ -1,13 +1,16 @@
 """The live catalogue: what is registered, as a query service knows it, kept up to date from the store.
 
 A snapshot first, then the change stream; after a gap or an outage of Redis a new snapshot. While Redis is away, the
-last known configuration stays in force.
+last known configuration stays in force. What is in force is acknowledged to the store, so that whoever changes
+something can wait until it is.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
+import uuid
 from collections.abc import Callable
 
 from services.common.errors import StoreUnavailable
@@ -19,6 +22,11 @@ from services.query.query_ids import QueryIds
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 0.2
 _RESERVE_CHECK_S = 60.0
+# A service that was killed holds up changes for as long; one that is frozen for longer is not waited for.
+_FOLLOWER_LIVES_S = 3.0
+_FAREWELL_S = 0.5
+
+TakeOver = Callable[[Configuration, Callable[[], None]], None]
 
 
 class Catalog:
@@ -26,16 +34,20 @@ class Catalog:
 
     Args:
         store: used by this object's thread alone.
-        on_change: called on that thread with each new configuration, the first included.
+        take_over: called on that thread with each new configuration, the first included, and with what is to be
+            called, on any thread, when it or a later one is in force.
     """
 
-    def __init__(self, store: Store, on_change: Callable[[Configuration], None]) -> None:
+    def __init__(self, store: Store, take_over: TakeOver) -> None:
         self._store = store
-        self._on_change = on_change
+        self._take_over = take_over
+        self._follower = uuid.uuid4().hex
+        self._in_force = 0
         self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
+        self._came_into_force: asyncio.Event | None = None
         self._query_ids: QueryIds | None = None
 
     def start(self) -> QueryIds:
@@ -69,13 +81,18 @@ class Catalog:
     async def _follow_until_stopped(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
+        self._came_into_force = asyncio.Event()
         tasks = BackgroundTasks()
         tasks.start("follow the store", self._follow())
+        tasks.start("acknowledge changes", self._acknowledge(self._came_into_force))
         tasks.start("reserve query ids", self._keep_query_ids())
         try:
             await self._stop.wait()
         finally:
             await tasks.close()
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._store.stop_following(self._follower)
             await self._store.close()
 
     async def _follow(self) -> None:
@@ -97,11 +114,28 @@ class Catalog:
 
     async def _follow_from_snapshot(self) -> None:
         configuration = await self._store.snapshot()
-        self._on_change(configuration)
+        self._follow_to(configuration)
         self._started.set()
         async for revision, changes in self._store.follow(configuration.revision):
             configuration = configuration.apply(revision, changes)
-            self._on_change(configuration)
+            self._follow_to(configuration)
+
+    def _follow_to(self, configuration: Configuration) -> None:
+        self._take_over(configuration, functools.partial(self._post_in_force, configuration.revision))
+
+    def _post_in_force(self, revision: int) -> None:
+        if self._loop is not None and self._came_into_force is not None:
+            self._in_force = revision
+            self._loop.call_soon_threadsafe(self._came_into_force.set)
+
+    async def _acknowledge(self, came_into_force: asyncio.Event) -> None:
+        await came_into_force.wait()
+        while True:
+            came_into_force.clear()
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.acknowledge(self._follower, self._in_force, _FOLLOWER_LIVES_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(came_into_force.wait(), _FOLLOWER_LIVES_S / 3)
 
     async def _keep_query_ids(self) -> None:
         while True:

@@ -88,6 +88,7 @@ class Driver:
         self._open_link = open_link
         self._links: set[Link] = set()
         self._young: deque[tuple[float, Cancellable, Request]] = deque()
+        self._in_force: Callable[[], None] | None = None
         loop.on_wake = self._advance
         loop.on_idle = self._dispatch
 
@@ -150,18 +151,19 @@ class Driver:
         self._engine.replica_lost(replica, now_s)
         self._carry_out(now_s)
 
-    def post_configuration(self, configuration: Configuration) -> None:
-        """Any thread: takes over what is registered."""
-        self.post(lambda: self._configure(configuration))
+    def post_configuration(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
+        """Any thread: takes over what is registered; `in_force` is called when new replicas have been dialled, too."""
+        self.post(lambda: self._configure(configuration, in_force))
 
     def close(self) -> None:
         """Breaks all links and waits for their threads; to be called when the loop has ended. Safe to repeat."""
         for link in self._links:
             link.close()
 
-    def _configure(self, configuration: Configuration) -> None:
+    def _configure(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
         now_s = time.monotonic()
         self._engine.configure(configuration, now_s)
+        self._in_force = in_force
         self._carry_out(now_s)
 
     def _advance(self) -> None:
@@ -193,3 +195,6 @@ class Driver:
         for replica in effects.released:
             self._links.discard(replica.link)
             replica.link.release()  # type: ignore[attr-defined]
+        if self._in_force is not None and not self._engine.connecting:
+            in_force, self._in_force = self._in_force, None
+            in_force()

@@ -8,7 +8,6 @@ import requests
 
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
-from tests.fixtures.followers import wait_until_in_force
 from tests.fixtures.functions import feature_sum
 
 COUNTER = itertools.count()
@@ -30,7 +29,6 @@ def endpoint(cluster: ClipperConnection, name: str) -> Iterator[str]:
 
 
 def predict(cluster: ClipperConnection, application: str, **body: object) -> dict[str, object]:
-    wait_until_in_force(cluster)
     answer: dict[str, object] = requests.post(
         f"http://{cluster.get_query_addr()}/{application}/predict", json=body, timeout=10
     ).json()

@@ -14,7 +14,6 @@ from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.bursts import rest_burst
 from tests.fixtures.clients import Answer, Client, NativeClient, RestClient, doubles, from_prediction
-from tests.fixtures.followers import wait_until_in_force
 from tests.fixtures.stalls import StallMeter
 
 DEFAULT = "too late"
@@ -44,7 +43,6 @@ def endpoint(cluster: ClipperConnection, name: str, slo_s: float, seconds_per_in
         default_output=DEFAULT,
         slo_micros=round(slo_s * 1e6),
     )
-    wait_until_in_force(cluster)
 
 
 @pytest.mark.parametrize("client_of", [RestClient, NativeClient], ids=["rest", "grpc"])

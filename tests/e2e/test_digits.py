@@ -15,7 +15,6 @@ from sklearn.svm import SVC
 from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import NativeClient, RestClient
-from tests.fixtures.followers import wait_until_in_force
 
 APPLICATION = "digits"
 SLO_MICROS = 2_000_000
@@ -57,7 +56,6 @@ def held_out(cluster: ClipperConnection) -> Iterator[HeldOut]:
         slo_micros=SLO_MICROS,
         pkgs_to_install=["scikit-learn==1.9.1"],
     )
-    wait_until_in_force(cluster)
     yield HeldOut(cluster.get_query_addr(), unseen, unseen_digits, [int(digit) for digit in classifier.predict(unseen)])
     cluster.stop_models([APPLICATION])
 

@@ -11,7 +11,6 @@ from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import free_ports_manager
 from tests.fixtures.clients import Answer, RestClient
-from tests.fixtures.followers import wait_until_in_force
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
 from tests.fixtures.processes import processes, send, supervision_suspended, wait_for_another
@@ -59,7 +58,6 @@ def endpoint(
         slo_micros=round(slo_s * 1e6),
         num_replicas=replicas,
     )
-    wait_until_in_force(connection)
 
 
 def load_on(connection: ClipperConnection, application: str) -> Load:

@@ -17,7 +17,6 @@ import requests
 from clipper_admin import ClipperConnection, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import RestClient
-from tests.fixtures.followers import wait_until_in_force
 from tests.fixtures.functions import feature_sum
 
 _CONNECTION = """
@@ -122,7 +121,6 @@ def test_a_python_interpreter_gets_the_sum_of_ten_random_numbers(session: Sessio
 
 def test_the_example_client_asks_an_endpoint_one_by_one_and_in_batches(session: Session) -> None:
     python_deployer.create_endpoint(session.connection, "simple-example", "doubles", feature_sum)
-    wait_until_in_force(session.connection)
     batch = np.random.default_rng(1).random((3, 200))
 
     single = post(session, "/simple-example/predict", json.dumps({"input": list(batch[0])}))
@@ -145,7 +143,6 @@ def test_integers_are_scored_and_a_float_comes_back_as_it_was_printed(session: S
         session.connection, name="xgboost-model", version=1, input_type="integers", func=predict
     )
     session.connection.link_model_to_app("xgboost-test", "xgboost-model")
-    wait_until_in_force(session.connection)
     test_point = np.random.default_rng(2).integers(255, size=784).tolist()
 
     answer = post(session, "/xgboost-test/predict", json.dumps({"input": test_point}))
@@ -163,7 +160,6 @@ def test_images_are_asked_for_as_base64(session: Session) -> None:
         return [str(list(struct.unpack(">II", image.tobytes()[16:24]))) for image in images]
 
     python_deployer.create_endpoint(session.connection, name="image-example", input_type="bytes", func=image_size)
-    wait_until_in_force(session.connection)
     encoded = [base64.b64encode(image).decode() for image in (png(640, 480), png(1920, 1080) + b"\xff")]
 
     single = post(session, "/image-example/predict", json.dumps({"input": encoded[0]}))
@@ -175,7 +171,6 @@ def test_images_are_asked_for_as_base64(session: Session) -> None:
 
 def test_an_application_without_a_model_answers_its_default_and_says_why(session: Session) -> None:
     session.connection.register_application("lonely", "doubles", "-1.0", 100000)
-    wait_until_in_force(session.connection)
 
     with RestClient(session.connection.get_query_addr(), "lonely") as client:
         answer = client.ask([1.0])
@@ -205,7 +200,6 @@ def test_the_metrics_tell_what_was_asked_and_answered(session: Session) -> None:
 
 def test_all_models_can_be_stopped_and_the_applications_stay(session: Session) -> None:
     session.connection.stop_all_model_containers()
-    wait_until_in_force(session.connection)
 
     assert session.connection.get_all_models() == []
     assert session.connection.get_all_model_replicas() == []

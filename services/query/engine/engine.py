@@ -79,6 +79,11 @@ class Engine:
         """Whether `dispatch` has something to do."""
         return bool(self._undispatched)
 
+    @property
+    def connecting(self) -> bool:
+        """Whether a replica is being dialled for the first time."""
+        return any(replica.state is ReplicaState.CONNECTING for replica in self._replicas.values())
+
     def take_effects(self) -> Effects:
         """What there is to do since the last call."""
         effects, self._effects = self._effects, Effects()
