@@ -51,6 +51,10 @@ async def forest(redis: RedisServer) -> AsyncIterator[Stub]:
             links = pb.AddModelLinksRequest(app_name="digits", model_names=["forest"])
             await management.register(stub, management.application(latency_slo_micros=5_000_000), links)
             yield stub
+            # Containers wait for the streams of query services, which end with the leases.
+            for lease in leases:
+                await lease.write(management.RELEASE)
+                await lease.code()
 
 
 async def answers(services: list[QueryServiceProcess]) -> set[str]:
@@ -97,6 +101,7 @@ def test_a_dead_or_frozen_query_service_delays_changes_briefly_and_not_for_long(
             while await make_current(stub, "2") > LONGEST_WAIT_S / 2:
                 assert time.monotonic() < ended_s + FORGOTTEN_AFTER_S + LONGEST_WAIT_S
             assert await answers([other]) == {"2"}
+            victim.process.kill()
 
     asyncio.run(scenario())
 
