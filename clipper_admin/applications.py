@@ -16,7 +16,17 @@ class Applications:
         self._client = client
         self._logger = ClusterAdapter(_LOG, cluster_name)
 
-    def register(self, name: str, input_type: str, default_output: str, slo_micros: int) -> None:
+    def register(
+        self,
+        name: str,
+        input_type: str,
+        default_output: str,
+        slo_micros: int,
+        priority: str = "normal",
+        share: float = 1.0,
+        use_cache: bool = True,
+        cache_ttl_micros: int = 0,
+    ) -> None:
         """Registers an application."""
         self._client.post(
             "add_app",
@@ -25,6 +35,10 @@ class Applications:
                 "input_type": input_type,
                 "default_output": default_output,
                 "latency_slo_micros": slo_micros,
+                "priority": priority,
+                "share": share,
+                "use_cache": use_cache,
+                "cache_ttl_micros": cache_ttl_micros,
             },
         )
         self._logger.info("Application %s was successfully registered", name)

@@ -143,7 +143,18 @@ class ClipperConnection:
     # Applications
 
     @_connected
-    def register_application(self, name: str, input_type: str, default_output: str, slo_micros: int) -> None:
+    def register_application(
+        self,
+        name: str,
+        input_type: str,
+        default_output: str,
+        slo_micros: int,
+        *,
+        priority: str = "normal",
+        share: float = 1.0,
+        use_cache: bool = True,
+        cache_ttl_micros: int = 0,
+    ) -> None:
         """Registers an application, which makes POST /{name}/predict answer.
 
         Args:
@@ -151,8 +162,14 @@ class ClipperConnection:
             input_type: "bytes", "integers", "floats", "doubles" or "strings".
             default_output: answered when there is no prediction in time.
             slo_micros: the latency objective in microseconds: every query is answered by then.
+            priority: "high", "normal" or "low"; a model serves the applications of a higher priority first.
+            share: above 0; its weight against the other applications of its priority that use the same model.
+            use_cache: whether predictions are taken from the cache and kept there.
+            cache_ttl_micros: the oldest cached prediction that it takes, in microseconds; 0: of any age.
         """
-        self._applications.register(name, input_type, default_output, slo_micros)
+        self._applications.register(
+            name, input_type, default_output, slo_micros, priority, share, use_cache, cache_ttl_micros
+        )
 
     @_connected
     def unregister_application(self, name: str) -> None:
@@ -182,7 +199,7 @@ class ClipperConnection:
 
     @_connected
     def get_app_info(self, name: str) -> dict[str, Any] | None:
-        """name, input_type, default_output, latency_slo_micros and linked_models; None if not registered."""
+        """What register_application was told, slo_micros as latency_slo_micros, and linked_models; None if unknown."""
         return self._applications.describe(name)
 
     @_connected
@@ -215,6 +232,9 @@ class ClipperConnection:
         labels: Sequence[str] | None = None,
         num_replicas: int = 1,
         batch_size: int = ADAPTIVE_BATCH_SIZE,
+        *,
+        batching_policy: str | None = None,
+        batch_delay_micros: int = 0,
     ) -> None:
         """Starts replicas of a new version, waits until they serve, then registers it, which makes it current.
 
@@ -226,9 +246,14 @@ class ClipperConnection:
             labels: free words.
             num_replicas: how many replicas to start.
             batch_size: the largest batch; -1: adapted to the applications' latency objectives.
+            batching_policy: how large batches are chosen, within batch_size: "fixed", "aimd", "quantile" or "adaptive";
+                None: "fixed" for a positive batch_size, else "adaptive".
+            batch_delay_micros: how many microseconds the first query of a batch may wait for others.
         """
         name, version = check_model_name(name), check_model_version(version)
-        self._deployments.deploy(name, version, input_type, image, labels, num_replicas, batch_size)
+        self._deployments.deploy(
+            name, version, input_type, image, labels, num_replicas, batch_size, batching_policy, batch_delay_micros
+        )
 
     @_connected
     def build_and_deploy_model(
@@ -243,11 +268,24 @@ class ClipperConnection:
         num_replicas: int = 1,
         batch_size: int = ADAPTIVE_BATCH_SIZE,
         pkgs_to_install: Sequence[str] | None = None,
+        *,
+        batching_policy: str | None = None,
+        batch_delay_micros: int = 0,
     ) -> None:
         """build_model, then deploy_model; refuses a registered version before it builds anything."""
         self._deployments.check_new(check_model_name(name), check_model_version(version))
         image = self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
-        self.deploy_model(name, version, input_type, image, labels, num_replicas, batch_size)
+        self.deploy_model(
+            name,
+            version,
+            input_type,
+            image,
+            labels,
+            num_replicas,
+            batch_size,
+            batching_policy=batching_policy,
+            batch_delay_micros=batch_delay_micros,
+        )
 
     @_connected
     def register_model(
@@ -258,9 +296,14 @@ class ClipperConnection:
         image: str | None = None,
         labels: Sequence[str] | None = None,
         batch_size: int = ADAPTIVE_BATCH_SIZE,
+        *,
+        batching_policy: str | None = None,
+        batch_delay_micros: int = 0,
     ) -> None:
         """Registers a version whose replicas run already or, without an image, are started by somebody else."""
-        self._models.register(name, str(version), input_type, image, labels, batch_size)
+        self._models.register(
+            name, str(version), input_type, image, labels, batch_size, batching_policy, batch_delay_micros
+        )
 
     @_connected
     def set_model_version(self, name: str, version: str | int, num_replicas: int | None = None) -> None:
@@ -281,7 +324,7 @@ class ClipperConnection:
 
     @_connected
     def get_model_info(self, name: str, version: str | int) -> dict[str, Any] | None:
-        """A version with its input_type, labels, image and whether it is current; None if not registered."""
+        """A version with its input_type, labels, image, batching and whether it is current; None if not registered."""
         return self._models.describe(name, str(version))
 
     # Replicas

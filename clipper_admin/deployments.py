@@ -33,6 +33,8 @@ class Deployments:
         labels: Sequence[str] | None,
         num_replicas: int,
         batch_size: int,
+        batching_policy: str | None,
+        batch_delay_micros: int,
     ) -> None:
         """Starts a version's replicas, waits until they can serve, and only then lets applications use it.
 
@@ -48,7 +50,9 @@ class Deployments:
                 name=name, version=version, input_type=input_type, image=image, num_replicas=num_replicas
             )
             self._wait_for_leases(name, version, num_replicas)
-            self._models.register(name, version, input_type, image, labels, batch_size)
+            self._models.register(
+                name, version, input_type, image, labels, batch_size, batching_policy, batch_delay_micros
+            )
         except BaseException:
             self._cm.stop_models({name: [version]})
             raise

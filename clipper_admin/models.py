@@ -20,7 +20,15 @@ class Models:
         self._logger = ClusterAdapter(_LOG, cluster_name)
 
     def register(
-        self, name: str, version: str, input_type: str, image: str | None, labels: Sequence[str] | None, batch_size: int
+        self,
+        name: str,
+        version: str,
+        input_type: str,
+        image: str | None,
+        labels: Sequence[str] | None,
+        batch_size: int,
+        batching_policy: str | None,
+        batch_delay_micros: int,
     ) -> None:
         """Registers a version and makes it the current one."""
         self._client.post(
@@ -33,6 +41,8 @@ class Models:
                 "container_name": image or NO_CONTAINER,
                 "model_data_path": "DEPRECATED",
                 "batch_size": batch_size,
+                "batching_policy": batching_policy or "",
+                "batch_delay_micros": batch_delay_micros,
             },
         )
         self._logger.info("Successfully registered model %s", model_id(name, version))

@@ -25,6 +25,9 @@ def create_endpoint(
     num_replicas: int = 1,
     batch_size: int = ADAPTIVE_BATCH_SIZE,
     pkgs_to_install: Sequence[str] | None = None,
+    *,
+    batching_policy: str | None = None,
+    batch_delay_micros: int = 0,
 ) -> None:
     """Registers an application, deploys a function as a model of the same name and links the two.
 
@@ -42,6 +45,8 @@ def create_endpoint(
         num_replicas: how many replicas to start.
         batch_size: the largest batch; -1: adapted to the latency objective.
         pkgs_to_install: what the function imports, as pip takes it.
+        batching_policy: how large batches are chosen, as for deploy_model.
+        batch_delay_micros: how many microseconds the first query of a batch may wait for others.
     """
     clipper_conn.register_application(name, input_type, default_output, slo_micros)
     deploy_python_closure(
@@ -56,6 +61,8 @@ def create_endpoint(
         num_replicas,
         batch_size,
         pkgs_to_install,
+        batching_policy=batching_policy,
+        batch_delay_micros=batch_delay_micros,
     )
     clipper_conn.link_model_to_app(name, name)
 
@@ -72,6 +79,9 @@ def deploy_python_closure(
     num_replicas: int = 1,
     batch_size: int = ADAPTIVE_BATCH_SIZE,
     pkgs_to_install: Sequence[str] | None = None,
+    *,
+    batching_policy: str | None = None,
+    batch_delay_micros: int = 0,
 ) -> None:
     """Deploys a function, with everything it refers to, as a model version.
 
@@ -87,6 +97,8 @@ def deploy_python_closure(
         num_replicas: how many replicas to start.
         batch_size: the largest batch; -1: adapted to the applications' latency objectives.
         pkgs_to_install: what the function imports, as pip takes it.
+        batching_policy: how large batches are chosen, as for deploy_model.
+        batch_delay_micros: how many microseconds the first query of a batch may wait for others.
     """
     with closures.saved(func) as model_data:
         _LOG.info("Python closure saved")
@@ -101,4 +113,6 @@ def deploy_python_closure(
             num_replicas,
             batch_size,
             pkgs_to_install,
+            batching_policy=batching_policy,
+            batch_delay_micros=batch_delay_micros,
         )

@@ -6,9 +6,12 @@
     │   ├── NotFound               it names what is not there
     │   ├── AlreadyExists          it would register twice
     │   └── Conflict               what is registered does not allow it
-    └── ServiceError               the caller may try again
-        ├── StoreUnavailable       Redis cannot be reached
-        └── NotServing             the service starts or drains
+    ├── ServiceError               the caller may try again
+    │   ├── StoreUnavailable       Redis cannot be reached
+    │   ├── NotServing             the service starts or drains
+    │   ├── NoCapacity             no replica could take it in time
+    │   └── DeadlineMissed         its answer was not there in time
+    └── ModelFailed                the model must change
 
 Messages of these classes are written for callers and reach them. Any other exception reaches a caller only as
 UNEXPECTED; its text goes to the log. `status.py` turns both into gRPC statuses, and nothing else does.
@@ -69,3 +72,30 @@ class NotServing(ServiceError):
     """The service is starting or draining."""
 
     reason = "NOT_SERVING"
+
+
+class NoCapacity(ServiceError):
+    """There was no replica to make a prediction in time.
+
+    Attributes:
+        retry_after_s: when trying again makes sense, in seconds from now.
+    """
+
+    def __init__(self, message: str, reason: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineMissed(ServiceError):
+    """A prediction was not there by its deadline."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ModelFailed(ClipperError):
+    """The model failed on an input; the message is the model's own."""
+
+    reason = "MODEL_ERROR"

@@ -12,6 +12,10 @@ MODEL_CONTAINER_SERVICE = "clipper.v1.ModelContainerService"
 ADAPTIVE_BATCH_SIZE = -1
 NO_CONTAINER = "NO_CONTAINER"
 
+# From the one that is served first to the one that is served last.
+PRIORITIES = ("high", "normal", "low")
+BATCHING_POLICIES = ("fixed", "aimd", "quantile", "adaptive")
+
 # A name is a path segment, part of a Redis key and a metric label, so it stays within what all three take unescaped.
 _NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", re.ASCII)
 _LONGEST_NAME = 255

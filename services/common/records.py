@@ -25,6 +25,10 @@ class Application:
         latency_slo_micros: the latency objective; above 0.
         linked_models: names of the models it may use.
         registration: the revision that registered it, so that a re-registered one is never taken for its predecessor.
+        priority: one of names.PRIORITIES; a model serves the applications of a higher one first.
+        share: weight against the other applications of its priority that use the same model; 0.001 to 1000.
+        use_cache: whether predictions are taken from the cache and kept there.
+        cache_ttl_micros: the oldest cached prediction that it takes; 0: of any age.
     """
 
     name: str
@@ -33,6 +37,10 @@ class Application:
     latency_slo_micros: int
     linked_models: tuple[str, ...] = ()
     registration: int = 0
+    priority: str = "normal"
+    share: float = 1.0
+    use_cache: bool = True
+    cache_ttl_micros: int = 0
 
     @property
     def key(self) -> str:
@@ -53,6 +61,8 @@ class ModelVersion:
         model_data_path: where the model's files lie, for people.
         batch_size: the largest batch, or ADAPTIVE_BATCH_SIZE.
         registration: as for applications.
+        batching_policy: one of names.BATCHING_POLICIES; empty: "fixed" for a batch size above 0, else "adaptive".
+        batch_delay_micros: how long the first query of a batch may wait for others.
     """
 
     model_name: str
@@ -63,6 +73,8 @@ class ModelVersion:
     model_data_path: str = ""
     batch_size: int = -1
     registration: int = 0
+    batching_policy: str = ""
+    batch_delay_micros: int = 0
 
     @property
     def key(self) -> str:

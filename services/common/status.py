@@ -4,7 +4,8 @@ import logging
 from dataclasses import dataclass
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from services.common import errors
@@ -23,6 +24,9 @@ _CODES: dict[type[BaseException], grpc.StatusCode] = {
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
     errors.ServiceError: grpc.StatusCode.UNAVAILABLE,
+    errors.NoCapacity: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineMissed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.ModelFailed: grpc.StatusCode.INTERNAL,
 }
 
 
@@ -49,17 +53,36 @@ def from_exception(error: BaseException) -> RpcStatus:
     for kind in type(error).__mro__:
         code = _CODES.get(kind)
         if code is not None and isinstance(error, errors.ClipperError):
-            return _rich(code, str(error), error.reason)
+            return _rich(code, str(error), _details(error))
     _LOG.error("an RPC failed unexpectedly", exc_info=error)
-    return _rich(grpc.StatusCode.INTERNAL, errors.UNEXPECTED, errors.ClipperError.reason)
+    return _rich(grpc.StatusCode.INTERNAL, errors.UNEXPECTED, [_info(errors.ClipperError.reason)])
 
 
-def _rich(code: grpc.StatusCode, message: str, reason: str) -> RpcStatus:
-    info = any_pb2.Any()
-    info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN))
+def to_proto(status: RpcStatus) -> status_pb2.Status:
+    """The status of an exception as a message, for what fails without ending an RPC."""
+    details = dict(status.trailing_metadata)[_DETAILS_KEY]
+    return status_pb2.Status.FromString(details)
+
+
+def _details(error: errors.ClipperError) -> list[Message]:
+    if not isinstance(error, errors.NoCapacity):
+        return [_info(error.reason)]
+    delay = duration_pb2.Duration()
+    delay.FromMicroseconds(round(error.retry_after_s * 1e6))
+    return [_info(error.reason), error_details_pb2.RetryInfo(retry_delay=delay)]
+
+
+def _info(reason: str) -> Message:
+    info: Message = error_details_pb2.ErrorInfo(reason=reason, domain=_DOMAIN)
+    return info
+
+
+def _rich(code: grpc.StatusCode, message: str, details: list[Message]) -> RpcStatus:
     message = _shortened(message)
-    details = status_pb2.Status(code=code.value[0], message=message, details=[info])
-    return RpcStatus(code, message, ((_DETAILS_KEY, details.SerializeToString()),))
+    rich = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        rich.details.add().Pack(detail)
+    return RpcStatus(code, message, ((_DETAILS_KEY, rich.SerializeToString()),))
 
 
 def _shortened(message: str) -> str:

@@ -8,23 +8,22 @@ import dataclasses
 from collections.abc import Sequence
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from services.common.names import InputType, check_name
+from services.common.names import PRIORITIES, InputType, check_name
 from services.common.records import Application, Change, Configuration
 from services.management import models
+
+_SMALLEST_SHARE = 0.001
+_LARGEST_SHARE = 1000.0
 
 
 def add(known: Configuration, application: Application) -> list[Change]:
     """Registers an application.
 
     Raises:
-        InvalidInput: its name or its latency objective is not valid.
+        InvalidInput: its name, its latency objective or one of its options is not valid.
         AlreadyExists: its name is taken.
     """
-    check_name("application name", application.name)
-    if application.latency_slo_micros <= 0:
-        raise InvalidInput(
-            f"The latency objective must be positive, but it is {application.latency_slo_micros} microseconds"
-        )
+    _check(application)
     if application.name in known.applications:
         raise AlreadyExists(f"application '{application.name}' already exists")
     return [Change.put(dataclasses.replace(application, registration=known.revision + 1))]
@@ -108,6 +107,25 @@ def state(known: Configuration, app_name: str) -> str:
     if application is None:
         raise NotFound(f"No application with name '{app_name}' exists.")
     return application.default_output
+
+
+def _check(application: Application) -> None:
+    check_name("application name", application.name)
+    if application.latency_slo_micros <= 0:
+        raise InvalidInput(
+            f"The latency objective must be positive, but it is {application.latency_slo_micros} microseconds"
+        )
+    if application.priority not in PRIORITIES:
+        known = ", ".join(f"'{priority}'" for priority in PRIORITIES)
+        raise InvalidInput(f"Invalid priority '{application.priority}'. It must be one of {known}")
+    if not _SMALLEST_SHARE <= application.share <= _LARGEST_SHARE:
+        raise InvalidInput(
+            f"The share must be between {_SMALLEST_SHARE:g} and {_LARGEST_SHARE:g}, but it is {application.share}"
+        )
+    if application.cache_ttl_micros < 0:
+        raise InvalidInput(
+            f"The time to live in the cache must not be negative, but it is {application.cache_ttl_micros} microseconds"
+        )
 
 
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:

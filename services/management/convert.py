@@ -1,6 +1,6 @@
 """The only code of this service that turns protobuf messages into the house's own types and back."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from clipper.v1 import management_service_pb2 as pb
 from google.api.httpbody_pb2 import HttpBody
@@ -23,17 +23,23 @@ _JSON_TYPES = {
     FieldDescriptor.TYPE_BOOL: "bool",
     FieldDescriptor.TYPE_INT32: "int",
     FieldDescriptor.TYPE_INT64: "int",
+    FieldDescriptor.TYPE_DOUBLE: "double",
 }
+
+# The keys that Clipper's admin clients have never had to send; the records have their defaults.
+_APPLICATION_OPTIONS = ("priority", "share", "use_cache", "cache_ttl_micros")
+_MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
+_OPTIONS = frozenset(_APPLICATION_OPTIONS + _MODEL_OPTIONS)
 
 
 def complete(request: _MessageT) -> _MessageT:
-    """Returns a request whose keys are all there.
+    """Returns a request whose keys are all there, but for those that have a default.
 
     Raises:
         InvalidInput: one is missing.
     """
     for field in request.DESCRIPTOR.fields:
-        if field.has_presence and not request.HasField(field.name):
+        if field.has_presence and field.name not in _OPTIONS and not request.HasField(field.name):
             raise InvalidInput(
                 f"Error parsing JSON: JSON object does not have required key: {field.name}. "
                 f"Expected JSON schema: {schema(request)}"
@@ -45,7 +51,7 @@ def schema(request: Message) -> str:
     """A request's JSON schema, in the notation of the admin REST."""
     lines = []
     for field in request.DESCRIPTOR.fields:
-        json_type = _JSON_TYPES[field.type]
+        json_type = _JSON_TYPES[field.type] + (" (optional)" if field.name in _OPTIONS else "")
         lines.append(f'   "{field.name}" := ' + (f"[{json_type}]" if field.is_repeated else json_type))
     return "\n  {\n" + ",\n".join(lines) + "\n  }\n"
 
@@ -62,6 +68,7 @@ def application(request: pb.AddApplicationRequest) -> Application:
         input_type=parse_input_type(request.input_type),
         default_output=request.default_output,
         latency_slo_micros=request.latency_slo_micros,
+        **_given(request, _APPLICATION_OPTIONS),
     )
 
 
@@ -80,6 +87,7 @@ def model_version(request: pb.AddModelRequest) -> ModelVersion:
         container_name=request.container_name,
         model_data_path=request.model_data_path,
         batch_size=request.batch_size,
+        **_given(request, _MODEL_OPTIONS),
     )
 
 
@@ -189,6 +197,10 @@ def get_all_replicas(known: Configuration, verbose: bool) -> pb.GetAllReplicasRe
     return pb.GetAllReplicasResponse(replicas=map(_replica, found), rest=json(body))
 
 
+def _given(request: Message, options: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(request, name) for name in options if request.HasField(name)}
+
+
 def _application(record: Application) -> pb.Application:
     return pb.Application(
         name=record.name,
@@ -196,6 +208,10 @@ def _application(record: Application) -> pb.Application:
         default_output=record.default_output,
         latency_slo_micros=record.latency_slo_micros,
         linked_models=record.linked_models,
+        priority=record.priority,
+        share=record.share,
+        use_cache=record.use_cache,
+        cache_ttl_micros=record.cache_ttl_micros,
     )
 
 
@@ -209,6 +225,8 @@ def _model(record: ModelVersion, is_current: bool) -> pb.ModelVersion:
         model_data_path=record.model_data_path,
         batch_size=record.batch_size,
         is_current_version=is_current,
+        batching_policy=record.batching_policy,
+        batch_delay_micros=record.batch_delay_micros,
     )
 
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from services.common.names import ADAPTIVE_BATCH_SIZE, InputType, check_label, check_name
+from services.common.names import ADAPTIVE_BATCH_SIZE, BATCHING_POLICIES, InputType, check_label, check_name
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
 
 
@@ -16,7 +16,7 @@ def add(known: Configuration, version: ModelVersion) -> list[Change]:
     """Registers a model version and makes it the current one.
 
     Raises:
-        InvalidInput: its name, version, a label or its batch size is not valid.
+        InvalidInput: its name, version, a label, its batch size or its batching is not valid.
         AlreadyExists: the version is registered.
         Conflict: an application of another input type is linked to the model.
     """
@@ -96,6 +96,17 @@ def _check(version: ModelVersion) -> None:
         check_label(label)
     if version.batch_size <= 0 and version.batch_size != ADAPTIVE_BATCH_SIZE:
         raise InvalidInput(f"The batch size must be positive or DEFAULT_BATCH_SIZE, which is {ADAPTIVE_BATCH_SIZE}")
+    _check_batching(version)
+
+
+def _check_batching(version: ModelVersion) -> None:
+    if version.batching_policy and version.batching_policy not in BATCHING_POLICIES:
+        known = ", ".join(f"'{policy}'" for policy in BATCHING_POLICIES)
+        raise InvalidInput(f"Invalid batching policy '{version.batching_policy}'. It must be one of {known}")
+    if version.batching_policy == "fixed" and version.batch_size == ADAPTIVE_BATCH_SIZE:
+        raise InvalidInput("The batching policy 'fixed' needs a positive batch size")
+    if version.batch_delay_micros < 0:
+        raise InvalidInput(f"The batch delay must not be negative, but it is {version.batch_delay_micros} microseconds")
 
 
 def _check_links(known: Configuration, model_name: str, input_type: InputType) -> None:

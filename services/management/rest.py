@@ -41,18 +41,22 @@ def links_added(app_name: str, model_names: Sequence[str]) -> str:
 
 
 def application(application: Application) -> dict[str, object]:
-    """The JSON object that describes an application."""
+    """The JSON object that describes an application; what the original had comes first."""
     return {
         "input_type": application.input_type,
         "default_output": application.default_output,
         "latency_slo_micros": application.latency_slo_micros,
         "name": application.name,
         "linked_models": application.linked_models,
+        "priority": application.priority,
+        "share": application.share,
+        "use_cache": application.use_cache,
+        "cache_ttl_micros": application.cache_ttl_micros,
     }
 
 
 def model(version: ModelVersion, is_current: bool) -> dict[str, object]:
-    """The JSON object that describes a model version; the batch size was never part of it."""
+    """The JSON object that describes a model version; what the original had, which is no batch size, comes first."""
     return {
         "model_name": version.model_name,
         "model_version": version.model_version,
@@ -61,6 +65,8 @@ def model(version: ModelVersion, is_current: bool) -> dict[str, object]:
         "container_name": version.container_name,
         "model_data_path": version.model_data_path,
         "is_current_version": is_current,
+        "batching_policy": version.batching_policy,
+        "batch_delay_micros": version.batch_delay_micros,
     }
 
 

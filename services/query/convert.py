@@ -6,11 +6,12 @@ from typing import TypeVar
 from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
 from google.protobuf.message import DecodeError, Message
 
-from services.common import input_types, tensors
-from services.common.errors import InvalidInput
+from services.common import input_types, status, tensors
+from services.common.errors import ClipperError, InvalidInput
 from services.common.names import InputType
 from services.query.engine.requests import Query, Request
 from services.query.engine.versions import Batch
+from services.query.timing import timing
 
 _MessageT = TypeVar("_MessageT", bound=Message)
 
@@ -67,9 +68,19 @@ def predict_stream_response(request_id: int, request: Request) -> query_service_
     return query_service_pb2.PredictStreamResponse(request_id=request_id, response=predict_response(request))
 
 
+def predict_stream_error(request_id: int, error: ClipperError) -> query_service_pb2.PredictStreamResponse:
+    """Why a finished pipelined request has no answers."""
+    return query_service_pb2.PredictStreamResponse(
+        request_id=request_id, error=status.to_proto(status.from_exception(error))
+    )
+
+
 def _prediction(query: Query, query_id: int) -> query_service_pb2.Prediction:
     if not query.reason:
-        return query_service_pb2.Prediction(query_id=query_id, output=query.output)
+        prediction = query_service_pb2.Prediction(query_id=query_id, output=query.output)
+        if query.spent is not None:
+            prediction.timing.CopyFrom(query_service_pb2.Timing(**timing(query.spent)))
+        return prediction
     return query_service_pb2.Prediction(
         query_id=query_id,
         output=query.output,
@@ -97,15 +108,15 @@ def batch_request(batch: Batch) -> bytes:
     ).SerializeToString()
 
 
-def batch_response(message: bytes) -> tuple[int, Sequence[str], dict[int, str]]:
-    """A replica's answer: batch id, outputs, and failures by place in the batch.
+def batch_response(message: bytes) -> tuple[int, Sequence[str], dict[int, str], float]:
+    """A replica's answer: batch id, outputs, failures by place in the batch, and seconds spent in the model's code.
 
     Raises:
         InvalidInput: it is not one.
     """
     response = _decode(model_container_service_pb2.PredictBatchResponse, message)
     failures = {failure.index: failure.message for failure in response.failures} if response.failures else {}
-    return response.batch_id, response.outputs, failures
+    return response.batch_id, response.outputs, failures, response.model_micros / 1e6
 
 
 def json_response(body: bytes) -> bytes:

@@ -120,9 +120,9 @@ class Driver:
         self._engine.cancel(request)
 
     def batch_answered(
-        self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str]
+        self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str], model_s: float
     ) -> None:
-        """Takes a replica's answer.
+        """Takes a replica's answer; the arguments are those of the engine.
 
         Raises:
             InvalidInput: the replica has no such batch; it is not to be trusted any more.
@@ -131,7 +131,7 @@ class Driver:
         if batch is None:
             raise InvalidInput(f"The container answered a batch {batch_id} that it was not sent")
         now_s = time.monotonic()
-        busy_s = self._engine.batch_answered(replica, batch_id, outputs, failures, now_s)
+        busy_s = self._engine.batch_answered(replica, batch_id, outputs, failures, model_s, now_s)
         self._telemetry.batch_answered(batch, busy_s, now_s)
         self._carry_out(now_s)
 

@@ -112,8 +112,7 @@ class ReplicaLink:
 
     def _answered(self, message: bytes) -> None:
         try:
-            batch_id, outputs, failures = convert.batch_response(message)
-            self._driver.batch_answered(self._replica, batch_id, outputs, failures)
+            self._driver.batch_answered(self._replica, *convert.batch_response(message))
         except InvalidInput:
             # What it still owes would never be answered; with the stream broken it is tried elsewhere.
             _LOG.warning("replica %s breaks the contract", self._replica.record.key, exc_info=True)

@@ -16,6 +16,7 @@ import orjson
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.query.engine.requests import Query, Request
+from services.query.timing import timing
 
 _SCHEMA = '\n  {\n   "input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
 _JSON_NAMES = {
@@ -33,6 +34,8 @@ class PredictBody:
         version: the version asked for; None for the current one.
         context: the "uid" as text; None when absent.
         has_booleans: whether true or false may be somewhere among the inputs.
+        explain: whether the answer is to tell where the time went.
+        forbid_default: whether an error is wanted rather than the default output.
     """
 
     inputs: list[Any]
@@ -40,6 +43,8 @@ class PredictBody:
     version: str | None
     context: str | None
     has_booleans: bool
+    explain: bool
+    forbid_default: bool
 
 
 def parse(body: bytes) -> PredictBody:
@@ -58,17 +63,18 @@ def parse(body: bytes) -> PredictBody:
     if version is not None and not isinstance(version, str):
         raise _json_error(f"Type mismatch! JSON key version expected type String but found type {_json_name(version)}")
     context = _context(document.get("uid"))
+    explain, forbid_default = _flag(document, "explain"), _flag(document, "forbid_default")
     # Cheaper than asking every element for its type, and wrong only towards caution.
     has_booleans = b"true" in body or b"false" in body
     if "input" in document:
-        return PredictBody([document["input"]], False, version, context, has_booleans)
+        return PredictBody([document["input"]], False, version, context, has_booleans, explain, forbid_default)
     try:
         batch = document["input_batch"]
     except KeyError:
         raise _json_error("JSON object does not have required keys input or input_batch") from None
     if not isinstance(batch, list):
         raise _json_error(f"Input batch of type {_json_name(batch)} is not of type array")
-    return PredictBody(batch, True, version, context, has_booleans)
+    return PredictBody(batch, True, version, context, has_booleans, explain, forbid_default)
 
 
 def pack(body: PredictBody, input_type: InputType) -> list[bytes]:
@@ -95,7 +101,10 @@ def answer(request: Request, is_batch: bool) -> bytes:
 def _prediction(query: Query, query_id: int) -> bytes:
     output = _embed(query.output)
     if not query.reason:
-        return b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
+        if query.spent is None:
+            return b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
+        explained = orjson.dumps(timing(query.spent))
+        return b'{"query_id":%d,"output":%b,"default":false,"timing":%b}' % (query_id, output, explained)
     explanation = orjson.dumps(query.explanation)
     return b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (query_id, output, explanation)
 
@@ -167,6 +176,13 @@ def _context(uid: Any) -> str | None:
     if isinstance(uid, int) and not isinstance(uid, bool):
         return str(uid)
     raise _json_error(f"Type mismatch! JSON key uid expected type String but found type {_json_name(uid)}")
+
+
+def _flag(document: dict[str, Any], key: str) -> bool:
+    flag = document.get(key)
+    if flag is None or isinstance(flag, bool):
+        return bool(flag)
+    raise _json_error(f"Type mismatch! JSON key {key} expected type Bool but found type {_json_name(flag)}")
 
 
 def _json_name(value: Any) -> str:

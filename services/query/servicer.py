@@ -8,12 +8,14 @@ from clipper.v1 import query_service_pb2
 
 from services.common.errors import InvalidInput, NotFound
 from services.common.records import version_key
+from services.common.status import from_exception
 from services.query import convert, rest
 from services.query.driver import Caller, Driver
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route, Version
 from services.query.front import Call, StreamCall, UnaryCall
 from services.query.query_ids import QueryIds
+from services.query.refusal import refusal
 from services.query.telemetry import Telemetry
 
 # What an answer is given for its way to a client that has set a deadline of its own.
@@ -41,7 +43,10 @@ class QueryServicer:
         body = rest.parse(text)
         inputs = rest.pack(body, route.application.input_type)
         version = self._version(route, body.version)
-        request = self._submit(call, route, version, inputs, _JsonCaller(call, body.is_batch))
+        caller = _JsonCaller(call, body.is_batch)
+        request = self._submit(
+            call, route, version, inputs, caller, explain=body.explain, forbid_default=body.forbid_default
+        )
         self._driver.cancel_with(call, request)
 
     def predict_stream(self, call: StreamCall) -> "PredictStream":
@@ -62,7 +67,9 @@ class QueryServicer:
         route = self._route(proto.application)
         inputs = convert.inputs(proto.inputs, route.application.input_type)
         version = self._version(route, proto.version if proto.HasField("version") else None)
-        return self._submit(call, route, version, inputs, caller)
+        return self._submit(
+            call, route, version, inputs, caller, explain=proto.explain, forbid_default=proto.forbid_default
+        )
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""
@@ -84,11 +91,29 @@ class QueryServicer:
         return version
 
     def _submit(
-        self, call: Call, route: Route, version: Version | None, inputs: Sequence[bytes], caller: Caller
+        self,
+        call: Call,
+        route: Route,
+        version: Version | None,
+        inputs: Sequence[bytes],
+        caller: Caller,
+        *,
+        explain: bool,
+        forbid_default: bool,
     ) -> Request:
         now_s = time.monotonic()
         deadline_s = min(now_s + route.slo_s, _in_time_for(call.deadline_s, now_s))
-        request = Request(route, version, inputs, self._query_ids.take(len(inputs)), now_s, deadline_s, caller)
+        request = Request(
+            route,
+            version,
+            inputs,
+            self._query_ids.take(len(inputs)),
+            now_s,
+            deadline_s,
+            caller,
+            explain=explain,
+            forbid_default=forbid_default,
+        )
         if inputs:
             self._driver.submit(request)
         else:
@@ -111,7 +136,11 @@ class _NativeCaller:
 
     def deliver(self, request: Request) -> None:
         """Replies with the predictions."""
-        self._call.reply(convert.predict_response(request).SerializeToString())
+        error = refusal(request)
+        if error is None:
+            self._call.reply(convert.predict_response(request).SerializeToString())
+        else:
+            self._call.fail(from_exception(error))
 
 
 class _JsonCaller:
@@ -125,7 +154,11 @@ class _JsonCaller:
 
     def deliver(self, request: Request) -> None:
         """Replies with the JSON of the predictions."""
-        self._call.reply(convert.json_response(rest.answer(request, self._is_batch)))
+        error = refusal(request)
+        if error is None:
+            self._call.reply(convert.json_response(rest.answer(request, self._is_batch)))
+        else:
+            self._call.fail(from_exception(error))
 
 
 class PredictStream:
@@ -157,7 +190,12 @@ class PredictStream:
 
     def answer(self, caller: "_PipelinedCaller", request: Request) -> None:
         """Sends the answer to one request."""
-        self._call.send(convert.predict_stream_response(caller.request_id, request).SerializeToString())
+        error = refusal(request)
+        if error is None:
+            response = convert.predict_stream_response(caller.request_id, request)
+        else:
+            response = convert.predict_stream_error(caller.request_id, error)
+        self._call.send(response.SerializeToString())
         self._pending.discard(caller)
         self._finish_if_done()
 

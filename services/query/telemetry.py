@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from services.common.metrics import Histogram, Meter, ratio
+from services.query.default_log import DefaultLog
 from services.query.engine.cache import PredictionCache
 from services.query.engine.requests import DefaultReason, Request
 from services.query.engine.versions import Batch, Version
@@ -48,6 +49,7 @@ class Telemetry(Collector):
 
     def __init__(self, cache: PredictionCache) -> None:
         self._cache = cache
+        self._default_log = DefaultLog()
         self._applications: dict[str, ApplicationTelemetry] = {}
         self._versions: dict[str, VersionTelemetry] = {}
         self._throughput = Meter(time.monotonic())
@@ -64,6 +66,9 @@ class Telemetry(Collector):
         for query in request.queries:
             if query.reason:
                 application.defaults[query.reason] += 1
+                self._default_log.add(name, query.reason, query.explanation)
+        if self._default_log.due_s <= now_s:
+            self._default_log.write(now_s)
 
     def batch_answered(self, batch: Batch, busy_s: float, now_s: float) -> None:
         """Counts a batch that a replica answered."""
@@ -91,6 +96,8 @@ class Telemetry(Collector):
         for name, application in list(self._applications.items()):
             defaults = application.defaults.total()
             counters[f"app:{name}:num_predictions"] = {"count": application.throughput.count}
+            for reason, count in list(application.defaults.items()):
+                counters[f"app:{name}:num_default_predictions:{reason.name.lower()}"] = {"count": count}
             ratios[f"app:{name}:default_prediction_ratio"] = {"ratio": ratio(defaults, application.throughput.count)}
             meters[f"app:{name}:prediction_throughput"] = application.throughput.as_json(now_s)
             histograms[f"app:{name}:prediction_latency"] = application.latency_micros.as_json("microseconds")
@@ -119,14 +126,16 @@ class Telemetry(Collector):
         labels = ["application"]
         answers = CounterMetricFamily("clipper_predictions", "Answers, defaults included.", labels=labels)
         defaults = CounterMetricFamily(
-            "clipper_default_predictions", "Answers with the default output.", labels=["application", "reason"]
+            "clipper_default_predictions",
+            "Answers with the default output, and errors where it was forbidden.",
+            labels=["application", "reason"],
         )
         latency = HistogramMetricFamily(
             "clipper_prediction_latency_seconds", "From a request's arrival to its answer.", labels=labels
         )
         for name, application in list(self._applications.items()):
             answers.add_metric([name], application.throughput.count)
-            for reason, count in application.defaults.items():
+            for reason, count in list(application.defaults.items()):
                 defaults.add_metric([name, reason.name.lower()], count)
             _add_histogram(latency, [name], application.latency_micros, _LATENCY_BOUNDS_S, _MICROS)
         yield from (answers, defaults, latency)

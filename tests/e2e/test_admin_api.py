@@ -44,6 +44,10 @@ def test_an_application_is_described_as_registered(cluster: ClipperConnection, n
         "default_output": "none",
         "latency_slo_micros": 50_000,
         "linked_models": [],
+        "priority": "normal",
+        "share": 1.0,
+        "use_cache": True,
+        "cache_ttl_micros": 0,
     }
     assert cluster.get_app_info(name) == expected
     assert name in cluster.get_all_apps()
@@ -53,6 +57,35 @@ def test_an_application_is_described_as_registered(cluster: ClipperConnection, n
 
     cluster.unregister_application(name)
     assert name not in cluster.get_all_apps()
+
+
+def test_an_applications_options_are_described_as_registered(cluster: ClipperConnection, name: str) -> None:
+    options = {"priority": "low", "share": 0.25, "use_cache": False, "cache_ttl_micros": 1_000_000}
+    cluster.register_application(name, "doubles", "none", 50_000, **options)  # type: ignore[arg-type]
+
+    description = cluster.get_app_info(name)
+
+    assert description is not None
+    assert description.items() >= options.items()
+    with pytest.raises(ClipperException, match="Invalid priority 'urgent'"):
+        cluster.register_application(f"{name}-urgent", "doubles", "none", 50_000, priority="urgent")
+    with pytest.raises(ClipperException, match="The share must be between 0.001 and 1000"):
+        cluster.register_application(f"{name}-greedy", "doubles", "none", 50_000, share=-1.0)
+
+
+def test_a_models_batching_is_described_as_deployed_and_it_predicts(cluster: ClipperConnection, name: str) -> None:
+    python_deployer.create_endpoint(
+        cluster, name, "doubles", feature_sum, batch_size=8, batching_policy="aimd", batch_delay_micros=500
+    )
+    try:
+        description = cluster.get_model_info(name, 1)
+        assert description is not None
+        assert (description["batching_policy"], description["batch_delay_micros"]) == ("aimd", 500)
+        assert predict(cluster, name, input=[1.0, 2.0])["output"] == 3.0
+        with pytest.raises(ClipperException, match="The batching policy 'fixed' needs a positive batch size"):
+            cluster.register_model(name, 2, "doubles", batching_policy="fixed")
+    finally:
+        cluster.stop_models([name])
 
 
 def test_what_is_not_registered_is_none_or_refused(cluster: ClipperConnection, name: str) -> None:
@@ -86,6 +119,8 @@ def test_a_deployed_model_is_described_with_its_replica(cluster: ClipperConnecti
         "labels": ["sum"],
         "model_data_path": "DEPRECATED",
         "is_current_version": True,
+        "batching_policy": "",
+        "batch_delay_micros": 0,
     }
     assert f"{endpoint}:1" in cluster.get_all_models()
     assert description in cluster.get_all_models(verbose=True)

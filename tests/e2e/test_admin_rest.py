@@ -73,7 +73,7 @@ def test_ping(cluster: ClipperConnection) -> None:
 def test_an_applications_life(cluster: ClipperConnection, name: str) -> None:
     described = (
         f'{{"input_type":"doubles","default_output":"-1.0","latency_slo_micros":100000,"name":"{name}",'
-        '"linked_models":[]}'
+        '"linked_models":[],"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0}'
     )
 
     added = succeeds(cluster, "add_app", **application(name))
@@ -93,7 +93,8 @@ def test_a_models_life(cluster: ClipperConnection, name: str) -> None:
     def described(version: str, is_current: str) -> str:
         return (
             f'{{"model_name":"{name}","model_version":"{version}","input_type":"integers","labels":["a","b"],'
-            f'"container_name":"image:1","model_data_path":"DEPRECATED","is_current_version":{is_current}}}'
+            f'"container_name":"image:1","model_data_path":"DEPRECATED","is_current_version":{is_current},'
+            '"batching_policy":"","batch_delay_micros":0}'
         )
 
     for version in ("1", "2"):

@@ -31,6 +31,11 @@ NOT_A_PREDICTION = {
     "with a batch that is none": (b'{"input_batch": 3}', "Input batch of type Number is not of type array"),
     "with a version of the wrong type": (b'{"input": [1.0], "version": 1}', "JSON key version expected type String"),
     "with a context of the wrong type": (b'{"input": [1.0], "uid": []}', "JSON key uid expected type String"),
+    "that explains in a word": (b'{"input": [1.0], "explain": "yes"}', "JSON key explain expected type Bool"),
+    "that forbids in a number": (
+        b'{"input": [1.0], "forbid_default": 1}',
+        "JSON key forbid_default expected type Bool",
+    ),
     "for an unknown version": (
         b'{"input": [1.0], "version": "7"}',
         "Requested version: 7 does not exist for model: bad-doubles",

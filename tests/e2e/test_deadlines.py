@@ -59,9 +59,10 @@ def test_a_late_prediction_gives_way_to_the_default_at_the_objective(
     client.close()
     assert {(answer.output, answer.is_default, answer.error) for answer in answers} == {(DEFAULT, True, "")}
     assert all(answer.explanation.startswith(EXPLANATION) for answer in answers)
-    latencies_s = [answer.latency_s for answer in answers]
-    assert min(latencies_s) >= slo_s - LIGHT_LOAD_OVERDUE_S
-    assert statistics.median(latencies_s) <= slo_s + LIGHT_LOAD_OVERDUE_S
+    # Once the model is known to be too slow, whoever finds it busy need not wait to hear it.
+    waited_s = [answer.latency_s for answer in answers if not answer.explanation.endswith("given up early")]
+    assert min(waited_s) >= slo_s - LIGHT_LOAD_OVERDUE_S
+    assert statistics.median(waited_s) <= slo_s + LIGHT_LOAD_OVERDUE_S
     assert meter.late(answers, slo_s + LIGHT_LOAD_OVERDUE_S) == []
 
 

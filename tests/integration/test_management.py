@@ -56,7 +56,7 @@ def test_an_application_is_registered_described_and_deleted(redis_server: RedisS
         await register(stub, TEXTS)
         described = {
             "name": "digits", "input_type": "doubles", "default_output": "-1.0", "latency_slo_micros": 100_000,
-            "linked_models": [],
+            "linked_models": [], "priority": "normal", "share": 1.0, "use_cache": True, "cache_ttl_micros": 0,
         }  # fmt: skip
         assert await document(stub.GetApplication(pb.GetApplicationRequest(name="digits"))) == described
         assert await document(stub.GetApplication(pb.GetApplicationRequest(name="oak"))) == {}
@@ -68,6 +68,22 @@ def test_an_application_is_registered_described_and_deleted(redis_server: RedisS
         deleted = await sentence(stub.DeleteApplication(pb.DeleteApplicationRequest(name="digits")))
         assert deleted == "Successfully deleted application with name 'digits'"
         assert await document(stub.GetAllApplications(pb.GetAllApplicationsRequest(verbose=False))) == ["texts"]
+
+    play(redis_server, scenario)
+
+
+def test_options_of_applications_and_models_are_described_as_registered(redis_server: RedisServer) -> None:
+    options = {"priority": "high", "share": 2.5, "use_cache": False, "cache_ttl_micros": 60_000_000}
+    batching = {"batching_policy": "aimd", "batch_delay_micros": 2_000}
+
+    async def scenario(stub: Stub) -> None:
+        await register(stub, management.application(**options), management.model(**batching))
+        application = await stub.GetApplication(pb.GetApplicationRequest(name="digits"))
+        assert json.loads(application.rest.data).items() >= options.items()
+        assert {name: getattr(application.application, name) for name in options} == options
+        model = await stub.GetModel(pb.GetModelRequest(model_name="forest", model_version="1"))
+        assert json.loads(model.rest.data).items() >= batching.items()
+        assert {name: getattr(model.model, name) for name in batching} == batching
 
     play(redis_server, scenario)
 
@@ -84,6 +100,7 @@ def test_a_model_version_is_registered_made_current_described_and_deleted(redis_
         assert await document(stub.GetModel(pb.GetModelRequest(model_name="forest", model_version="1"))) == {
             "model_name": "forest", "model_version": "1", "input_type": "doubles", "labels": [],
             "container_name": "forest:1", "model_data_path": "/models/forest", "is_current_version": True,
+            "batching_policy": "", "batch_delay_micros": 0,
         }  # fmt: skip
         assert await document(stub.GetModel(pb.GetModelRequest(model_name="forest", model_version="9"))) == {}
         versions = await document(stub.GetAllModels(pb.GetAllModelsRequest(verbose=False)))

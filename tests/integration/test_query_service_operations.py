@@ -69,6 +69,7 @@ def test_metrics_have_the_known_names_and_numbers_are_numbers(asked: QueryServic
     metrics = _metrics(asked)
     assert list(metrics) == ["counters", "ratio_counters", "meters", "histograms"]
     assert metrics["counters"] == {
+        "app:app:num_default_predictions:model_error": {"count": 1},
         "app:app:num_predictions": {"count": 21},
         "internal:aggregate_num_predictions": {"count": 21},
         "internal:prediction_cache_lookups": {"count": 21},
@@ -118,6 +119,13 @@ def test_prometheus_reads_the_same_from_the_metrics_port(asked: QueryServiceProc
     assert samples['clipper_model_predictions_total{model="m",version="1.0"}'] == "11.0"
     assert samples["clipper_cache_hits_total"] == "10.0"
     assert float(samples["clipper_cache_bytes"]) > 0
+
+
+def test_the_log_tells_which_application_got_defaults_and_why(asked: QueryServiceProcess) -> None:
+    (line,) = (line for line in asked.log() if line["message"] == "queries went without a prediction")
+    assert line["level"] == "WARNING"
+    assert (line["application"], line["defaults"]) == ("app", {"model_error": 1})
+    assert line["model_error"] == "ValueError: negative"
 
 
 def test_health_is_told_for_the_process_and_the_service(asked: QueryServiceProcess) -> None:

@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 
 from services.query.engine.requests import DefaultReason
-from tests.simulation.loads import Arrivals, Load, gamma, on_off, poisson
-from tests.simulation.replicas import ServiceTime
-from tests.simulation.simulator import Simulator
+from simulation.loads import Arrivals, Load, gamma, on_off, poisson
+from simulation.replicas import ServiceTime
+from simulation.simulator import Simulator
 
 _ARRIVALS = {"poisson": poisson, "gamma": gamma, "on and off": on_off}
 _SEEDS = range(2)
@@ -40,9 +40,9 @@ def _load(arrivals: Arrivals, until_s: float = 2.0) -> Load:
 def test_with_enough_capacity_there_are_no_defaults(arrivals: Callable[[float], Arrivals], seed: int) -> None:
     simulator = _serving(seed)
     simulator.offer(_load(arrivals(5_000)))
-    report = simulator.run()
-    assert report.predicted == report.asked > 7_000
-    assert report.latency_s(0.5) < _SLO_S / 3
+    score = simulator.run().total
+    assert score.predicted == score.asked > 7_000
+    assert score.latency_s(0.5) < _SLO_S / 3
 
 
 @every_load
@@ -52,9 +52,9 @@ def test_an_overload_makes_defaults_in_time_and_nothing_worse(
 ) -> None:
     simulator = _serving(1, cache_bytes=cache_bytes)
     simulator.offer(_load(arrivals(40_000), until_s=0.25))
-    report = simulator.run()
-    assert set(report.defaults) <= {DefaultReason.DEADLINE_IN_QUEUE, DefaultReason.DEADLINE_IN_MODEL}
-    assert report.defaults.total() > 2_000
+    score = simulator.run().total
+    assert set(score.defaults) <= {DefaultReason.DEADLINE_UNREACHABLE, DefaultReason.DEADLINE_IN_MODEL}
+    assert score.defaults.total() > 2_000
 
 
 @every_seed
@@ -65,15 +65,15 @@ def test_after_an_overload_the_service_recovers_at_once(seed: int) -> None:
     simulator.at(0.3 + _SLO_S, partial(simulator.offer, Load("later", poisson(5_000), until_s=1.0)))
     simulator.add_application("later", "m", _SLO_S)
     report = simulator.run()
-    assert report.defaults_of["app"] > 0
-    assert report.defaults_of["later"] == 0
+    assert report.of("app").defaults
+    assert not report.of("later").defaults
 
 
 @every_seed
 def test_a_full_queue_refuses_what_it_cannot_hold(seed: int) -> None:
     simulator = _serving(seed, queue_capacity=100)
     simulator.offer(_load(poisson(40_000), until_s=0.3))
-    assert simulator.run().defaults[DefaultReason.QUEUE_FULL] > 1_000
+    assert simulator.run().total.defaults[DefaultReason.QUEUE_FULL] > 1_000
 
 
 @every_seed
@@ -84,8 +84,8 @@ def test_a_killed_replica_costs_no_default_while_another_lives(seed: int, cache_
     for turn in range(8):
         key = f"m:1:{turn % 2}"
         simulator.at(0.2 + turn * 0.2, partial(simulator.crash_replica, key, down_s=0.1))
-    report = simulator.run()
-    assert report.predicted == report.asked > 7_000
+    score = simulator.run().total
+    assert score.predicted == score.asked > 7_000
 
 
 @every_seed
@@ -93,10 +93,10 @@ def test_when_the_only_replica_dies_answers_are_defaults_at_once_and_then_predic
     simulator = _serving(seed, replicas=1)
     simulator.offer(_load(poisson(2_000)))
     simulator.at(0.5, partial(simulator.crash_replica, "m:1:0", down_s=0.3))
-    report = simulator.run()
-    assert set(report.defaults) <= {DefaultReason.REPLICA_LOST, DefaultReason.NO_REPLICA}
-    assert 400 < report.defaults.total() < 900
-    assert report.latency_s(1.0) < _SLO_S / 2
+    score = simulator.run().total
+    assert set(score.defaults) <= {DefaultReason.REPLICA_LOST, DefaultReason.NO_REPLICA}
+    assert 400 < score.defaults.total() < 900
+    assert score.latency_s(1.0) < _SLO_S / 2
 
 
 @every_seed
@@ -107,9 +107,9 @@ def test_in_a_storm_of_crashes_nothing_is_tried_more_than_twice(seed: int) -> No
     simulator.offer(_load(poisson(2_000)))
     for turn in range(1, 160):
         simulator.at(0.012 * turn, partial(simulator.crash_replica, f"m:1:{turn % 4}", down_s=0.0))
-    report = simulator.run()
-    assert report.defaults[DefaultReason.REPLICA_LOST] > 100
-    assert report.predicted > report.asked / 2
+    score = simulator.run().total
+    assert score.defaults[DefaultReason.REPLICA_LOST] > 100
+    assert score.predicted > score.asked / 2
 
 
 @every_seed
@@ -119,8 +119,8 @@ def test_replicas_come_and_go_without_a_default(seed: int) -> None:
     for turn in range(8):
         simulator.at(0.2 * turn, partial(simulator.add_replica, "m", "1", turn + 2, _SERVICE_TIME))
         simulator.at(0.2 * turn + 0.1, partial(simulator.remove_replica, f"m:1:{turn}"))
-    report = simulator.run()
-    assert report.predicted == report.asked > 7_000
+    score = simulator.run().total
+    assert score.predicted == score.asked > 7_000
 
 
 @every_seed
@@ -132,8 +132,8 @@ def test_a_new_version_takes_over_without_a_default(seed: int, cache_bytes: int)
         simulator.at(0.9, partial(simulator.add_replica, "m", "2", replica_id, _SERVICE_TIME))
         simulator.at(1.2, partial(simulator.remove_replica, f"m:1:{replica_id}"))
     simulator.at(1.0, partial(simulator.add_version, "m", "2"))
-    report = simulator.run()
-    assert report.predicted == report.asked > 7_000
+    score = simulator.run().total
+    assert score.predicted == score.asked > 7_000
 
 
 @every_load
@@ -141,17 +141,17 @@ def test_equal_queries_are_computed_once_and_answered_all(arrivals: Callable[[fl
     simulator = _serving(2, cache_bytes=10_000_000)
     simulator.offer(Load("app", arrivals(10_000), until_s=1.0, distinct_inputs=200))
     report = simulator.run()
-    assert report.predicted == report.asked > 5_000
-    assert sum(size * count for size, count in report.batch_sizes.items()) == 200
+    assert report.total.predicted == report.total.asked > 5_000
+    assert report.computed == 200
 
 
 @every_seed
 def test_bad_inputs_fail_alone(seed: int) -> None:
     simulator = _serving(seed)
     simulator.offer(Load("app", poisson(2_000), until_s=2.0, most_inputs=4, bad_inputs=0.1))
-    report = simulator.run()
-    assert set(report.defaults) == {DefaultReason.MODEL_ERROR}
-    assert 0.08 < report.defaults.total() / report.asked < 0.12
+    score = simulator.run().total
+    assert set(score.defaults) == {DefaultReason.MODEL_ERROR}
+    assert 0.08 < score.defaults.total() / score.asked < 0.12
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -159,11 +159,11 @@ def test_bad_inputs_fail_alone(seed: int) -> None:
 def test_all_at_once(seed: int, cache_bytes: int) -> None:
     simulator = _serving(seed, replicas=3, cache_bytes=cache_bytes, queue_capacity=2_000)
     _turmoil(simulator)
-    report = simulator.run()
-    assert report.asked > 15_000
-    assert report.cancelled > 300
-    assert report.predicted > report.asked / 2
-    assert report.defaults[DefaultReason.MODEL_ERROR] > 0
+    score = simulator.run().total
+    assert score.asked > 15_000
+    assert score.cancelled > 300
+    assert score.predicted > score.asked / 2
+    assert score.defaults[DefaultReason.MODEL_ERROR] > 0
 
 
 def _turmoil(simulator: Simulator) -> None:

@@ -17,13 +17,16 @@ called then; a query is answered by its own task only; no batch is larger than i
 its replica is tried once more elsewhere if the deadline allows.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from services.common.records import Configuration, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
 from services.query.engine.cache import PredictionCache
 from services.query.engine.deadlines import Deadlines
-from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request, Task
+from services.query.engine.dispatcher import Dispatcher
+from services.query.engine.queue import Lane
+from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request, Spent, Task
 from services.query.engine.versions import Batch, Replica, ReplicaState, Route, Version
 
 # A second loss says more about the input than about the replicas.
@@ -66,18 +69,17 @@ class Engine:
         self._configuration = Configuration()
         self._deadlines = Deadlines()
         self._effects = Effects()
-        # A dict for its order: equal events are to have equal effects, in simulations above all.
-        self._undispatched: dict[Version, None] = {}
+        self._dispatcher = Dispatcher(lambda batch: self._effects.sent.append(batch), self._give_up_late)
 
     @property
     def wake_at_s(self) -> float:
         """When `advance` has something to do; infinity when nothing waits."""
-        return self._deadlines.next()
+        return min(self._deadlines.next(), self._dispatcher.next_look_s)
 
     @property
     def has_undispatched(self) -> bool:
         """Whether `dispatch` has something to do."""
-        return bool(self._undispatched)
+        return self._dispatcher.has_submitted
 
     @property
     def connecting(self) -> bool:
@@ -103,7 +105,7 @@ class Engine:
                 self._admit(query, version)
             if request.unanswered:
                 self._deadlines.add(request)
-                self._undispatched[version] = None
+                self._dispatcher.submitted(version)
 
     def dispatch(self, now_s: float) -> None:
         """Sends what was submitted to the replicas that can take it.
@@ -111,9 +113,7 @@ class Engine:
         An event of its own, so that requests which arrive together can leave together.
         """
         self.advance(now_s)
-        undispatched, self._undispatched = self._undispatched, {}
-        for version in undispatched:
-            self._dispatch(version, now_s)
+        self._dispatcher.dispatch_submitted(now_s)
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone; it is never reported as finished."""
@@ -124,7 +124,13 @@ class Engine:
         request.unanswered = 0
 
     def batch_answered(
-        self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str], now_s: float
+        self,
+        replica: Replica,
+        batch_id: int,
+        outputs: Sequence[str],
+        failures: Mapping[int, str],
+        model_s: float,
+        now_s: float,
     ) -> float:
         """Takes a replica's answer.
 
@@ -133,6 +139,7 @@ class Engine:
             batch_id: which batch.
             outputs: one for each task of the batch.
             failures: the model's error message, by place in the batch.
+            model_s: seconds that it spent in the model's code.
             now_s: the time.
 
         Returns:
@@ -143,11 +150,11 @@ class Engine:
         """
         self.advance(now_s)
         batch = replica.in_flight.pop(batch_id)
-        busy_s = replica.busy_s(batch, now_s)
+        busy_s = replica.was_busy_s(batch, now_s)
         version = replica.version
         if version is not None:
             replica.batching.observe(len(batch.tasks), busy_s, version.slo_s)
-            self._dispatch(version, now_s)
+            self._dispatcher.dispatch(version, now_s)
         if len(outputs) != len(batch.tasks):
             error = f"The container answered {len(batch.tasks)} inputs with {len(outputs)} outputs"
             failures = dict.fromkeys(range(len(batch.tasks)), error)
@@ -157,7 +164,7 @@ class Engine:
             if place in failures:
                 self._give_up(task, DefaultReason.MODEL_ERROR, failures[place])
             else:
-                self._resolve(task, outputs[place])
+                self._resolve(task, outputs[place], batch, model_s, now_s)
         self._release_if_drained(replica)
         return busy_s
 
@@ -168,7 +175,7 @@ class Engine:
             return
         replica.state = ReplicaState.READY
         if replica.version is not None:
-            self._dispatch(replica.version, now_s)
+            self._dispatcher.dispatch(replica.version, now_s)
 
     def replica_lost(self, replica: Replica, now_s: float) -> None:
         """The stream to a replica broke, or could not be opened: its batches go elsewhere, if there is an elsewhere."""
@@ -182,7 +189,7 @@ class Engine:
                 task.batch = None
                 self._retry(task)
         for version in dict.fromkeys(batch.tasks[0].version for batch in batches):
-            self._dispatch(version, now_s)
+            self._dispatcher.dispatch(version, now_s)
         if replica.version is not None:
             self._flush_if_hopeless(replica.version)
         self._release_if_drained(replica)
@@ -195,57 +202,82 @@ class Engine:
         self._configure_routes(configuration)
         self._configuration = configuration
         for version in self.versions.values():
-            self._dispatch(version, now_s)
+            self._dispatcher.dispatch(version, now_s)
             self._flush_if_hopeless(version)
 
     def advance(self, now_s: float) -> None:
-        """Answers every request whose deadline has come."""
+        """Answers every request whose deadline has come, and sends the batches whose time has come."""
         if self._deadlines.next() <= now_s:
             for request in self._deadlines.expire(now_s):
                 self._finish_late(request)
+        self._dispatcher.look(now_s)
 
     # Queries and tasks
 
     def _admit(self, query: Query, version: Version) -> None:
+        application = query.request.route.application
         key = None
-        if self.cache.enabled:
+        if self.cache.enabled and application.use_cache:
             key = (version.number, query.input)
             output = self.cache.output(key)
             version.cache_lookups += 1
             if output is not None:
                 version.cache_hits += 1
+                if query.request.explain:
+                    query.spent = Spent(True, 0.0, 0, 0.0, 0.0)
                 self._answer(query, output)
                 return
             flying = self.cache.flight(key)
             if flying is not None:
-                flying.join(query)
-                query.task = flying
+                self._join(flying, query)
                 return
         if version.hopeless:
             self._default(query, DefaultReason.NO_REPLICA)
-        elif version.queue.full:
+        elif version.queue.is_full_for(application):
             self._default(query, DefaultReason.QUEUE_FULL)
         else:
             task = query.task = Task(version, query.input, query, key)
             if key is not None:
                 self.cache.take_off(key, task)
-            version.queue.push(task)
+            version.queue.push(task, application, task.due_s)
 
-    def _dispatch(self, version: Version, now_s: float) -> None:
-        queue = version.queue
-        while queue:
-            replica = version.replica_for_next_batch()
-            if replica is None:
-                return
-            tasks = queue.take(replica.batching.limit)
-            if tasks:
-                self._effects.sent.append(replica.send(tasks, now_s))
+    def _join(self, task: Task, query: Query) -> None:
+        task.join(query)
+        query.task = task
+        request = query.request
+        if request.route.application.name != task.application.name or request.deadline_s < task.due_s:
+            # Its place in the queue is that of somebody who may wait longer, or who has asked too much.
+            self._queue(task, query)
 
-    def _resolve(self, task: Task, output: str) -> None:
+    def _queue(self, task: Task, query: Query) -> None:
+        """Puts a task into the queue for the sake of one of its waiters."""
+        if task.batch is None:
+            task.application = query.request.route.application
+            task.due_s = query.request.deadline_s
+            task.version.queue.push(task, task.application, task.due_s)
+
+    def _give_up_late(self, tasks: list[Task], lane: Lane, next_due_s: float) -> None:
+        """Gives up the head of a lane, for those who cannot wait until the next in it is due."""
+        for task in tasks:
+            if task.batch is not None:
+                continue
+            name = lane.application.name
+            own = [query for query in task.waiters if query.request.route.application.name == name]
+            patient = [query for query in own if query.request.deadline_s >= next_due_s]
+            for query in own:
+                if query not in patient:
+                    self._leave(query)
+                    self._default(query, DefaultReason.DEADLINE_UNREACHABLE)
+            if patient:
+                self._queue(task, min(patient, key=lambda query: query.request.deadline_s))
+
+    def _resolve(self, task: Task, output: str, batch: Batch, model_s: float, now_s: float) -> None:
         if task.flight is not None:
             self.cache.land(task.flight, output)
         waiters, task.waiters = task.waiters, []
         for query in waiters:
+            if query.request.explain:
+                query.spent = batch.spent(query.request.arrival_s, model_s, now_s)
             self._answer(query, output)
 
     def _give_up(self, task: Task, reason: DefaultReason, explanation: str = "") -> None:
@@ -258,7 +290,7 @@ class Engine:
     def _retry(self, task: Task) -> None:
         version = task.version
         if task.waiters and task.attempts < _MOST_ATTEMPTS and not version.hopeless:
-            version.queue.push(task)
+            version.queue.push(task, task.application, task.due_s)
         else:
             self._give_up(task, DefaultReason.REPLICA_LOST)
 
@@ -347,7 +379,7 @@ class Engine:
     def _configure_routes(self, configuration: Configuration) -> None:
         self.routes = {}
         for version in self.versions.values():
-            version.slo_s = float("inf")
+            version.slo_s = math.inf
         for name, application in configuration.applications.items():
             route = self.routes[name] = Route(
                 application, self._current_version(application.linked_models, configuration)

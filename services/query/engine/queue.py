@@ -1,48 +1,187 @@
-"""Tasks that wait for a replica of one model version: earliest deadline first, bounded."""
+"""Tasks that wait for a replica of one model version: a lane for each application, earliest deadline first in each.
 
-import heapq
-import itertools
+Lanes share the version's replicas. A strictly more important class of priority goes first; within a class a batch is
+divided by the applications' shares, and what one lane cannot use falls to the others. So an application that floods a
+model fills its own lane, and only its own queries become late.
+"""
 
-from services.query.engine.requests import Task
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from services.common.names import PRIORITIES
+
+if TYPE_CHECKING:
+    from services.common.records import Application
+    from services.query.engine.requests import Task
+
+# Places of tasks that have left are reclaimed when they are this many and outnumber the waiting ones.
+_RECLAIM_AT = 1024
+
+
+class Lane:
+    """What waits on behalf of one application: sorted by deadline, equal ones in their order of arrival.
+
+    A task that has been answered or sent meanwhile stays until its entry is reached.
+
+    Attributes:
+        application: the application's record.
+        served: how many tasks have left by turn, divided by the share; who has the least is next.
+    """
+
+    __slots__ = ("_count", "_entries", "_head", "application", "served")
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.served = 0.0
+        # Deadlines mostly come in order, so most entries are appended.
+        self._entries: list[tuple[float, int, Task]] = []
+        self._head = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) - self._head
+
+    def due_s(self, place: int) -> float:
+        """The deadline of the entry at `place`, counted from the earliest."""
+        return self._entries[self._head + place][0]
+
+    def oldest_arrival_s(self) -> float:
+        """When the task at the head came."""
+        return self._entries[self._head][2].arrival_s
+
+    def push(self, due_s: float, task: Task) -> None:
+        """Adds a task."""
+        self._count += 1
+        entry = (due_s, self._count, task)
+        entries = self._entries
+        if len(entries) == self._head or entries[-1][0] <= due_s:
+            entries.append(entry)
+        else:
+            insort(entries, entry, lo=self._head)
+
+    def take(self, count: int) -> list[Task]:
+        """Removes the `count` earliest entries, or all if there are fewer; returns their tasks."""
+        end = min(self._head + count, len(self._entries))
+        tasks = [entry[2] for entry in self._entries[self._head : end]]
+        self._head = end
+        if end == len(self._entries):
+            self._entries.clear()
+            self._head = 0
+        elif end >= _RECLAIM_AT and 2 * end >= len(self._entries):
+            del self._entries[:end]
+            self._head = 0
+        return tasks
 
 
 class TaskQueue:
-    """A queue ordered by deadline; tasks with the same deadline keep their order of arrival.
+    """The lanes of one model version.
 
-    A task whose waiters have all gone stays until it is reached, and is then dropped.
+    Args:
+        capacity: most tasks that may wait in one lane.
     """
 
-    __slots__ = ("_capacity", "_heap", "_numbers")
+    __slots__ = ("_capacity", "_lanes", "_length")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._heap: list[tuple[float, int, Task]] = []
-        self._numbers = itertools.count()
+        self._lanes: dict[str, Lane] = {}
+        self._length = 0
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return self._length
 
     @property
-    def full(self) -> bool:
-        """Whether it holds as many tasks as it may."""
-        return len(self._heap) >= self._capacity
+    def lanes(self) -> list[Lane]:
+        """The lanes in which something waits."""
+        return list(self._lanes.values())
 
-    def push(self, task: Task) -> None:
-        """Adds a task; the caller has looked at `full`."""
-        heapq.heappush(self._heap, (task.deadline_s, next(self._numbers), task))
+    def is_full_for(self, application: Application) -> bool:
+        """Whether as much waits for an application as may."""
+        lane = self._lanes.get(application.name)
+        return lane is not None and len(lane) >= self._capacity
 
-    def take(self, limit: int) -> list[Task]:
-        """Removes and returns at most `limit` tasks that somebody still waits for, earliest deadline first."""
-        heap = self._heap
-        tasks: list[Task] = []
-        while heap and len(tasks) < limit:
-            task = heapq.heappop(heap)[2]
-            if task.waiters:
-                tasks.append(task)
+    def push(self, task: Task, application: Application, due_s: float) -> None:
+        """Adds a task on behalf of an application, which wants it by `due_s`."""
+        lane = self._lanes.get(application.name)
+        if lane is None:
+            lane = self._lanes[application.name] = Lane(application)
+            # Whoever was away has no claim to what the others were served meanwhile.
+            lane.served = min((other.served for other in self._lanes.values() if other is not lane), default=0.0)
+        lane.application = application
+        lane.push(due_s, task)
+        self._length += 1
+
+    def quotas(self, size: int) -> list[tuple[Lane, int]]:
+        """How a batch of `size` is divided among the lanes."""
+        lanes = self.lanes
+        if len(lanes) == 1:
+            return [(lanes[0], min(size, len(lanes[0])))]
+        quotas: dict[Lane, int] = {}
+        for priority in PRIORITIES:
+            peers = [lane for lane in lanes if lane.application.priority == priority]
+            quotas.update(_divide(size - sum(quotas.values()), peers))
+        return list(quotas.items())
+
+    def take(self, size: int, most_bytes: int) -> list[Task]:
+        """Removes tasks for a batch.
+
+        Args:
+            size: how many at most.
+            most_bytes: how large their inputs may be together; a single one may be larger.
+
+        Returns:
+            Tasks that somebody still waits for and that are not on their way, in the order of the lanes. Others met
+            before `size` is reached are removed, too.
+        """
+        tasks: dict[Task, None] = {}
+        while self._length and len(tasks) < size:
+            for lane, quota in self.quotas(size - len(tasks)):
+                for task in self.remove(lane, quota):
+                    if task.is_waiting and task not in tasks:
+                        tasks[task] = None
+                        lane.served += 1 / lane.application.share
+        return self._within(list(tasks), most_bytes)
+
+    def remove(self, lane: Lane, count: int) -> list[Task]:
+        """Removes the `count` earliest entries of a lane; returns their tasks."""
+        tasks = lane.take(count)
+        self._length -= len(tasks)
+        if not len(lane):
+            self._lanes.pop(lane.application.name, None)
         return tasks
 
-    def clear(self) -> list[Task]:
-        """Removes and returns every task."""
-        tasks = [entry[2] for entry in self._heap]
-        self._heap.clear()
+    def clear(self) -> Iterator[Task]:
+        """Removes and yields every task, some perhaps twice."""
+        for lane in self.lanes:
+            yield from self.remove(lane, len(lane))
+
+    def _within(self, tasks: list[Task], most_bytes: int) -> list[Task]:
+        total = 0
+        for place, task in enumerate(tasks):
+            total += len(task.input)
+            if total > most_bytes and place:
+                for left in tasks[place:]:
+                    self.push(left, left.application, left.due_s)
+                return tasks[:place]
         return tasks
+
+
+def _divide(size: int, lanes: list[Lane]) -> dict[Lane, int]:
+    """Divides `size` by the lanes' shares; what a lane cannot use is divided among the others."""
+    quotas = dict.fromkeys(lanes, 0)
+    hungry = lanes
+    while hungry and size > 0:
+        total = sum(lane.application.share for lane in hungry)
+        parts = {lane: int(size * lane.application.share / total) for lane in hungry}
+        if not any(parts.values()):
+            # Less than one each: whoever was served least is next.
+            parts = dict.fromkeys(sorted(hungry, key=lambda lane: lane.served)[:size], 1)
+        for lane, part in parts.items():
+            given = min(part, len(lane) - quotas[lane])
+            quotas[lane] += given
+            size -= given
+        hungry = [lane for lane in hungry if quotas[lane] < len(lane)]
+    return quotas

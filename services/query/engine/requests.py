@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ class DefaultReason(IntEnum):
     DEADLINE_IN_MODEL = 4
     MODEL_ERROR = 5
     REPLICA_LOST = 6
+    DEADLINE_UNREACHABLE = 7
 
 
 EXPLANATIONS = {
@@ -33,7 +34,28 @@ EXPLANATIONS = {
         "Failed to retrieve a prediction response within the specified latency SLO: the model was still computing"
     ),
     DefaultReason.REPLICA_LOST: "The replica that was computing the prediction died",
+    DefaultReason.DEADLINE_UNREACHABLE: (
+        "Failed to retrieve a prediction response within the specified latency SLO: the query was given up early"
+    ),
 }
+
+
+class Spent(NamedTuple):
+    """Where the time of a prediction went.
+
+    Attributes:
+        cached: whether it came from the prediction cache; then the rest is 0.
+        queue_s: seconds from the query's arrival until its task left for a replica.
+        batch_size: inputs in the batch.
+        model_s: seconds in the model's code, as the replica tells.
+        network_s: seconds that the batch was under way or waited at the replica.
+    """
+
+    cached: bool
+    queue_s: float
+    batch_size: int
+    model_s: float
+    network_s: float
 
 
 class Request:
@@ -44,12 +66,25 @@ class Request:
         version: the model version asked for; None when there is none to ask.
         first_query_id: the id of the first query; the others count up from it.
         arrival_s, deadline_s: on the engine's clock.
+        explain: whether the client wants to know where the time went.
+        forbid_default: whether the client wants an error rather than a default output.
         queries: one an input.
         unanswered: how many of them have no answer yet.
         caller: whatever the caller needs to deliver the answers; the engine does not look at it.
     """
 
-    __slots__ = ("arrival_s", "caller", "deadline_s", "first_query_id", "queries", "route", "unanswered", "version")
+    __slots__ = (
+        "arrival_s",
+        "caller",
+        "deadline_s",
+        "explain",
+        "first_query_id",
+        "forbid_default",
+        "queries",
+        "route",
+        "unanswered",
+        "version",
+    )
 
     def __init__(
         self,
@@ -60,7 +95,12 @@ class Request:
         arrival_s: float,
         deadline_s: float,
         caller: object,
+        *,
+        explain: bool = False,
+        forbid_default: bool = False,
     ) -> None:
+        self.explain = explain
+        self.forbid_default = forbid_default
         self.route = route
         self.version = version
         self.first_query_id = first_query_id
@@ -82,9 +122,10 @@ class Query:
         output: the model's output or the application's default output.
         reason: why `output` is the default; NONE when it is not.
         explanation: the reason in words; empty when `output` is the model's.
+        spent: where the time went; None unless the request asked for it and a model's output was had.
     """
 
-    __slots__ = ("answered", "explanation", "input", "output", "reason", "request", "task")
+    __slots__ = ("answered", "explanation", "input", "output", "reason", "request", "spent", "task")
 
     def __init__(self, request: Request, data: bytes) -> None:
         self.request = request
@@ -94,6 +135,7 @@ class Query:
         self.output = ""
         self.reason = DefaultReason.NONE
         self.explanation = ""
+        self.spent: Spent | None = None
 
 
 class Task:
@@ -104,23 +146,41 @@ class Task:
         input: the packed input.
         arrival_s: when its first waiter came.
         deadline_s: the latest deadline of its waiters; after it nobody waits any more.
+        application, due_s: on whose behalf it was put into the queue last, and by when that application wants it.
         waiters: the queries to answer; empty once all have gone.
         batch: the batch that it was sent with; None while it waits for a replica.
         attempts: how many batches it has been part of.
         flight: its key in the cache while other queries may join it; None when they cannot.
     """
 
-    __slots__ = ("arrival_s", "attempts", "batch", "deadline_s", "flight", "input", "version", "waiters")
+    __slots__ = (
+        "application",
+        "arrival_s",
+        "attempts",
+        "batch",
+        "deadline_s",
+        "due_s",
+        "flight",
+        "input",
+        "version",
+        "waiters",
+    )
 
     def __init__(self, version: Version, data: bytes, query: Query, flight: tuple[int, bytes] | None) -> None:
         self.version = version
         self.input = data
         self.arrival_s = query.request.arrival_s
-        self.deadline_s = query.request.deadline_s
+        self.deadline_s = self.due_s = query.request.deadline_s
+        self.application = query.request.route.application
         self.waiters = [query]
         self.batch: Batch | None = None
         self.attempts = 0
         self.flight = flight
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether somebody wants it and no replica has it."""
+        return self.batch is None and bool(self.waiters)
 
     def join(self, query: Query) -> None:
         """Lets one more query wait for this task."""

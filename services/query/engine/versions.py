@@ -7,9 +7,9 @@ import math
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from services.common.names import ADAPTIVE_BATCH_SIZE
-from services.query.engine.batching import BatchingPolicy, policy_for
+from services.query.engine.batching import BatchingPolicy, Fixed, policy_for
 from services.query.engine.queue import TaskQueue
+from services.query.engine.requests import Spent
 
 if TYPE_CHECKING:
     from services.common.records import Application, ModelVersion
@@ -45,10 +45,11 @@ class Version:
         slo_s: the tightest latency objective of the applications that it serves now; infinity when it serves none.
         queue: its tasks that wait for a replica.
         replicas: its replicas in every state.
+        look_again_s: when its queue is to be looked at though nothing happens; infinity when not.
         cache_lookups, cache_hits: how often its predictions were looked for in the cache, and found.
     """
 
-    __slots__ = ("cache_hits", "cache_lookups", "number", "queue", "record", "replicas", "slo_s")
+    __slots__ = ("cache_hits", "cache_lookups", "look_again_s", "number", "queue", "record", "replicas", "slo_s")
 
     _numbers = itertools.count()
 
@@ -58,13 +59,14 @@ class Version:
         self.slo_s = math.inf
         self.queue = TaskQueue(queue_capacity)
         self.replicas: list[Replica] = []
+        self.look_again_s = math.inf
         self.cache_lookups = 0
         self.cache_hits = 0
 
     def adopt(self, replica: Replica) -> None:
         """Counts a replica among its own."""
         replica.version = self
-        replica.batching = policy_for(self.record.batch_size)
+        replica.batching = policy_for(self.record)
         self.replicas.append(replica)
 
     def disown(self, replica: Replica) -> None:
@@ -81,21 +83,12 @@ class Version:
                 return False
         return True
 
-    def replica_for_next_batch(self) -> Replica | None:
-        """The replica that should take the next batch; None when all have enough to do.
-
-        An idle replica takes what there is. A busy one takes a further batch only when the queue fills it, since tasks
-        sent behind another batch wait just the same but can no longer be joined by others or go elsewhere.
-        """
-        full: Replica | None = None
-        for replica in self.replicas:
-            if replica.state is ReplicaState.READY:
-                load = len(replica.in_flight)
-                if load == 0:
-                    return replica
-                if load < _MOST_IN_FLIGHT and len(self.queue) >= replica.batching.limit:
-                    full = replica
-        return full
+    def available(self) -> list[Replica]:
+        """The replicas that may take a batch, those with the least in flight first."""
+        ready = [replica for replica in self.replicas if replica.state is ReplicaState.READY and replica.has_room]
+        if len(ready) > 1:
+            ready.sort(key=_load)
+        return ready
 
 
 class ReplicaState(Enum):
@@ -111,6 +104,8 @@ _HOPEFUL = frozenset({ReplicaState.CONNECTING, ReplicaState.READY})
 
 # One batch that computes and one that waits behind it, so that the replica never idles for a round trip.
 _MOST_IN_FLIGHT = 2
+# A replica that should be done already will be done any moment.
+_OVERDUE_S = 1e-6
 
 
 class Replica:
@@ -120,7 +115,7 @@ class Replica:
         record: its record.
         version: the registered version that it belongs to; None before registration and after the end.
         state: whether it takes batches.
-        batching: how large its next batch may be.
+        batching: plans its batches; its version's choice, once it belongs to one.
         in_flight: the batches that it has not answered, by batch id, oldest first.
         link: whatever the caller needs to reach it; the engine does not look at it.
     """
@@ -131,11 +126,16 @@ class Replica:
         self.record = record
         self.version: Version | None = None
         self.state = ReplicaState.CONNECTING
-        self.batching: BatchingPolicy = policy_for(ADAPTIVE_BATCH_SIZE)
+        self.batching: BatchingPolicy = Fixed(1)
         self.in_flight: dict[int, Batch] = {}
         self._last_answer_s = 0.0
         self.link: object = None
         self._batch_ids = itertools.count(1)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it may be sent one more batch."""
+        return len(self.in_flight) < _MOST_IN_FLIGHT
 
     def send(self, tasks: list[Task], now_s: float) -> Batch:
         """Counts a new batch as in flight."""
@@ -146,11 +146,18 @@ class Replica:
             task.attempts += 1
         return batch
 
-    def busy_s(self, batch: Batch, now_s: float) -> float:
+    def was_busy_s(self, batch: Batch, now_s: float) -> float:
         """How long it was busy with a batch that it answers now: not counting the wait behind an earlier batch."""
-        busy = now_s - max(batch.sent_s, self._last_answer_s)
+        busy_s = now_s - max(batch.sent_s, self._last_answer_s)
         self._last_answer_s = now_s
-        return busy
+        return busy_s
+
+    def is_busy_s(self, now_s: float) -> float:
+        """How long it is still expected to be busy; 0 when it is idle, infinity when nobody knows."""
+        done_s = self._last_answer_s
+        for batch in self.in_flight.values():
+            done_s = max(done_s, batch.sent_s) + self.batching.expected_s(len(batch.tasks))
+        return max(done_s - now_s, _OVERDUE_S) if self.in_flight else 0.0
 
 
 class Batch:
@@ -170,3 +177,13 @@ class Batch:
         self.replica = replica
         self.tasks = tasks
         self.sent_s = sent_s
+
+    def spent(self, arrival_s: float, model_s: float, now_s: float) -> Spent:
+        """Where the time of a query went that came at `arrival_s` and is answered now."""
+        queue_s = max(0.0, self.sent_s - arrival_s)
+        network_s = max(0.0, now_s - self.sent_s - model_s)
+        return Spent(False, queue_s, len(self.tasks), model_s, network_s)
+
+
+def _load(replica: Replica) -> int:
+    return len(replica.in_flight)

@@ -65,6 +65,23 @@ DEPLOY_TAIL = {
     "batch_size": -1,
     "pkgs_to_install": None,
 }
+# Keyword-only, after everything that existing programs may pass by position.
+BATCHING = {"batching_policy": None, "batch_delay_micros": 0}
+APPLICATION_OPTIONS = {"priority": "normal", "share": 1.0, "use_cache": True, "cache_ttl_micros": 0}
+DOCKER_DEFAULTS = {
+    "cluster_name": "default-cluster",
+    "docker_ip_address": "localhost",
+    "use_centralized_log": False,
+    "fluentd_port": 24224,
+    "clipper_query_port": 1337,
+    "clipper_management_port": 1338,
+    "clipper_rpc_port": 7000,
+    "redis_ip": None,
+    "redis_port": 6379,
+    "prometheus_port": 9090,
+    "docker_network": "clipper_network",
+    "extra_container_kwargs": None,
+}
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -95,16 +112,61 @@ def test_defaults_are_the_documented_ones() -> None:
     assert start["cache_size"] == 33_554_432
     assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
     assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
-    assert list(defaults(python_deployer.create_endpoint).items()) == list(ENDPOINT_TAIL.items())
-    assert list(defaults(python_deployer.deploy_python_closure).items()) == list(DEPLOY_TAIL.items())
-    assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1}
+    assert list(defaults(python_deployer.create_endpoint).items()) == list((ENDPOINT_TAIL | BATCHING).items())
+    assert list(defaults(python_deployer.deploy_python_closure).items()) == list((DEPLOY_TAIL | BATCHING).items())
+    assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1} | BATCHING
+    assert defaults(ClipperConnection.register_application) == APPLICATION_OPTIONS
     assert defaults(ClipperConnection.stop_all) == {"graceful": True}
+    docker = defaults(DockerContainerManager)
+    assert docker.pop("model_resources") is None
+    assert docker == DOCKER_DEFAULTS
 
 
-def test_docker_is_refused_with_what_to_use_instead() -> None:
-    assert defaults(DockerContainerManager)["docker_network"] == "clipper_network"
-    with pytest.raises(ClipperException, match=r"not available in this release.*ProcessContainerManager"):
+def keyword_only(function: Callable[..., Any]) -> list[str]:
+    """The parameters that cannot be passed by position."""
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        ClipperConnection.register_model,
+        ClipperConnection.deploy_model,
+        ClipperConnection.build_and_deploy_model,
+        python_deployer.create_endpoint,
+        python_deployer.deploy_python_closure,
+    ],
+)
+def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any]) -> None:
+    assert keyword_only(function) == list(BATCHING)
+
+
+def test_what_the_original_did_not_have_of_an_application_is_passed_by_name() -> None:
+    assert keyword_only(ClipperConnection.register_application) == list(APPLICATION_OPTIONS)
+
+
+def test_without_a_docker_engine_the_manager_says_what_to_use_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+
+    with pytest.raises(ClipperException, match=r"(?s)No Docker engine answers.*ProcessContainerManager"):
         DockerContainerManager()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"cluster_name": "Upper"}, "Invalid cluster name"),
+        ({"cluster_name": "-dash"}, "Invalid cluster name"),
+        ({"docker_network": "host"}, "cannot use the Docker network 'host'"),
+        ({"redis_ip": "localhost"}, "dialled from within containers"),
+        ({"extra_container_kwargs": {"image": "mine"}}, "cannot set image"),
+    ],
+    ids=["upper-case-name", "name-with-dash", "host-network", "local-redis", "reserved-option"],
+)
+def test_docker_arguments_that_cannot_work_are_refused(arguments: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ClipperException, match=complaint):
+        DockerContainerManager(**arguments)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../up", ".hidden"])

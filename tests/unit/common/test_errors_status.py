@@ -7,7 +7,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from services.common import errors
-from services.common.status import RpcStatus, from_exception
+from services.common.status import RpcStatus, from_exception, to_proto
 
 _SECRET = "the password is swordfish"
 
@@ -32,6 +32,7 @@ def _details(status: RpcStatus) -> tuple[status_pb2.Status, error_details_pb2.Er
         (errors.Conflict, grpc.StatusCode.FAILED_PRECONDITION, "CONFLICT"),
         (errors.StoreUnavailable, grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
         (errors.NotServing, grpc.StatusCode.UNAVAILABLE, "NOT_SERVING"),
+        (errors.ModelFailed, grpc.StatusCode.INTERNAL, "MODEL_ERROR"),
     ],
 )
 def test_an_error_for_callers_has_its_code_message_and_reason(
@@ -42,6 +43,27 @@ def test_an_error_for_callers_has_its_code_message_and_reason(
     rich, info = _details(status)
     assert (rich.code, rich.message) == (code.value[0], "what is wrong, é")
     assert (info.reason, info.domain) == (reason, "clipper")
+
+
+def test_a_missed_deadline_has_the_reason_that_it_is_given() -> None:
+    status = from_exception(errors.DeadlineMissed("late", "DEADLINE_IN_MODEL"))
+    assert (status.code, status.message) == (grpc.StatusCode.DEADLINE_EXCEEDED, "late")
+    assert _details(status)[1].reason == "DEADLINE_IN_MODEL"
+
+
+@pytest.mark.parametrize(("retry_after_s", "micros"), [(0.25, 250_000), (1e-6, 1), (3_000.5, 3_000_500_000)])
+def test_a_lack_of_capacity_tells_when_to_try_again(retry_after_s: float, micros: int) -> None:
+    status = from_exception(errors.NoCapacity("full", "QUEUE_FULL", retry_after_s))
+    assert (status.code, status.message) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
+    rich, info = _details(status)
+    retry = error_details_pb2.RetryInfo()
+    assert rich.details[1].Unpack(retry)
+    assert (info.reason, retry.retry_delay.ToMicroseconds()) == ("QUEUE_FULL", micros)
+
+
+def test_a_status_as_a_message_says_the_same_as_in_the_metadata() -> None:
+    status = from_exception(errors.NoCapacity("full", "QUEUE_FULL", 0.25))
+    assert to_proto(status) == _details(status)[0]
 
 
 def test_a_more_special_error_has_its_own_reason_and_the_code_of_its_kind() -> None:

@@ -21,8 +21,10 @@ from services.common.records import (
 RECORDS: list[tuple[Kind, str, Record]] = [
     (Kind.APPLICATION, "digits", Application("digits", InputType.INTS, 'é "\ud83d"', 100_000, ("forest",), 3)),
     (Kind.APPLICATION, "bare", Application("bare", InputType.STRINGS, "", 1)),
+    (Kind.APPLICATION, "rare", Application("rare", InputType.STRINGS, "", 1, (), 2, "high", 0.25, False, 5_000)),
     (Kind.MODEL_VERSION, "m:1.0", ModelVersion("m", "1.0", InputType.BYTES, ("a", "b"), "image:1", "/m", 100, 4)),
     (Kind.MODEL_VERSION, "m:2", ModelVersion("m", "2", InputType.FLOATS)),
+    (Kind.MODEL_VERSION, "m:3", ModelVersion("m", "3", InputType.FLOATS, batching_policy="aimd", batch_delay_micros=9)),
     (Kind.CURRENT_VERSION, "m", CurrentVersion("m", "2")),
     (Kind.REPLICA, "m:2:0", Replica("m", "2", 0, InputType.DOUBLES, "[::1]:9000")),
 ]

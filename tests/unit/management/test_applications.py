@@ -1,6 +1,7 @@
 """Decisions about applications and links."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -46,6 +47,31 @@ class TestAdd:
         with pytest.raises(InvalidInput) as error:
             applications.add(configuration(), dataclasses.replace(DIGITS, latency_slo_micros=slo))
         assert message(error) == f"The latency objective must be positive, but it is {slo} microseconds"
+
+    @pytest.mark.parametrize("priority", ["", "highest", "HIGH", "1"])
+    def test_refuses_an_unknown_priority(self, priority: str) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.add(configuration(), dataclasses.replace(DIGITS, priority=priority))
+        assert message(error) == f"Invalid priority '{priority}'. It must be one of 'high', 'normal', 'low'"
+
+    @pytest.mark.parametrize("priority", ["high", "normal", "low"])
+    def test_takes_a_known_priority(self, priority: str) -> None:
+        assert applications.add(configuration(), dataclasses.replace(DIGITS, priority=priority))
+
+    @pytest.mark.parametrize("share", [0.0, 0.0009, -1.0, 1001.0, math.inf, math.nan])
+    def test_refuses_a_share_out_of_range(self, share: float) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.add(configuration(), dataclasses.replace(DIGITS, share=share))
+        assert message(error) == f"The share must be between 0.001 and 1000, but it is {share}"
+
+    @pytest.mark.parametrize("share", [0.001, 1, 1000])
+    def test_takes_any_other_share(self, share: float) -> None:
+        assert applications.add(configuration(), dataclasses.replace(DIGITS, share=share))
+
+    def test_refuses_a_negative_time_to_live_in_the_cache(self) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.add(configuration(), dataclasses.replace(DIGITS, cache_ttl_micros=-1))
+        assert message(error) == "The time to live in the cache must not be negative, but it is -1 microseconds"
 
     def test_takes_any_text_as_default_output(self) -> None:
         application = dataclasses.replace(DIGITS, default_output="")

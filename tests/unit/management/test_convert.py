@@ -32,11 +32,12 @@ ALL_REQUESTS = [
     pb.GetReplicaRequest(model_name="m", model_version="1", replica_id=0),
     pb.GetAllReplicasRequest(verbose=False),
 ]
+OPTIONAL_KEYS = {"priority", "share", "use_cache", "cache_ttl_micros", "batching_policy", "batch_delay_micros"}
 SINGLE_KEYS = [
     pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
     for request in ALL_REQUESTS
     for field in request.DESCRIPTOR.fields
-    if not field.is_repeated
+    if not field.is_repeated and field.name not in OPTIONAL_KEYS
 ]
 
 
@@ -65,8 +66,10 @@ class TestRequiredKeys:
         assert convert.schema(pb.AddModelRequest()) == (
             '\n  {\n   "model_name" := string,\n   "model_version" := string,\n   "labels" := [string],\n'
             '   "input_type" := string,\n   "container_name" := string,\n   "model_data_path" := string,\n'
-            '   "batch_size" := int\n  }\n'
+            '   "batch_size" := int,\n   "batching_policy" := string (optional),\n'
+            '   "batch_delay_micros" := int (optional)\n  }\n'
         )
+        assert '"share" := double (optional)' in convert.schema(pb.AddApplicationRequest())
         assert '"verbose" := bool' in convert.schema(pb.GetAllModelsRequest())
 
 
@@ -80,6 +83,21 @@ class TestRequests:
         assert version == ModelVersion(
             "forest", "1", InputType.DOUBLES, ("a", "b"), "forest:1", "/models/forest", batch_size=8
         )
+
+    def test_options_are_read(self) -> None:
+        application = convert.application(
+            requests.application(priority="low", share=0.5, use_cache=False, cache_ttl_micros=7)
+        )
+        assert application == Application(
+            "digits", InputType.DOUBLES, "-1.0", 100_000,
+            priority="low", share=0.5, use_cache=False, cache_ttl_micros=7,
+        )  # fmt: skip
+        version = convert.model_version(requests.model(batching_policy="quantile", batch_delay_micros=2_000))
+        assert (version.batching_policy, version.batch_delay_micros) == ("quantile", 2_000)
+
+    def test_an_option_that_is_given_empty_is_not_taken_for_its_default(self) -> None:
+        application = convert.application(requests.application(priority="", share=0.0))
+        assert (application.priority, application.share) == ("", 0.0)
 
     @pytest.mark.parametrize(
         ("alias", "input_type"),
@@ -133,18 +151,24 @@ class TestLeases:
 class TestAnswers:
     @pytest.mark.parametrize("input_type", list(InputType))
     def test_carry_typed_fields_beside_the_rest_body(self, input_type: InputType) -> None:
-        application = Application("digits", input_type, "-1.0", 100_000, ("forest",))
-        version = ModelVersion("forest", "1", input_type, ("a",), "forest:1", "/models/forest", 8)
+        application = Application(
+            "digits", input_type, "-1.0", 100_000, ("forest",), priority="low", share=2.5, cache_ttl_micros=3
+        )
+        version = ModelVersion(
+            "forest", "1", input_type, ("a",), "forest:1", "/models/forest", 8,
+            batching_policy="aimd", batch_delay_micros=500,
+        )  # fmt: skip
         replica = Replica("forest", "1", 2, input_type, "10.0.0.1:9000")
         known = configuration(application, version, replica, CurrentVersion("forest", "1"))
         number = input_pb2.InputType.Value("INPUT_TYPE_" + input_type.name)
         assert convert.get_application(application).application == pb.Application(
             name="digits", input_type=number, default_output="-1.0", latency_slo_micros=100_000,
-            linked_models=["forest"],
+            linked_models=["forest"], priority="low", share=2.5, use_cache=True, cache_ttl_micros=3,
         )  # fmt: skip
         assert convert.get_model(known, version).model == pb.ModelVersion(
             model_name="forest", model_version="1", input_type=number, labels=["a"], container_name="forest:1",
             model_data_path="/models/forest", batch_size=8, is_current_version=True,
+            batching_policy="aimd", batch_delay_micros=500,
         )  # fmt: skip
         assert convert.get_replica(replica).replica == pb.Replica(
             model_name="forest", model_version="1", model_replica_id=2, input_type=number, address="10.0.0.1:9000"

@@ -81,6 +81,32 @@ class TestAdd:
     def test_takes_a_positive_batch_size_and_the_default(self, batch_size: int) -> None:
         assert models.add(configuration(), dataclasses.replace(FOREST, batch_size=batch_size))
 
+    @pytest.mark.parametrize("policy", ["clever", "AIMD", " "])
+    def test_refuses_an_unknown_batching_policy(self, policy: str) -> None:
+        with pytest.raises(InvalidInput) as error:
+            models.add(configuration(), dataclasses.replace(FOREST, batching_policy=policy))
+        assert message(error) == (
+            f"Invalid batching policy '{policy}'. It must be one of 'fixed', 'aimd', 'quantile', 'adaptive'"
+        )
+
+    @pytest.mark.parametrize("policy", ["", "fixed", "aimd", "quantile", "adaptive"])
+    def test_takes_a_known_batching_policy_with_a_batch_size_as_its_cap(self, policy: str) -> None:
+        assert models.add(configuration(), dataclasses.replace(FOREST, batching_policy=policy, batch_size=8))
+
+    @pytest.mark.parametrize("policy", ["", "aimd", "quantile", "adaptive"])
+    def test_takes_all_policies_but_the_fixed_one_without_a_batch_size(self, policy: str) -> None:
+        assert models.add(configuration(), dataclasses.replace(FOREST, batching_policy=policy, batch_size=-1))
+
+    def test_refuses_fixed_batching_without_a_batch_size(self) -> None:
+        with pytest.raises(InvalidInput) as error:
+            models.add(configuration(), dataclasses.replace(FOREST, batching_policy="fixed", batch_size=-1))
+        assert message(error) == "The batching policy 'fixed' needs a positive batch size"
+
+    def test_refuses_a_negative_batch_delay(self) -> None:
+        with pytest.raises(InvalidInput) as error:
+            models.add(configuration(), dataclasses.replace(FOREST, batch_delay_micros=-1))
+        assert message(error) == "The batch delay must not be negative, but it is -1 microseconds"
+
 
 class TestDelete:
     def test_of_the_current_version_leaves_the_model_without_one_and_linked(self) -> None:

@@ -24,14 +24,16 @@ def test_commands_are_confirmed_with_the_known_sentences() -> None:
 def test_an_application_has_the_known_keys() -> None:
     assert rest.to_json(rest.application(DIGITS)) == (
         '{"input_type":"integers","default_output":"é","latency_slo_micros":100000,'
-        '"name":"digits","linked_models":["forest"]}'
+        '"name":"digits","linked_models":["forest"],'
+        '"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0}'
     )
 
 
 def test_a_model_version_has_the_known_keys_and_no_labels_are_an_empty_list() -> None:
     assert rest.to_json(rest.model(FOREST, is_current=True)) == (
         '{"model_name":"forest","model_version":"1","input_type":"doubles","labels":[],'
-        '"container_name":"NO_CONTAINER","model_data_path":"DEPRECATED","is_current_version":true}'
+        '"container_name":"NO_CONTAINER","model_data_path":"DEPRECATED","is_current_version":true,'
+        '"batching_policy":"","batch_delay_micros":0}'
     )
 
 

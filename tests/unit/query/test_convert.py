@@ -6,13 +6,14 @@ from collections.abc import Callable
 import pytest
 from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
 from google.api import httpbody_pb2
+from google.rpc import error_details_pb2
 
-from services.common.errors import InvalidInput
+from services.common.errors import InvalidInput, NoCapacity
 from services.common.names import InputType
 from services.common.records import Application, ModelVersion, Replica
 from services.query import convert
 from services.query.engine import requests, versions
-from services.query.engine.requests import DefaultReason, Request, Task
+from services.query.engine.requests import DefaultReason, Request, Spent, Task
 
 _NOT_PROTOBUF = b"\xff\xff\xff"
 
@@ -136,6 +137,33 @@ def test_a_response_has_each_answer_with_its_id_and_reason() -> None:
     ]
 
 
+def test_only_an_explained_prediction_tells_where_the_time_went() -> None:
+    request = _request(b"a", b"b")
+    request.queries[1].spent = Spent(cached=False, queue_s=0.001, batch_size=3, model_s=0.002, network_s=0.003)
+    unexplained, explained = convert.predict_response(request).predictions
+    assert not unexplained.HasField("timing")
+    assert explained.timing == query_service_pb2.Timing(
+        queue_micros=1_000, batch_size=3, model_micros=2_000, network_micros=3_000
+    )
+
+
+def test_a_cached_prediction_says_so() -> None:
+    request = _request(b"a")
+    request.queries[0].spent = Spent(cached=True, queue_s=0.0, batch_size=0, model_s=0.0, network_s=0.0)
+    (prediction,) = convert.predict_response(request).predictions
+    assert prediction.timing == query_service_pb2.Timing(cached=True)
+
+
+def test_a_refused_pipelined_request_is_answered_with_its_status() -> None:
+    refused = convert.predict_stream_error(7, NoCapacity("The model's queue is full", "QUEUE_FULL", 0.25))
+    assert (refused.request_id, refused.WhichOneof("result")) == (7, "error")
+    assert (refused.error.code, refused.error.message) == (8, "The model's queue is full")
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    assert refused.error.details[0].Unpack(info)
+    assert refused.error.details[1].Unpack(retry)
+    assert (info.reason, retry.retry_delay.ToMicroseconds()) == ("QUEUE_FULL", 250_000)
+
+
 def test_a_batch_packs_its_inputs_and_tells_the_time_until_its_latest_deadline() -> None:
     batch = _batch(InputType.DOUBLES, _request(b"a" * 16, deadline_s=0.5), _request(b"b" * 8), _request(b""))
     message = model_container_service_pb2.PredictBatchRequest.FromString(convert.batch_request(batch))
@@ -163,9 +191,10 @@ def test_a_containers_answer_is_read() -> None:
         batch_id=9,
         outputs=["1", "", "3"],
         failures=[model_container_service_pb2.InputFailure(index=1, message="ValueError: no")],
+        model_micros=2_500,
     )
-    batch_id, outputs, failures = convert.batch_response(message.SerializeToString())
-    assert (batch_id, list(outputs), failures) == (9, ["1", "", "3"], {1: "ValueError: no"})
+    batch_id, outputs, failures, model_s = convert.batch_response(message.SerializeToString())
+    assert (batch_id, list(outputs), failures, model_s) == (9, ["1", "", "3"], {1: "ValueError: no"}, 0.0025)
 
 
 def test_a_rest_answer_says_that_it_is_json() -> None:

@@ -9,7 +9,7 @@ from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.common.records import Application
 from services.query import rest
-from services.query.engine.requests import DefaultReason, Request
+from services.query.engine.requests import DefaultReason, Request, Spent
 from services.query.engine.versions import Route
 
 SCHEMA = '. Expected JSON schema: \n  {\n   "input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
@@ -249,6 +249,35 @@ def test_a_number_is_not_a_version() -> None:
     assert detail == "Type mismatch! JSON key version expected type String but found type Number"
 
 
+@pytest.mark.parametrize("key", ["explain", "forbid_default"])
+@pytest.mark.parametrize(("value", "flag"), [("true", True), ("false", False), ("null", False)])
+def test_a_flag_may_be_set(key: str, value: str, flag: bool) -> None:
+    body = rest.parse(b'{"input":[],"%b":%b}' % (key.encode(), value.encode()))
+    others = {"explain", "forbid_default"} - {key}
+    assert getattr(body, key) is flag
+    assert not any(getattr(body, other) for other in others)
+
+
+def test_no_flag_is_set_unless_asked_for() -> None:
+    body = rest.parse(b'{"input_batch":[]}')
+    assert not body.explain
+    assert not body.forbid_default
+
+
+@pytest.mark.parametrize("key", ["explain", "forbid_default"])
+@pytest.mark.parametrize(
+    ("value", "kind"), [("1", "Number"), ("0", "Number"), ('"true"', "String"), ("[]", "Array"), ("{}", "Object")]
+)
+def test_a_flag_that_is_no_boolean_is_refused(key: str, value: str, kind: str) -> None:
+    detail = refusal(InputType.INTS, b'{"input":[],"%b":%b}' % (key.encode(), value.encode()))
+    assert detail == f"Type mismatch! JSON key {key} expected type Bool but found type {kind}"
+
+
+def test_a_set_flag_does_not_make_numbers_booleans() -> None:
+    assert packed(InputType.DOUBLES, b'{"input":[1],"explain":true}') == [struct.pack("<d", 1)]
+    assert "of type Bool" in refusal(InputType.DOUBLES, b'{"input":[true],"explain":true}')
+
+
 # Answers
 
 
@@ -306,3 +335,15 @@ def test_a_batch_of_one_keeps_its_envelope() -> None:
 
 def test_an_empty_batch_is_answered_with_an_empty_list() -> None:
     assert rest.answer(finished(), is_batch=True) == b'{"batch_predictions":[]}'
+
+
+def test_an_explained_prediction_tells_where_the_time_went() -> None:
+    request = finished("1", "b")
+    request.queries[0].spent = Spent(cached=False, queue_s=0.0012, batch_size=2, model_s=3.0, network_s=0.0000004)
+    request.queries[1].spent = Spent(cached=True, queue_s=0.0, batch_size=0, model_s=0.0, network_s=0.0)
+    assert rest.answer(request, is_batch=True) == (
+        b'{"batch_predictions":[{"query_id":0,"output":1,"default":false,"timing":{"cached":false,'
+        b'"queue_micros":1200,"batch_size":2,"model_micros":3000000,"network_micros":0}},'
+        b'{"query_id":1,"output":"b","default":false,"timing":{"cached":true,'
+        b'"queue_micros":0,"batch_size":0,"model_micros":0,"network_micros":0}}]}'
+    )

@@ -31,6 +31,10 @@ class Application(_message.Message):
     DEFAULT_OUTPUT_FIELD_NUMBER: _builtins.int
     LATENCY_SLO_MICROS_FIELD_NUMBER: _builtins.int
     LINKED_MODELS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    USE_CACHE_FIELD_NUMBER: _builtins.int
+    CACHE_TTL_MICROS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the first segment of its REST path."""
     input_type: _input_pb2.InputType.ValueType
@@ -39,6 +43,14 @@ class Application(_message.Message):
     """Answered when no prediction is to be had by the deadline."""
     latency_slo_micros: _builtins.int
     """The latency objective in microseconds; above 0."""
+    priority: _builtins.str
+    """"high", "normal" or "low"."""
+    share: _builtins.float
+    """Its weight against the other applications of its priority that use the same model; 0.001 to 1000."""
+    use_cache: _builtins.bool
+    """Whether predictions are taken from the cache and kept there."""
+    cache_ttl_micros: _builtins.int
+    """The oldest cached prediction that it takes, in microseconds; 0: of any age."""
     @_builtins.property
     def linked_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models it is linked to, sorted."""
@@ -51,10 +63,14 @@ class Application(_message.Message):
         default_output: _builtins.str = ...,
         latency_slo_micros: _builtins.int = ...,
         linked_models: _abc.Iterable[_builtins.str] | None = ...,
+        priority: _builtins.str = ...,
+        share: _builtins.float = ...,
+        use_cache: _builtins.bool = ...,
+        cache_ttl_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "linked_models", b"linked_models", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_micros", b"cache_ttl_micros", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "linked_models", b"linked_models", "name", b"name", "priority", b"priority", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -74,6 +90,8 @@ class ModelVersion(_message.Message):
     MODEL_DATA_PATH_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     IS_CURRENT_VERSION_FIELD_NUMBER: _builtins.int
+    BATCHING_POLICY_FIELD_NUMBER: _builtins.int
+    BATCH_DELAY_MICROS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -88,6 +106,12 @@ class ModelVersion(_message.Message):
     """The largest batch, or -1 for adaptive batching."""
     is_current_version: _builtins.bool
     """Whether this is the version that linked applications use."""
+    batching_policy: _builtins.str
+    """How large batches are chosen: "fixed", "aimd", "quantile" or "adaptive". Empty: by the batch size, "fixed" for one
+    above 0 and "adaptive" for -1.
+    """
+    batch_delay_micros: _builtins.int
+    """How many microseconds the first query of a batch may wait for others."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free labels."""
@@ -103,10 +127,12 @@ class ModelVersion(_message.Message):
         model_data_path: _builtins.str = ...,
         batch_size: _builtins.int = ...,
         is_current_version: _builtins.bool = ...,
+        batching_policy: _builtins.str = ...,
+        batch_delay_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "container_name", b"container_name", "input_type", b"input_type", "is_current_version", b"is_current_version", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "is_current_version", b"is_current_version", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,6 +227,10 @@ class AddApplicationRequest(_message.Message):
     INPUT_TYPE_FIELD_NUMBER: _builtins.int
     DEFAULT_OUTPUT_FIELD_NUMBER: _builtins.int
     LATENCY_SLO_MICROS_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    USE_CACHE_FIELD_NUMBER: _builtins.int
+    CACHE_TTL_MICROS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower case letters, digits and "-" (also "_" and "."), starting and ending with a letter or digit."""
     input_type: _builtins.str
@@ -209,6 +239,14 @@ class AddApplicationRequest(_message.Message):
     """Any text; REST answers embed it as JSON when it is JSON."""
     latency_slo_micros: _builtins.int
     """Microseconds, above 0."""
+    priority: _builtins.str
+    """"high", "normal" or "low": a model serves the applications of a higher priority first. Absent: "normal"."""
+    share: _builtins.float
+    """Its weight against the other applications of its priority that use the same model; 0.001 to 1000. Absent: 1."""
+    use_cache: _builtins.bool
+    """Whether predictions are taken from the cache and kept there. Absent: true."""
+    cache_ttl_micros: _builtins.int
+    """The oldest cached prediction that it takes, in microseconds; 0: of any age. Absent: 0."""
     def __init__(
         self,
         *,
@@ -216,11 +254,17 @@ class AddApplicationRequest(_message.Message):
         input_type: _builtins.str | None = ...,
         default_output: _builtins.str | None = ...,
         latency_slo_micros: _builtins.int | None = ...,
+        priority: _builtins.str | None = ...,
+        share: _builtins.float | None = ...,
+        use_cache: _builtins.bool | None = ...,
+        cache_ttl_micros: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_output", b"_default_output", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_name", b"_name", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_default_output", b"_default_output", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_name", b"_name", "_priority", b"_priority", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "name", b"name", "priority", b"priority", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_output", b"_default_output", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_name", b"_name", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_default_output", b"_default_output", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_name", b"_name", "_priority", b"_priority", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "name", b"name", "priority", b"priority", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cache_ttl_micros: _TypeAlias = _typing.Literal["cache_ttl_micros"]  # noqa: Y015
+    _WhichOneofArgType__cache_ttl_micros: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros"]  # noqa: Y015
     _WhichOneofReturnType__default_output: _TypeAlias = _typing.Literal["default_output"]  # noqa: Y015
     _WhichOneofArgType__default_output: _TypeAlias = _typing.Literal["_default_output", b"_default_output"]  # noqa: Y015
     _WhichOneofReturnType__input_type: _TypeAlias = _typing.Literal["input_type"]  # noqa: Y015
@@ -229,6 +273,14 @@ class AddApplicationRequest(_message.Message):
     _WhichOneofArgType__latency_slo_micros: _TypeAlias = _typing.Literal["_latency_slo_micros", b"_latency_slo_micros"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
+    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType__share: _TypeAlias = _typing.Literal["share"]  # noqa: Y015
+    _WhichOneofArgType__share: _TypeAlias = _typing.Literal["_share", b"_share"]  # noqa: Y015
+    _WhichOneofReturnType__use_cache: _TypeAlias = _typing.Literal["use_cache"]  # noqa: Y015
+    _WhichOneofArgType__use_cache: _TypeAlias = _typing.Literal["_use_cache", b"_use_cache"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_ttl_micros) -> _WhichOneofReturnType__cache_ttl_micros | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__default_output) -> _WhichOneofReturnType__default_output | None: ...
     @_typing.overload
@@ -237,6 +289,12 @@ class AddApplicationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__latency_slo_micros) -> _WhichOneofReturnType__latency_slo_micros | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__share) -> _WhichOneofReturnType__share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__use_cache) -> _WhichOneofReturnType__use_cache | None: ...
 
 Global___AddApplicationRequest: _TypeAlias = AddApplicationRequest  # noqa: Y015
 
@@ -433,6 +491,8 @@ class AddModelRequest(_message.Message):
     CONTAINER_NAME_FIELD_NUMBER: _builtins.int
     MODEL_DATA_PATH_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    BATCHING_POLICY_FIELD_NUMBER: _builtins.int
+    BATCH_DELAY_MICROS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -444,7 +504,13 @@ class AddModelRequest(_message.Message):
     model_data_path: _builtins.str
     """Where the model's files lie, for people."""
     batch_size: _builtins.int
-    """The largest batch, above 0, or -1 for adaptive batching."""
+    """The largest batch, above 0, or -1 for no limit but the policy's."""
+    batching_policy: _builtins.str
+    """How large batches are chosen, within `batch_size`: "fixed" (always up to `batch_size`, which is then above 0), "aimd",
+    "quantile" or "adaptive". Absent or empty: "fixed" for a batch size above 0, "adaptive" for -1.
+    """
+    batch_delay_micros: _builtins.int
+    """How many microseconds the first query of a batch may wait for others. Absent: 0, not at all."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free labels, without "," and ":"."""
@@ -459,13 +525,19 @@ class AddModelRequest(_message.Message):
         container_name: _builtins.str | None = ...,
         model_data_path: _builtins.str | None = ...,
         batch_size: _builtins.int | None = ...,
+        batching_policy: _builtins.str | None = ...,
+        batch_delay_micros: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "batch_size", b"batch_size", "container_name", b"container_name", "input_type", b"input_type", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "batch_size", b"batch_size", "container_name", b"container_name", "input_type", b"input_type", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_delay_micros: _TypeAlias = _typing.Literal["batch_delay_micros"]  # noqa: Y015
+    _WhichOneofArgType__batch_delay_micros: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros"]  # noqa: Y015
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
+    _WhichOneofReturnType__batching_policy: _TypeAlias = _typing.Literal["batching_policy"]  # noqa: Y015
+    _WhichOneofArgType__batching_policy: _TypeAlias = _typing.Literal["_batching_policy", b"_batching_policy"]  # noqa: Y015
     _WhichOneofReturnType__container_name: _TypeAlias = _typing.Literal["container_name"]  # noqa: Y015
     _WhichOneofArgType__container_name: _TypeAlias = _typing.Literal["_container_name", b"_container_name"]  # noqa: Y015
     _WhichOneofReturnType__input_type: _TypeAlias = _typing.Literal["input_type"]  # noqa: Y015
@@ -477,7 +549,11 @@ class AddModelRequest(_message.Message):
     _WhichOneofReturnType__model_version: _TypeAlias = _typing.Literal["model_version"]  # noqa: Y015
     _WhichOneofArgType__model_version: _TypeAlias = _typing.Literal["_model_version", b"_model_version"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_delay_micros) -> _WhichOneofReturnType__batch_delay_micros | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batching_policy) -> _WhichOneofReturnType__batching_policy | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__container_name) -> _WhichOneofReturnType__container_name | None: ...
     @_typing.overload

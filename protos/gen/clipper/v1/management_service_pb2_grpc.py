@@ -30,8 +30,9 @@ class ManagementServiceStub:
 
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
-    value. Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
+    value; a missing key is an error unless its comment says what holds in its absence. Errors carry
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
+    while Redis cannot be reached.
     """
 
     def __init__(self, channel):
@@ -132,8 +133,9 @@ class ManagementServiceServicer:
 
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
-    value. Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
+    value; a missing key is an error unless its comment says what holds in its absence. Errors carry
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
+    while Redis cannot be reached.
     """
 
     def Ping(self, request, context):
@@ -361,8 +363,9 @@ class ManagementService:
 
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
-    value. Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
+    value; a missing key is an error unless its comment says what holds in its absence. Errors carry
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
+    while Redis cannot be reached.
     """
 
     @staticmethod

@@ -31,8 +31,9 @@ class ManagementServiceStub:
 
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
-    value. Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
+    value; a missing key is an error unless its comment says what holds in its absence. Errors carry
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
+    while Redis cannot be reached.
     """
 
     @_typing.overload
@@ -89,8 +90,9 @@ class ManagementServiceAsyncStub(ManagementServiceStub):
 
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
-    value. Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
+    value; a missing key is an error unless its comment says what holds in its absence. Errors carry
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
+    while Redis cannot be reached.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -143,8 +145,9 @@ class ManagementServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
-    value. Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS,
-    FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
+    value; a missing key is an error unless its comment says what holds in its absence. Errors carry
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
+    while Redis cannot be reached.
     """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,6 +42,8 @@ class _DefaultReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Default
     """The model raised an exception for this input or answered against its contract."""
     DEFAULT_REASON_REPLICA_LOST: _DefaultReason.ValueType  # 6
     """The replica died with this query, and no other could take it."""
+    DEFAULT_REASON_DEADLINE_UNREACHABLE: _DefaultReason.ValueType  # 7
+    """The query was given up before its deadline, because it could not make it."""
 
 class DefaultReason(_DefaultReason, metaclass=_DefaultReasonEnumTypeWrapper):
     """Why an answer is the application's default output."""
@@ -59,6 +62,8 @@ DEFAULT_REASON_MODEL_ERROR: DefaultReason.ValueType  # 5
 """The model raised an exception for this input or answered against its contract."""
 DEFAULT_REASON_REPLICA_LOST: DefaultReason.ValueType  # 6
 """The replica died with this query, and no other could take it."""
+DEFAULT_REASON_DEADLINE_UNREACHABLE: DefaultReason.ValueType  # 7
+"""The query was given up before its deadline, because it could not make it."""
 Global___DefaultReason: _TypeAlias = DefaultReason  # noqa: Y015
 
 @_typing.final
@@ -71,12 +76,18 @@ class PredictRequest(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    FORBID_DEFAULT_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     """The application's name."""
     version: _builtins.str
     """Asks for this version of the linked model. Absent: the current version."""
     context: _builtins.str
     """The context (user or session) on whose behalf the prediction is made. Absent: none."""
+    explain: _builtins.bool
+    """Asks for `timing` in the answers."""
+    forbid_default: _builtins.bool
+    """Fails the request where it would be answered with the default output."""
     @_builtins.property
     def inputs(self) -> _input_pb2.Inputs:
         """One or many inputs, of the application's input type."""
@@ -88,10 +99,12 @@ class PredictRequest(_message.Message):
         inputs: _input_pb2.Inputs | None = ...,
         version: _builtins.str | None = ...,
         context: _builtins.str | None = ...,
+        explain: _builtins.bool = ...,
+        forbid_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_context", b"_context", "_version", b"_version", "context", b"context", "inputs", b"inputs", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context", b"_context", "_version", b"_version", "application", b"application", "context", b"context", "inputs", b"inputs", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context", b"_context", "_version", b"_version", "application", b"application", "context", b"context", "explain", b"explain", "forbid_default", b"forbid_default", "inputs", b"inputs", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__context: _TypeAlias = _typing.Literal["context"]  # noqa: Y015
     _WhichOneofArgType__context: _TypeAlias = _typing.Literal["_context", b"_context"]  # noqa: Y015
@@ -164,23 +177,31 @@ class PredictStreamResponse(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     request_id: _builtins.int
     """The `request_id` of the request that is answered."""
     @_builtins.property
     def response(self) -> Global___PredictResponse:
         """The answer."""
 
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none: the request forbids the default output. As the status of Predict would be."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.int = ...,
         response: Global___PredictResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "request_id", b"request_id", "response", b"response", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___PredictStreamResponse: _TypeAlias = PredictStreamResponse  # noqa: Y015
 
@@ -195,6 +216,7 @@ class Prediction(_message.Message):
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     DEFAULT_REASON_FIELD_NUMBER: _builtins.int
     DEFAULT_EXPLANATION_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
     query_id: _builtins.int
     """Unique across query services and restarts; below 2^53, so safe as a JSON number."""
     output: _builtins.str
@@ -205,6 +227,10 @@ class Prediction(_message.Message):
     """Why `output` is the default. DEFAULT_REASON_UNSPECIFIED exactly when `is_default` is false."""
     default_explanation: _builtins.str
     """The reason in words; for DEFAULT_REASON_MODEL_ERROR with the model's own message. Empty when `is_default` is false."""
+    @_builtins.property
+    def timing(self) -> Global___Timing:
+        """Where the time went. Absent unless asked for with `explain`, and absent from a default."""
+
     def __init__(
         self,
         *,
@@ -213,14 +239,53 @@ class Prediction(_message.Message):
         is_default: _builtins.bool = ...,
         default_reason: Global___DefaultReason.ValueType = ...,
         default_explanation: _builtins.str = ...,
+        timing: Global___Timing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_explanation", b"default_explanation", "default_reason", b"default_reason", "is_default", b"is_default", "output", b"output", "query_id", b"query_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_explanation", b"default_explanation", "default_reason", b"default_reason", "is_default", b"is_default", "output", b"output", "query_id", b"query_id", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+
+@_typing.final
+class Timing(_message.Message):
+    """Where the time of a prediction went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CACHED_FIELD_NUMBER: _builtins.int
+    QUEUE_MICROS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    MODEL_MICROS_FIELD_NUMBER: _builtins.int
+    NETWORK_MICROS_FIELD_NUMBER: _builtins.int
+    cached: _builtins.bool
+    """Whether it came from the prediction cache; then the rest is 0."""
+    queue_micros: _builtins.int
+    """Microseconds from the query's arrival until its batch left for a replica."""
+    batch_size: _builtins.int
+    """Inputs in that batch."""
+    model_micros: _builtins.int
+    """Microseconds that the batch spent in the model's code."""
+    network_micros: _builtins.int
+    """Microseconds that the batch was under way or waited at the replica."""
+    def __init__(
+        self,
+        *,
+        cached: _builtins.bool = ...,
+        queue_micros: _builtins.int = ...,
+        batch_size: _builtins.int = ...,
+        model_micros: _builtins.int = ...,
+        network_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "cached", b"cached", "model_micros", b"model_micros", "network_micros", b"network_micros", "queue_micros", b"queue_micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
 @_typing.final
 class PredictJsonRequest(_message.Message):
@@ -234,7 +299,7 @@ class PredictJsonRequest(_message.Message):
     """The application's name, from the path."""
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody:
-        """`{"input": X}` or `{"input_batch": [X, ...]}`, optionally with "version" and "uid"."""
+        """`{"input": X}` or `{"input_batch": [X, ...]}`, optionally with "version", "uid", "explain" and "forbid_default"."""
 
     def __init__(
         self,
@@ -259,7 +324,9 @@ class PredictJsonResponse(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody:
-        """`{"query_id":0,"output":6.6,"default":false}`, or `{"batch_predictions":[...]}` for a batch."""
+        """`{"query_id":0,"output":6.6,"default":false}`, or `{"batch_predictions":[...]}` for a batch. A default adds
+        "default_explanation"; "explain" adds "timing", an object with the fields of Timing, to a prediction.
+        """
 
     def __init__(
         self,

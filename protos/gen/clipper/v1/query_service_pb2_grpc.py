@@ -27,10 +27,19 @@ if _version_not_supported:
 
 class QueryServiceStub:
     """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is never an RPC error; only bad requests are.
+    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
+    otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
     application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+
+    A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
+    first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
+
+    RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
+    delay is the application's latency objective
+    DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
+    INTERNAL            MODEL_ERROR
     """
 
     def __init__(self, channel):
@@ -63,10 +72,19 @@ class QueryServiceStub:
 
 class QueryServiceServicer:
     """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is never an RPC error; only bad requests are.
+    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
+    otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
     application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+
+    A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
+    first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
+
+    RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
+    delay is the application's latency objective
+    DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
+    INTERNAL            MODEL_ERROR
     """
 
     def Predict(self, request, context):
@@ -79,7 +97,8 @@ class QueryServiceServicer:
 
     def PredictStream(self, request_iterator, context):
         """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-        one client to keep many predictions in flight. A bad request ends the stream with its error.
+        one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
+        forbids the default output is answered with its error, and the stream goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,10 +151,19 @@ def add_QueryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class QueryService:
     """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is never an RPC error; only bad requests are.
+    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
+    otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
     application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+
+    A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
+    first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
+
+    RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
+    delay is the application's latency objective
+    DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
+    INTERNAL            MODEL_ERROR
     """
 
     @staticmethod

@@ -28,10 +28,19 @@ GRPC_VERSION: str
 
 class QueryServiceStub:
     """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is never an RPC error; only bad requests are.
+    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
+    otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
     application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+
+    A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
+    first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
+
+      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
+                          delay is the application's latency objective
+      DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
+      INTERNAL            MODEL_ERROR
     """
 
     @_typing.overload
@@ -44,7 +53,8 @@ class QueryServiceStub:
     """
     PredictStream: _grpc.StreamStreamMultiCallable[_query_service_pb2.PredictStreamRequest, _query_service_pb2.PredictStreamResponse]
     """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-    one client to keep many predictions in flight. A bad request ends the stream with its error.
+    one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
+    forbids the default output is answered with its error, and the stream goes on.
     """
     PredictJson: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
@@ -54,10 +64,19 @@ class QueryServiceStub:
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
     """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is never an RPC error; only bad requests are.
+    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
+    otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
     application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+
+    A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
+    first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
+
+      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
+                          delay is the application's latency objective
+      DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
+      INTERNAL            MODEL_ERROR
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -67,7 +86,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """
     PredictStream: _aio.StreamStreamMultiCallable[_query_service_pb2.PredictStreamRequest, _query_service_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-    one client to keep many predictions in flight. A bad request ends the stream with its error.
+    one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
+    forbids the default output is answered with its error, and the stream goes on.
     """
     PredictJson: _aio.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]  # type: ignore[assignment]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
@@ -76,10 +96,19 @@ class QueryServiceAsyncStub(QueryServiceStub):
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is never an RPC error; only bad requests are.
+    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
+    otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
     application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+
+    A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
+    first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
+
+      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
+                          delay is the application's latency objective
+      DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
+      INTERNAL            MODEL_ERROR
     """
 
     @_abc_1.abstractmethod
@@ -99,7 +128,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_query_service_pb2.PredictStreamResponse], _abc.AsyncIterator[_query_service_pb2.PredictStreamResponse]]:
         """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-        one client to keep many predictions in flight. A bad request ends the stream with its error.
+        one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
+        forbids the default output is answered with its error, and the stream goes on.
         """
 
     @_abc_1.abstractmethod

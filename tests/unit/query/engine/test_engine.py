@@ -177,7 +177,7 @@ def test_a_container_that_answers_with_too_few_outputs_fails_the_whole_batch() -
     world = World(batch_size=8)
     request = world.ask(b"a", b"b")
     batch = world.batches.pop()
-    world.engine.batch_answered(batch.replica, batch.batch_id, ["one"], {}, world.now_s)
+    world.engine.batch_answered(batch.replica, batch.batch_id, ["one"], {}, 0.0, world.now_s)
     assert reasons(request) == [DefaultReason.MODEL_ERROR] * 2
 
 

@@ -8,7 +8,7 @@ batches go to replicas, new replicas are dialled, the connections of released on
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from services.common.names import ADAPTIVE_BATCH_SIZE, InputType
@@ -16,10 +16,12 @@ from services.common.records import Application, Change, Configuration, CurrentV
 from services.common.records import Replica as ReplicaRecord
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
-from services.query.engine.versions import Replica
-from tests.simulation.loads import Load
-from tests.simulation.referee import Asked, Referee, Report
-from tests.simulation.replicas import ServiceTime, SimulatedReplica
+from services.query.engine.versions import Replica, Route, Version
+from simulation.clients import Clients
+from simulation.loads import Load
+from simulation.referee import Referee
+from simulation.replicas import ServiceTime, SimulatedReplica
+from simulation.report import Report
 
 _DIAL_S = 0.02
 # A connection's reset takes this long to be noticed.
@@ -35,13 +37,14 @@ class Simulator:
     Attributes:
         engine: the engine.
         now_s: the virtual time.
-        random: where all chance comes from.
+        random: where the chance of replicas and of the query service comes from.
     """
 
     def __init__(self, seed: int, *, cache_bytes: int = 0, queue_capacity: int = 100_000) -> None:
         self.engine = Engine(cache_bytes, queue_capacity)
         self.now_s = 0.0
         self.random = Random(seed)
+        self._seeds = itertools.count(seed << 32)
         self._referee = Referee(self.engine)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -51,7 +54,7 @@ class Simulator:
         self._next_query_id = 0
         self._dispatches = False
 
-    # The script of a test
+    # The script of a run
 
     def at(self, time_s: float, action: Callable[[], None]) -> None:
         """Has something happen at a time."""
@@ -63,38 +66,63 @@ class Simulator:
 
     def offer(self, load: Load) -> None:
         """Has clients ask for predictions from now on."""
-        self._await_next(load, load.arrivals(self.random))
+        Clients(self, load, next(self._seeds)).start()
 
     def run(self) -> Report:
         """Lets everything happen that is going to."""
+        engine, events = self.engine, self._events
         while True:
-            next_event_s = self._events[0][0] if self._events else math.inf
-            wake_at_s = self.engine.wake_at_s
-            if wake_at_s <= next_event_s:
-                if wake_at_s == math.inf:
-                    break
-                self.now_s = wake_at_s
-                self.engine.advance(self.now_s)
-                assert self.engine.wake_at_s > wake_at_s, "the engine was woken in vain"
-            else:
-                self.now_s, _, action = heapq.heappop(self._events)
+            wake_at_s = engine.wake_at_s
+            if events and events[0][0] < wake_at_s:
+                self.now_s, _, action = heapq.heappop(events)
                 action()
-            self._carry_out()
+            elif wake_at_s < math.inf:
+                self.now_s = wake_at_s
+                engine.advance(wake_at_s)
+                assert engine.wake_at_s > wake_at_s, "the engine was woken in vain"
+                self._carry_out()
+            else:
+                break
         self._referee.ended(self.now_s)
         return self._referee.report
 
     # What is registered
 
-    def add_application(self, name: str, model: str, slo_s: float) -> None:
+    def add_application(
+        self,
+        name: str,
+        model: str,
+        slo_s: float,
+        *,
+        priority: str = "normal",
+        share: float = 1.0,
+    ) -> None:
         """Registers an application that is linked to a model."""
-        application = Application(name, InputType.BYTES, f"default of {name}", round(slo_s * _MICROS), (model,))
-        self._change(Change.put(application))
+        record = Application(
+            name,
+            InputType.BYTES,
+            f"default of {name}",
+            round(slo_s * _MICROS),
+            (model,),
+            priority=priority,
+            share=share,
+        )
+        self._change(Change.put(record))
 
     def delete_application(self, name: str) -> None:
         """Deletes an application."""
         self._change(Change.delete(self._configuration.applications[name]))
 
-    def add_version(self, model: str, version: str, *, image: str = "", batch_size: int = ADAPTIVE_BATCH_SIZE) -> None:
+    def add_version(
+        self,
+        model: str,
+        version: str,
+        *,
+        image: str = "",
+        batch_size: int = ADAPTIVE_BATCH_SIZE,
+        policy: str = "",
+        delay_s: float = 0.0,
+    ) -> None:
         """Registers a version and makes it current."""
         record = ModelVersion(
             model,
@@ -102,6 +130,8 @@ class Simulator:
             InputType.BYTES,
             container_name=image or version_key(model, version),
             batch_size=batch_size,
+            batching_policy=policy,
+            batch_delay_micros=round(delay_s * _MICROS),
             registration=self._configuration.revision + 1,
         )
         self._change(Change.put(record), Change.put(CurrentVersion(model, version)))
@@ -122,75 +152,69 @@ class Simulator:
         """Ends a replica's lease."""
         self._change(Change.delete(self._configuration.replicas[key]))
 
+    # Replicas
+
     def crash_replica(self, key: str, down_s: float) -> None:
         """Kills a replica; it is back, under the same lease, after `down_s`."""
-        simulated = next(each for each in self._fleet.values() if each.engine_replica.record.key == key)
+        simulated = self._simulated(key)
         simulated.crash()
         self.after(_NOTICE_S, lambda: self._lose(simulated))
         self.after(down_s, lambda: self._return(simulated))
 
-    # Replicas
+    def change_speed(self, key: str, service_time: ServiceTime) -> None:
+        """Makes a replica faster or slower, from its next batch on."""
+        self._simulated(key).service_time = service_time
 
-    def answer(self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str]) -> None:
+    def answer(
+        self,
+        replica: Replica,
+        batch_id: int,
+        outputs: Sequence[str],
+        failures: Mapping[int, str],
+        model_s: float,
+    ) -> None:
         """A replica answers a batch; an answer that nobody expects any more is ignored."""
+        self._referee.report.busy_s += model_s
         if batch_id in replica.in_flight:
-            self.engine.batch_answered(replica, batch_id, outputs, failures, self.now_s)
-
-    def _connect(self, simulated: SimulatedReplica) -> None:
-        if simulated.up:
-            self.engine.replica_ready(simulated.engine_replica, self.now_s)
-
-    def _lose(self, simulated: SimulatedReplica) -> None:
-        self.engine.replica_lost(simulated.engine_replica, self.now_s)
-
-    def _return(self, simulated: SimulatedReplica) -> None:
-        simulated.up = True
-        self.after(_DIAL_S, lambda: self._connect(simulated))
+            self.engine.batch_answered(replica, batch_id, outputs, failures, model_s, self.now_s)
+            self._carry_out()
 
     # Clients
 
-    def _await_next(self, load: Load, gaps: Iterator[float]) -> None:
-        arrival_s = self.now_s + next(gaps)
-        if arrival_s < load.until_s:
-            self.at(arrival_s, lambda: self._arrive(load, gaps))
-
-    def _arrive(self, load: Load, gaps: Iterator[float]) -> None:
-        self._await_next(load, gaps)
-        route = self.engine.routes.get(load.application)
-        if route is None:
-            return
-        version = route.version
-        if load.version is not None:
-            version = self.engine.versions.get(version_key(route.application.linked_models[0], load.version))
-        deadline_s = self.now_s + min(route.slo_s, load.patience_s)
-        inputs = load.inputs(self.random)
+    def ask(self, route: Route, version: Version | None, inputs: list[bytes], deadline_s: float) -> Request:
+        """A client submits a request."""
         request = Request(route, version, inputs, self._next_query_id, self.now_s, deadline_s, None)
         self._next_query_id += len(inputs)
-        self._referee.submitted(request, Asked(inputs, None if version is None else version.record.container_name))
+        self._referee.submitted(request, inputs)
         self.engine.submit(request, self.now_s)
-        self._dispatch_soon()
-        if self.random.random() < load.cancelled:
-            self.after(self.random.uniform(0.0, route.slo_s), lambda: self._leave(request))
+        if request.unanswered:
+            self._dispatch_soon()
+        else:
+            self._carry_out()
+        return request
 
-    def _leave(self, request: Request) -> None:
+    def leave(self, request: Request) -> None:
+        """A client goes, if it still waits."""
         if self._referee.is_open(request):
             self._referee.cancelled(request)
             self.engine.cancel(request)
 
-    # The engine
+    # The query service
 
     def _dispatch_soon(self) -> None:
         if not self._dispatches:
             self._dispatches = True
-            self.after(self.random.uniform(0.0, _LONGEST_BURST_S), self._dispatch)
+            self.after(self.random.random() * _LONGEST_BURST_S, self._dispatch)
 
     def _dispatch(self) -> None:
         self._dispatches = False
         self.engine.dispatch(self.now_s)
+        self._carry_out()
 
     def _change(self, *changes: Change) -> None:
         self._configuration = self._configuration.apply(self._configuration.revision + 1, changes)
         self.engine.configure(self._configuration, self.now_s)
+        self._referee.configured()
         self._carry_out()
 
     def _carry_out(self) -> None:
@@ -210,9 +234,25 @@ class Simulator:
         simulated = self._fleet[replica] = SimulatedReplica(self, replica, image, service_time)
         self.after(_DIAL_S, lambda: self._connect(simulated))
 
+    def _connect(self, simulated: SimulatedReplica) -> None:
+        if simulated.up:
+            self.engine.replica_ready(simulated.engine_replica, self.now_s)
+            self._carry_out()
+
+    def _lose(self, simulated: SimulatedReplica) -> None:
+        self.engine.replica_lost(simulated.engine_replica, self.now_s)
+        self._carry_out()
+
+    def _return(self, simulated: SimulatedReplica) -> None:
+        simulated.up = True
+        self.after(_DIAL_S, lambda: self._connect(simulated))
+
     def _end(self, replica: Replica) -> None:
         assert not replica.in_flight, "a replica is released that still computes"
         simulated = self._fleet.pop(replica, None)
         if simulated is not None:
             # The connection's end is reported like any other.
             self.after(_NOTICE_S, lambda: self._lose(simulated))
+
+    def _simulated(self, key: str) -> SimulatedReplica:
+        return next(each for each in self._fleet.values() if each.engine_replica.record.key == key)

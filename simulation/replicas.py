@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
 from services.query.engine.versions import Batch, Replica
 
 if TYPE_CHECKING:
-    from tests.simulation.simulator import Simulator
+    from simulation.simulator import Simulator
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,18 @@ class ServiceTime:
     stragglers: float = 0.0
     straggler_factor: float = 10.0
 
-    def draw(self, seeded: Random, size: int) -> float:
+    def slowed(self, factor: float) -> ServiceTime:
+        """One that takes `factor` times as long."""
+        return replace(self, fixed_s=self.fixed_s * factor, per_input_s=self.per_input_s * factor)
+
+    def mean_s(self, size: int) -> float:
+        """The time that a batch of `size` inputs takes but for noise and stragglers."""
+        return self.fixed_s + size * self.per_input_s
+
+    def draw_s(self, seeded: Random, size: int) -> float:
         """The time that a batch of `size` inputs takes."""
-        slow = self.straggler_factor if seeded.random() < self.stragglers else 1.0
-        return (self.fixed_s + size * self.per_input_s) * seeded.lognormvariate(0.0, self.noise) * slow
+        took_s = self.mean_s(size) * seeded.lognormvariate(0.0, self.noise)
+        return took_s * self.straggler_factor if self.stragglers and seeded.random() < self.stragglers else took_s
 
 
 class SimulatedReplica:
@@ -43,15 +51,15 @@ class SimulatedReplica:
         simulator: where it lives.
         engine_replica: what the engine knows of it.
         image: what it was started from, which decides what it answers.
-        service_time: how fast it is.
+        service_time: how fast it is; may be changed at any time.
     """
 
     def __init__(self, simulator: Simulator, engine_replica: Replica, image: str, service_time: ServiceTime) -> None:
         self.engine_replica = engine_replica
+        self.service_time = service_time
         self.up = True
         self._simulator = simulator
         self._image = image
-        self._service_time = service_time
         self._waiting: deque[Batch] = deque()
         # Grows with every crash, so that what was computing before it comes to nothing.
         self._life = 0
@@ -71,23 +79,26 @@ class SimulatedReplica:
 
     def _compute(self) -> None:
         life, batch = self._life, self._waiting[0]
-        took_s = self._service_time.draw(self._simulator.random, len(batch.tasks))
-        self._simulator.after(took_s, lambda: self._answer(life, batch))
+        took_s = self.service_time.draw_s(self._simulator.random, len(batch.tasks))
+        self._simulator.after(took_s, lambda: self._answer(life, batch, took_s))
 
-    def _answer(self, life: int, batch: Batch) -> None:
+    def _answer(self, life: int, batch: Batch, took_s: float) -> None:
         if life != self._life:
             return
         self._waiting.popleft()
         if self._waiting:
             self._compute()
         outputs, failures = evaluate(self._image, [task.input for task in batch.tasks])
-        self._simulator.answer(self.engine_replica, batch.batch_id, outputs, failures)
+        self._simulator.answer(self.engine_replica, batch.batch_id, outputs, failures, took_s)
 
 
 def evaluate(image: str, inputs: Sequence[bytes]) -> tuple[list[str], Mapping[int, str]]:
     """What a model answers: outputs that are functions of its image and of the input alone, and failures."""
+    outputs = [output(image, data) for data in inputs]
     failures = {place: failure(data) for place, data in enumerate(inputs) if data.startswith(b"bad")}
-    return ["" if place in failures else output(image, data) for place, data in enumerate(inputs)], failures
+    for place in failures:
+        outputs[place] = ""
+    return outputs, failures
 
 
 def output(image: str, data: bytes) -> str:

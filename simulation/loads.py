@@ -6,17 +6,21 @@ Arrivals are endless iterators of the seconds between one request and the next.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from random import Random
 
-Arrivals = Callable[[Random], Iterator[float]]
+from numpy.random import Generator
+
+Arrivals = Callable[[Generator], Iterator[float]]
+
+# Drawn at once: a draw of its own for every gap would cost more than what it is for.
+_DRAWS = 1024
 
 
 def poisson(rate: float) -> Arrivals:
     """Independent clients: `rate` requests a second."""
 
-    def gaps(seeded: Random) -> Iterator[float]:
+    def gaps(seeded: Generator) -> Iterator[float]:
         while True:
-            yield seeded.expovariate(rate)
+            yield from seeded.exponential(1 / rate, _DRAWS).tolist()
 
     return gaps
 
@@ -25,9 +29,9 @@ def gamma(rate: float, cv: float = 4.0) -> Arrivals:
     """Bursts: `rate` requests a second whose gaps have a coefficient of variation `cv` (1 would be Poisson)."""
     shape = 1 / cv**2
 
-    def gaps(seeded: Random) -> Iterator[float]:
+    def gaps(seeded: Generator) -> Iterator[float]:
         while True:
-            yield seeded.gammavariate(shape, 1 / (shape * rate))
+            yield from seeded.gamma(shape, 1 / (shape * rate), _DRAWS).tolist()
 
     return gaps
 
@@ -36,14 +40,14 @@ def on_off(rate: float, on_s: float = 0.3, off_s: float = 0.3) -> Arrivals:
     """Crowds that come and go: `rate` requests a second on average, all within phases of about `on_s` seconds."""
     rate_on = rate * (on_s + off_s) / on_s
 
-    def gaps(seeded: Random) -> Iterator[float]:
-        left_s = seeded.expovariate(1 / on_s)
-        while True:
-            gap_s, pause_s = seeded.expovariate(rate_on), 0.0
+    def gaps(seeded: Generator) -> Iterator[float]:
+        left_s = seeded.exponential(on_s)
+        for gap_s in poisson(rate_on)(seeded):
+            pause_s = 0.0
             while gap_s > left_s:
                 gap_s -= left_s
-                pause_s += left_s + seeded.expovariate(1 / off_s)
-                left_s = seeded.expovariate(1 / on_s)
+                pause_s += left_s + seeded.exponential(off_s)
+                left_s = seeded.exponential(on_s)
             left_s -= gap_s
             yield pause_s + gap_s
 
@@ -75,11 +79,3 @@ class Load:
     bad_inputs: float = 0.0
     patience_s: float = math.inf
     version: str | None = None
-
-    def inputs(self, seeded: Random) -> list[bytes]:
-        """The inputs of one request."""
-        return [self._input(seeded) for _ in range(seeded.randint(1, self.most_inputs))]
-
-    def _input(self, seeded: Random) -> bytes:
-        number = seeded.randrange(int(min(self.distinct_inputs, 1 << 60)))
-        return b"%s %d" % (b"bad" if seeded.random() < self.bad_inputs else b"good", number)

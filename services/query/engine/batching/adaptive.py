@@ -1,0 +1,121 @@
+"""The largest batch that makes its deadlines; what cannot make it is given up early so that the rest can.
+
+It needs no knob: it learns how long batches take and plans with the 99th percentile. After Clockwork (Gujarati et al.,
+OSDI 2020: refuse at once what cannot make it), Nexus (Shen et al., SOSP 2019: skip the head when serving it would
+shrink the batches below what the load needs) and Symphony (Chen et al., 2023: plan backwards from the deadline).
+
+- As long as a lane can be worked off in time by its part of the batches, these are as large as the head's deadline
+  allows, and nothing is given up but what could not even make it alone.
+- When it cannot, its head has waited so long that only small batches would make its deadline, and small batches serve
+  fewer. Then as many are given up from the head as it takes for a batch of the size that keeps up best: one that takes
+  half of the latency objective, so that what arrives while it runs has the other half.
+- A busy replica is sent its next batch shortly before it is expected to be done: later arrivals have the better
+  chances, so nothing is decided earlier than it must. Where batches are so short that this moment has come as soon as
+  they are sent, a further one waits until it is full.
+- An idle replica that seems too slow for anybody is sent one task nevertheless: only that tells whether it still is.
+"""
+
+import math
+from collections.abc import Callable
+
+from services.query.engine.batching.latency import LatencyModel
+from services.query.engine.batching.plan import WAIT, Plan
+from services.query.engine.queue import Lane, TaskQueue
+
+# The next batch is on its way this long before the replica is done, to spare it the round trip. Timers are good to a
+# millisecond.
+_LEAD_S = 0.002
+_TIMER_S = 0.0005
+_SHARE = 0.4
+
+
+class Adaptive:
+    """Plans with what it learnt of one replica.
+
+    Args:
+        largest: the largest batch.
+    """
+
+    __slots__ = ("_largest", "_latency")
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._latency = LatencyModel()
+
+    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+        """See the module."""
+        if busy_s == 0.0 and not self._latency.known:
+            return Plan(1, is_full=True)
+        if busy_s > _LEAD_S + _TIMER_S:
+            return Plan(0, look_again_s=now_s + busy_s - _LEAD_S)
+        target = max(1, self._room(_SHARE * slo_s))
+        if busy_s > 0.0 and len(queue) < target and self.expected_s(target) < 2 * _LEAD_S:
+            return WAIT
+        return self._plan(queue, now_s + busy_s, target, idle=busy_s == 0.0)
+
+    def expected_s(self, size: int) -> float:
+        """How long a batch of `size` takes on average."""
+        return self._latency.mean_s(size) if self._latency.known else math.inf
+
+    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+        """Learns how long a batch took."""
+        self._latency.observe(size, busy_s)
+
+    def _plan(self, queue: TaskQueue, start_s: float, target: int, *, idle: bool) -> Plan:
+        waiting = len(queue)
+        room = self._room(min(lane.due_s(0) for lane in queue.lanes) - start_s)
+        if room >= waiting:
+            return Plan(waiting, is_full=waiting == self._largest)
+        quotas = queue.quotas(target)
+        flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota, start_s, min(target, waiting))}
+        # Whoever keeps up is to find batches that are short enough to wait for one and be in time with the next.
+        wanted = self._room(math.inf) if len(flooded) == len(quotas) else target
+        total = sum(quota for _, quota in quotas)
+        late, room = [], self._largest
+        for lane, quota in quotas:
+            lost = self._lost(lane, start_s, quota / total, wanted if lane in flooded else 1)
+            waiting -= lost
+            if lost:
+                late.append((lane, lost))
+            if quota and lost < len(lane):
+                room = min(room, self._room(lane.due_s(lost) - start_s))
+        if idle and not waiting:
+            lane, lost = late.pop()
+            return Plan(1, (*late, (lane, lost - 1)), is_full=True)
+        return Plan(min(room, waiting), late, is_full=True)
+
+    def _room(self, budget_s: float) -> int:
+        return min(self._largest, self._latency.largest_within(budget_s))
+
+    def _keeps_up(self, lane: Lane, quota: int, start_s: float, size: int) -> bool:
+        """Whether batches of `size`, of which the lane gets `quota`, answer it all in time; looks at its quarters."""
+        waiting, batch_s = len(lane), self._latency.p99_s(size)
+        return quota > 0 and all(
+            start_s + math.ceil(place / quota) * batch_s <= lane.due_s(place - 1)
+            for place in (waiting, (waiting + 1) // 2, (waiting + 3) // 4)
+        )
+
+    def _lost(self, lane: Lane, start_s: float, part: float, wanted: int) -> int:
+        """How many at the lane's head leave no time for a batch of `wanted`, or of all that remains by then.
+
+        The lane has `part` of the batch.
+        """
+        waiting = len(lane)
+
+        def leaves_time(place: int) -> bool:
+            room = self._room(lane.due_s(place) - start_s)
+            return room >= 1 and room * part >= min(wanted * part, waiting - place)
+
+        return _first(waiting, leaves_time)
+
+
+def _first(count: int, holds: Callable[[int], bool]) -> int:
+    """The first place below `count` from which on `holds` is true; `count` when there is none."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low

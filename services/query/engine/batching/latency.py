@@ -1,0 +1,93 @@
+"""What is known of a replica's speed: how long it is busy with a batch of n inputs.
+
+A line a·n + b, fitted by least squares with exponentially fading weights to the batches that were really sent, and the
+spread of what was observed around it. The fit leans a little towards a line that charges half of the mean duration to
+the inputs, which decides as long as all batches had about the same size.
+"""
+
+import math
+
+# The weight of a batch after the next one: the memory is about fourteen batches long.
+_FADE = 0.93
+_LEAN = 0.01
+# The variance of the logarithm of observed over expected duration: before anything is known, and at the least.
+_FIRST_VARIANCE = 0.04
+_LEAST_VARIANCE = 0.0025
+_VARIANCE_STEP = 0.05
+# A single straggler says that there are stragglers, not how slow the next one is. This is the logarithm of how much
+# longer than expected a batch is taken to have lasted at most; one that really has become slower is followed in steps.
+_LARGEST_SURPRISE = 1.0
+_LEAST_S = 1e-6
+# 99 % of a normal distribution lie below this many standard deviations.
+_NORMAL_P99 = 2.33
+# Nobody knows how long a batch takes that is much larger than any seen; it is approached in steps.
+_GROWTH = 2
+_MEMORY_OF_LARGEST = 0.99
+
+
+class LatencyModel:
+    """The speed of one replica."""
+
+    __slots__ = ("_durations", "_largest", "_products", "_sizes", "_squares", "_variance", "_weight")
+
+    def __init__(self) -> None:
+        self._weight = 0.0
+        self._sizes = 0.0
+        self._squares = 0.0
+        self._durations = 0.0
+        self._products = 0.0
+        self._variance = _FIRST_VARIANCE
+        self._largest = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was observed yet."""
+        return self._weight > 0.0
+
+    def observe(self, size: int, busy_s: float) -> None:
+        """Learns from a batch of `size` that kept the replica busy for `busy_s`."""
+        if self.known:
+            expected_s = max(self.mean_s(size), _LEAST_S)
+            surprise = math.log(max(busy_s, _LEAST_S) / expected_s)
+            surprise = max(-_LARGEST_SURPRISE, min(_LARGEST_SURPRISE, surprise))
+            busy_s = expected_s * math.exp(surprise)
+            self._variance += _VARIANCE_STEP * (surprise * surprise - self._variance)
+        self._weight = self._weight * _FADE + 1.0
+        self._sizes = self._sizes * _FADE + size
+        self._squares = self._squares * _FADE + size * size
+        self._durations = self._durations * _FADE + busy_s
+        self._products = self._products * _FADE + size * busy_s
+        self._largest = max(self._largest * _MEMORY_OF_LARGEST, size)
+
+    def mean_s(self, size: int) -> float:
+        """How long a batch of `size` takes on average."""
+        per_input_s, fixed_s = self._line()
+        return per_input_s * size + fixed_s
+
+    def p99_s(self, size: int) -> float:
+        """How long a batch of `size` takes at most, but for one in a hundred."""
+        return self.mean_s(size) * self._tail()
+
+    def largest_within(self, budget_s: float) -> int:
+        """The largest batch whose p99 is within `budget_s`, and that is not too far from any seen; 0 when none is."""
+        if not self.known:
+            return 1 if budget_s > 0.0 else 0
+        per_input_s, fixed_s = self._line()
+        left_s = budget_s / self._tail() - fixed_s
+        reach = int(self._largest * _GROWTH) + 1
+        if left_s < per_input_s:
+            return 0
+        return int(min(reach, left_s / per_input_s)) if per_input_s > 0.0 else reach
+
+    def _line(self) -> tuple[float, float]:
+        mean_size = self._sizes / self._weight
+        mean_s = self._durations / self._weight
+        variance = self._squares / self._weight - mean_size * mean_size
+        covariance = self._products / self._weight - mean_size * mean_s
+        lean = _LEAN * mean_size * mean_size
+        slope = (covariance + lean * 0.5 * mean_s / mean_size) / (variance + lean)
+        per_input_s = min(max(slope, 0.0), mean_s / mean_size)
+        return per_input_s, mean_s - per_input_s * mean_size
+
+    def _tail(self) -> float:
+        return math.exp(_NORMAL_P99 * math.sqrt(max(self._variance, _LEAST_VARIANCE)))

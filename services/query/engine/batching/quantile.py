@@ -1,0 +1,88 @@
+"""A line through the 99th percentile of batch durations, after Crankshaw et al., "Clipper", NSDI 2017, section 4.3.
+
+The limit is where the line meets the batch's share of the latency objective. Quantile regression: Koenker and Bassett,
+"Regression quantiles", 1978; solved by iteratively reweighted least squares, where a residual above the line weighs
+99 times one below it.
+"""
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.query.engine.batching.plan import Plan, up_to
+from services.query.engine.queue import TaskQueue
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_QUANTILE = 0.99
+_SHARE = 1 / 3
+# Batches remembered, and how many come before the line is drawn anew.
+_WINDOW = 256
+_REFIT_EVERY = 16
+_ITERATIONS = 15
+_SMALLEST_RESIDUAL_S = 1e-6
+# Nobody knows how long a batch takes that is much larger than any seen; it is approached in steps.
+_GROWTH = 2
+
+
+class Quantile:
+    """Batches as large as the line allows.
+
+    Args:
+        largest: the limit's own limit.
+    """
+
+    __slots__ = ("_batches", "_largest", "_limit", "_until_refit")
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self._limit = 1
+        self._batches: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
+        self._until_refit = 1
+
+    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+        """At most the limit."""
+        return up_to(self._limit, queue, busy_s)
+
+    def expected_s(self, size: int) -> float:
+        """Unknown: the line is for the slowest."""
+        return math.inf
+
+    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+        """Remembers the batch and, now and then, draws the line."""
+        self._batches.append((size, busy_s))
+        self._until_refit -= 1
+        if self._until_refit <= 0:
+            # The first batches teach the most.
+            self._until_refit = min(_REFIT_EVERY, len(self._batches))
+            self._refit(slo_s * _SHARE)
+
+    def _refit(self, budget_s: float) -> None:
+        sizes, durations_s = (np.array(values, float) for values in zip(*self._batches, strict=True))
+        per_input_s, fixed_s = _quantile_line(sizes, durations_s)
+        reach = min(self._largest, _GROWTH * int(sizes.max()) + 1)
+        room_s = budget_s - fixed_s
+        fits_all = room_s >= per_input_s * reach
+        self._limit = reach if fits_all else max(1, int(room_s / max(per_input_s, _SMALLEST_RESIDUAL_S)))
+
+
+def _quantile_line(sizes: "NDArray[np.float64]", durations_s: "NDArray[np.float64]") -> tuple[float, float]:
+    """Seconds per input and per batch, neither below 0, of the line at the quantile."""
+    if sizes.min() == sizes.max():
+        # Any line through the one point would do.
+        half_s = float(np.quantile(durations_s, _QUANTILE)) / 2
+        return half_s / float(sizes[0]), half_s
+    slope, intercept = 0.0, float(durations_s.mean())
+    for _ in range(_ITERATIONS):
+        residuals = durations_s - (slope * sizes + intercept)
+        side = np.where(residuals > 0, _QUANTILE, 1 - _QUANTILE)
+        weights = side / np.maximum(np.abs(residuals), _SMALLEST_RESIDUAL_S)
+        total = weights.sum()
+        mean_size, mean_s = (weights * sizes).sum() / total, (weights * durations_s).sum() / total
+        spread = (weights * (sizes - mean_size) ** 2).sum()
+        slope = max(0.0, float((weights * (sizes - mean_size) * (durations_s - mean_s)).sum() / spread))
+        intercept = float(mean_s - slope * mean_size)
+    return slope, max(0.0, intercept)

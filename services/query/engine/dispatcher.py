@@ -1,0 +1,82 @@
+"""Sends what waits to the replicas, as their batching policies plan it, when something happens and when it is time."""
+
+import heapq
+import math
+from collections.abc import Callable
+
+from services.query.engine.queue import Lane
+from services.query.engine.requests import Task
+from services.query.engine.versions import Batch, Replica, Version
+
+# What fits into a message with all that comes with it, by far.
+_LARGEST_BATCH_BYTES = 32 * 1024 * 1024
+
+
+class Dispatcher:
+    """Knows which versions are to be looked at, and when.
+
+    Args:
+        send: takes each new batch.
+        give_up_late: takes the tasks that a policy gives up, their lane, and when the next in that lane is due.
+    """
+
+    def __init__(self, send: Callable[[Batch], None], give_up_late: Callable[[list[Task], Lane, float], None]) -> None:
+        self._send = send
+        self._give_up_late = give_up_late
+        # A dict for its order: equal events are to have equal effects, in simulations above all.
+        self._submitted: dict[Version, None] = {}
+        self._looks: list[tuple[float, int, Version]] = []
+
+    @property
+    def next_look_s(self) -> float:
+        """When `look` has something to do; infinity for never."""
+        return self._looks[0][0] if self._looks else math.inf
+
+    @property
+    def has_submitted(self) -> bool:
+        """Whether `dispatch_submitted` has something to do."""
+        return bool(self._submitted)
+
+    def submitted(self, version: Version) -> None:
+        """Notes that something waits for a version since it was dispatched last."""
+        self._submitted[version] = None
+
+    def dispatch_submitted(self, now_s: float) -> None:
+        """Dispatches the versions for which something was submitted."""
+        submitted, self._submitted = self._submitted, {}
+        for version in submitted:
+            self.dispatch(version, now_s)
+
+    def look(self, now_s: float) -> None:
+        """Dispatches the versions whose time has come."""
+        looks = self._looks
+        while looks and looks[0][0] <= now_s:
+            version = heapq.heappop(looks)[2]
+            if version.look_again_s <= now_s:
+                self.dispatch(version, now_s)
+
+    def dispatch(self, version: Version, now_s: float) -> None:
+        """Sends a version's replicas what their policies want."""
+        look_again_s = math.inf
+        if version.queue:
+            for replica in version.available():
+                look_again_s = min(look_again_s, self._fill(replica, version, now_s))
+                if not version.queue:
+                    break
+        version.look_again_s = look_again_s if version.queue else math.inf
+        if version.look_again_s < math.inf:
+            heapq.heappush(self._looks, (look_again_s, version.number, version))
+
+    def _fill(self, replica: Replica, version: Version, now_s: float) -> float:
+        """Sends a replica batches; returns when to look again."""
+        queue = version.queue
+        while queue and replica.has_room:
+            plan = replica.batching.plan(queue, replica.is_busy_s(now_s), now_s, version.slo_s)
+            for lane, count in plan.late:
+                self._give_up_late(queue.remove(lane, count), lane, lane.due_s(0) if len(lane) else math.inf)
+            if not plan.size:
+                return plan.look_again_s
+            tasks = queue.take(plan.size, _LARGEST_BATCH_BYTES)
+            if tasks:
+                self._send(replica.send(tasks, now_s))
+        return math.inf

@@ -1,0 +1,12 @@
+"""The query service's real engine among simulated clients and replicas, in virtual time.
+
+What production decides is decided here by the same code; only sockets, clocks and models are made up. `tests/simulation`
+asserts what must hold, `python -m bench.simulate` shows how the batching policies compare.
+
+    simulator.py  the events by time, and what is registered
+    loads.py      when clients ask, and for what
+    clients.py    the clients of a load, asking
+    replicas.py   how long a batch takes, what a model answers, and what a crash takes along
+    referee.py    fails a run at the first broken promise
+    report.py     what became of the queries
+"""

@@ -1,0 +1,130 @@
+"""The referee: watches what the engine does, fails the run at the first broken promise, and keeps the score."""
+
+import math
+
+from services.common.names import ADAPTIVE_BATCH_SIZE
+from services.query.engine.batching import LARGEST
+from services.query.engine.engine import Engine
+from services.query.engine.requests import DefaultReason, Query, Request
+from services.query.engine.versions import Batch, Version
+from simulation import replicas
+from simulation.report import Report, Score
+
+_MOST_IN_FLIGHT = 2
+_MOST_ATTEMPTS = 2
+# The order of float operations may move a deadline by this much.
+_ROUNDING_S = 1e-9
+
+
+class Asked:
+    """What a client remembers of its request.
+
+    Attributes:
+        inputs: as submitted.
+        image: what is to evaluate them; None when nothing can.
+        score: where its answers count.
+        is_open: whether it still waits.
+    """
+
+    __slots__ = ("image", "inputs", "is_open", "score")
+
+    def __init__(self, inputs: list[bytes], image: str | None, score: Score) -> None:
+        self.inputs = inputs
+        self.image = image
+        self.score = score
+        self.is_open = True
+
+
+class Referee:
+    """Knows what every client asked and how many are still owed an answer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.report = Report()
+        self._engine = engine
+        self._open = 0
+        self._keys: set[tuple[int, bytes]] = set()
+        self._versions: set[Version] = set()
+
+    def submitted(self, request: Request, inputs: list[bytes]) -> None:
+        """A client asks; it remembers that as the request's caller."""
+        version = request.version
+        score = self.report.of(request.route.application.name)
+        score.asked += len(inputs)
+        request.caller = Asked(inputs, None if version is None else version.record.container_name, score)
+        self._open += 1
+        if version is not None and self._engine.cache.enabled:
+            self._keys.update((version.number, data) for data in inputs)
+
+    def cancelled(self, request: Request) -> None:
+        """A client left; it must never hear of the request again."""
+        asked = self._close(request)
+        asked.score.cancelled += len(asked.inputs)
+
+    def is_open(self, request: Request) -> bool:
+        """Whether a client still waits."""
+        return _asked(request).is_open
+
+    def configured(self) -> None:
+        """What is registered has changed."""
+        self._versions.update(self._engine.versions.values())
+
+    def sent(self, batch: Batch) -> None:
+        """The engine sent a batch."""
+        replica, size = batch.replica, len(batch.tasks)
+        self.report.batch_sizes[size] += 1
+        assert 0 < size <= LARGEST
+        version = batch.tasks[0].version
+        assert version.record.batch_size == ADAPTIVE_BATCH_SIZE or size <= version.record.batch_size
+        assert version.record.key == replica.record.version_key
+        assert len(replica.in_flight) <= _MOST_IN_FLIGHT
+        assert len(set(batch.tasks)) == size
+        for task in batch.tasks:
+            assert task.version is version
+            assert task.attempts <= _MOST_ATTEMPTS
+            assert task.waiters, "a task is sent for which nobody waits"
+            for query in task.waiters:
+                assert not query.answered
+
+    def finished(self, request: Request, now_s: float) -> None:
+        """The engine finished a request: once, in time, and with the answers to its own inputs."""
+        asked = self._close(request)
+        assert now_s <= request.deadline_s + _ROUNDING_S, "an answer is late"
+        asked.score.latencies_s.append(now_s - request.arrival_s)
+        for query, data in zip(request.queries, asked.inputs, strict=True):
+            assert query.answered
+            if query.reason:
+                asked.score.defaults[query.reason] += 1
+                self._check_default(request, query, data)
+            else:
+                asked.score.predicted += 1
+                assert asked.image is not None
+                assert query.output == replicas.output(asked.image, data)
+                assert query.explanation == ""
+
+    def ended(self, now_s: float) -> None:
+        """Nothing will happen any more, so nothing may be left."""
+        self.report.ends_s = now_s
+        assert self._open == 0, f"{self._open} requests were never answered"
+        assert self._engine.wake_at_s == math.inf
+        assert not self._engine.has_undispatched
+        for version in self._versions:
+            assert len(version.queue) == 0
+            assert not any(replica.in_flight for replica in version.replicas)
+        assert not any(self._engine.cache.flight(key) for key in self._keys)
+
+    def _close(self, request: Request) -> Asked:
+        asked = _asked(request)
+        assert asked.is_open, "a request is answered twice, or after its client has gone"
+        asked.is_open = False
+        self._open -= 1
+        return asked
+
+    def _check_default(self, request: Request, query: Query, data: bytes) -> None:
+        assert query.output == request.route.application.default_output
+        assert query.explanation
+        assert query.reason is not DefaultReason.MODEL_ERROR or query.explanation == replicas.failure(data)
+
+
+def _asked(request: Request) -> Asked:
+    assert isinstance(request.caller, Asked)
+    return request.caller
