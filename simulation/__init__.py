@@ -1,7 +1,7 @@
 """The query service's real engine among simulated clients and replicas, in virtual time.
 
-What production decides is decided here by the same code; only sockets, clocks and models are made up. `tests/simulation`
-asserts what must hold, `python -m bench.simulate` shows how the batching policies compare.
+What production decides is decided here by the same code; only sockets, clocks and models are made up. The tests in
+tests/simulation assert what must hold, `python -m bench.simulate` shows how the batching policies compare.
 
     simulator.py  the events by time, and what is registered
     loads.py      when clients ask, and for what
@@ -9,4 +9,5 @@ asserts what must hold, `python -m bench.simulate` shows how the batching polici
     replicas.py   how long a batch takes, what a model answers, and what a crash takes along
     referee.py    fails a run at the first broken promise
     report.py     what became of the queries
+    scenarios.py  what the batching policies are compared in
 """

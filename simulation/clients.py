@@ -74,5 +74,3 @@ class Clients:
             number = self._random.randrange(int(load.distinct_inputs))
         is_bad = load.bad_inputs and self._random.random() < load.bad_inputs
         return (b"bad %d" if is_bad else b"good %d") % number
-
-

@@ -50,6 +50,8 @@ class Referee:
         version = request.version
         score = self.report.of(request.route.application.name)
         score.asked += len(inputs)
+        score.first_s = min(score.first_s, request.arrival_s)
+        score.last_s = request.arrival_s
         request.caller = Asked(inputs, None if version is None else version.record.container_name, score)
         self._open += 1
         if version is not None and self._engine.cache.enabled:
@@ -101,9 +103,8 @@ class Referee:
                 assert query.output == replicas.output(asked.image, data)
                 assert query.explanation == ""
 
-    def ended(self, now_s: float) -> None:
+    def ended(self) -> None:
         """Nothing will happen any more, so nothing may be left."""
-        self.report.ends_s = now_s
         assert self._open == 0, f"{self._open} requests were never answered"
         assert self._engine.wake_at_s == math.inf
         assert not self._engine.has_undispatched

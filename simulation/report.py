@@ -17,6 +17,7 @@ class Score:
         cancelled: queries whose client left before the answer.
         predicted: answers with a model's output; no answer is late.
         defaults: answers with the default output, by reason.
+        first_s, last_s: when the first and the last query came.
         latencies_s: from submission to answer, a request each.
     """
 
@@ -24,12 +25,19 @@ class Score:
     cancelled: int = 0
     predicted: int = 0
     defaults: Counter[DefaultReason] = field(default_factory=Counter)
+    first_s: float = math.inf
+    last_s: float = 0.0
     latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
 
     @property
     def attainment(self) -> float:
         """The share of the queries, of clients that stayed, that got a model's output by their deadline."""
         return self.predicted / max(1, self.asked - self.cancelled)
+
+    @property
+    def goodput(self) -> float:
+        """Predictions by their deadline, for each second in which queries came."""
+        return self.predicted / (self.last_s - self.first_s)
 
     def latency_s(self, share: float) -> float:
         """The latency within which `share` (0 to 1) of the requests were answered."""
@@ -41,6 +49,8 @@ class Score:
         self.cancelled += other.cancelled
         self.predicted += other.predicted
         self.defaults += other.defaults
+        self.first_s = min(self.first_s, other.first_s)
+        self.last_s = max(self.last_s, other.last_s)
         self.latencies_s += other.latencies_s
 
 
@@ -52,13 +62,11 @@ class Report:
         scores: by application.
         batch_sizes: how many batches had which size.
         busy_s: how long all replicas together computed.
-        ends_s: when the last event happened.
     """
 
     scores: dict[str, Score] = field(default_factory=dict)
     batch_sizes: Counter[int] = field(default_factory=Counter)
     busy_s: float = 0.0
-    ends_s: float = 0.0
 
     def of(self, application: str) -> Score:
         """What became of the queries of one application."""
@@ -74,11 +82,6 @@ class Report:
         for score in self.scores.values():
             total.add(score)
         return total
-
-    @property
-    def goodput(self) -> float:
-        """Predictions, not defaults, a second."""
-        return self.total.predicted / self.ends_s
 
     @property
     def mean_batch(self) -> float:

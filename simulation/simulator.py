@@ -83,7 +83,7 @@ class Simulator:
                 self._carry_out()
             else:
                 break
-        self._referee.ended(self.now_s)
+        self._referee.ended()
         return self._referee.report
 
     # What is registered

@@ -4,6 +4,7 @@ The first SIGTERM or SIGINT asks for a drain, once there is something to drain; 
 """
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -16,6 +17,8 @@ _LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # `asyncio.wait_for`, with which redis-py waits, may swallow a cancellation up to Python 3.11.
 _CANCEL_AGAIN_S = 0.5
+# <sys/prctl.h>
+_PR_SET_PDEATHSIG = 1
 
 
 class StopSignal:
@@ -72,6 +75,24 @@ def _uninstall() -> None:
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
+
+
+def become_child_of(parent: int) -> None:
+    """Binds this process to its parent's life and will.
+
+    The kernel kills it when the parent ends, however that does. Signals to both, as a terminal or a service manager
+    sends them, are for the parent to act on.
+
+    Raises:
+        OSError: the kernel does not.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "cannot be bound to the parent's life")
+    if os.getppid() != parent:
+        os._exit(128 + signal.SIGKILL)
 
 
 class BackgroundTasks:

@@ -10,11 +10,17 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a log record as one line of JSON: time (UTC), level, service, logger, message, extras, exception."""
+    """Writes a log record as one line of JSON: time (UTC), level, service, logger, message, extras, exception.
 
-    def __init__(self, service: str) -> None:
+    Args:
+        service: the service's name.
+        everywhere: extras that every line has.
+    """
+
+    def __init__(self, service: str, **everywhere: object) -> None:
         super().__init__()
         self._service = service
+        self._everywhere = everywhere
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line, without the line's end."""
@@ -24,6 +30,7 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "logger": record.name,
             "message": record.getMessage(),
+            **self._everywhere,
         }
         line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
@@ -31,8 +38,8 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(service: str, level: str) -> None:
-    """Sends every logger of this process to standard error, from `level` up."""
+def configure(service: str, level: str, **everywhere: object) -> None:
+    """Sends every logger of this process to standard error, from `level` up, with what every line is to have."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(service))
+    handler.setFormatter(JsonFormatter(service, **everywhere))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

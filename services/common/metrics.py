@@ -8,6 +8,8 @@ a time.
 import math
 from bisect import bisect_left
 from collections import Counter as Tally
+from collections.abc import Iterable
+from typing import Self
 
 # Sixteen buckets an octave: a quantile read from them is right to within 5 %, for values of 1 and more.
 _STEPS_AN_OCTAVE = 16
@@ -27,6 +29,19 @@ class Histogram:
         self.sum_of_squares = 0.0
         self.minimum = math.inf
         self.maximum = 0.0
+
+    @classmethod
+    def total(cls, histograms: Iterable[Self]) -> Self:
+        """One that holds what all of them hold."""
+        total = cls()
+        for histogram in histograms:
+            total._buckets.update(histogram._buckets)
+            total.count += histogram.count
+            total.sum += histogram.sum
+            total.sum_of_squares += histogram.sum_of_squares
+            total.minimum = min(total.minimum, histogram.minimum)
+            total.maximum = max(total.maximum, histogram.maximum)
+        return total
 
     def record(self, value: float) -> None:
         """Adds a value."""
@@ -90,6 +105,16 @@ class Meter:
         self._since_tick = 0
         self._rates = [0.0, 0.0, 0.0]
 
+    @classmethod
+    def total(cls, meters: Iterable[Self], now_s: float) -> Self:
+        """One that has counted what all of them have, and has their rates of `now_s` added up."""
+        total = cls(now_s)
+        for meter in meters:
+            total.count += meter.count
+            total._started_s = min(total._started_s, meter._started_s)
+            total._rates = [sum(rates) for rates in zip(total._rates, meter._rates_at(now_s), strict=True)]
+        return total
+
     def mark(self, events: int, now_s: float) -> None:
         """Counts events."""
         if now_s - self._ticked_s >= self._TICK_S:
@@ -99,24 +124,27 @@ class Meter:
 
     def as_json(self, now_s: float) -> dict[str, object]:
         """Unit and the four rates."""
-        if now_s - self._ticked_s >= self._TICK_S:
-            self._tick(now_s)
         elapsed_s = now_s - self._started_s
+        rates = self._rates_at(now_s)
         return {
             "unit": "events per second",
             "rate": self.count / elapsed_s if elapsed_s > 0 else 0.0,
-            "rate_1min": self._rates[0],
-            "rate_5min": self._rates[1],
-            "rate_15min": self._rates[2],
+            "rate_1min": rates[0],
+            "rate_5min": rates[1],
+            "rate_15min": rates[2],
         }
 
-    def _tick(self, now_s: float) -> None:
+    def _rates_at(self, now_s: float) -> list[float]:
         elapsed_s = now_s - self._ticked_s
+        if elapsed_s < self._TICK_S:
+            return self._rates
         rate = self._since_tick / elapsed_s
         first = self._ticked_s == self._started_s
-        for place, window_s in enumerate(self._WINDOWS_S):
-            weight = 1.0 if first else 1.0 - math.exp(-elapsed_s / window_s)
-            self._rates[place] += weight * (rate - self._rates[place])
+        weights = [1.0 if first else 1.0 - math.exp(-elapsed_s / window_s) for window_s in self._WINDOWS_S]
+        return [old + weight * (rate - old) for old, weight in zip(self._rates, weights, strict=True)]
+
+    def _tick(self, now_s: float) -> None:
+        self._rates = self._rates_at(now_s)
         self._ticked_s = now_s
         self._since_tick = 0
 

@@ -10,11 +10,12 @@ import os
 import sys
 from pathlib import Path
 
-from services.common import grpc_core, logs
+from services.common import allocator, grpc_core, logs
 from services.common.errors import CallerError, InvalidInput
 from services.common.lifecycle import StopSignal
 from services.common.settings import from_environment
 
+allocator.keep_freed_memory()
 grpc_core.do_io_on_waiting_threads()
 
 from services.model_container.loading import MissingModule, UnusableModel, load  # noqa: E402

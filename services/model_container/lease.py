@@ -29,6 +29,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # One that is back under another address is found too: the core's own pause between two looks at the name, 30 s,
+    # outlasts the lease.
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
     # A management service that vanished without a word is noticed.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),

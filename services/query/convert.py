@@ -15,6 +15,10 @@ from services.query.timing import timing
 
 _MessageT = TypeVar("_MessageT", bound=Message)
 
+_LENGTH_DELIMITED = 2
+_DATA_TAG = bytes([input_pb2.Inputs.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+_INPUTS_TAG = bytes([model_container_service_pb2.PredictBatchRequest.INPUTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+
 
 def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
     """Decodes a native request.
@@ -91,21 +95,24 @@ def _prediction(query: Query, query_id: int) -> query_service_pb2.Prediction:
 
 
 def batch_request(batch: Batch) -> bytes:
-    """A batch as its replica takes it."""
+    """A batch as its replica takes it.
+
+    The inputs are the last field of the message and joined here, since protobuf would copy them four times: with 784
+    doubles an input, 2.6 µs of processor time for each instead of 0.6.
+    """
     tasks = batch.tasks
     input_type = tasks[0].version.record.input_type
     packed = [task.input for task in tasks]
     width = tensors.ELEMENT_BYTES[input_type]
+    sizes = [len(data) for data in packed]
     latest_deadline_s = max([task.deadline_s for task in tasks])
-    return model_container_service_pb2.PredictBatchRequest(
-        batch_id=batch.batch_id,
-        inputs=input_pb2.Inputs(
-            type=input_types.TO_PROTO[input_type],
-            data=packed[0] if len(packed) == 1 else b"".join(packed),
-            lengths=[len(data) // width for data in packed],
-        ),
-        timeout_micros=max(1, int((latest_deadline_s - batch.sent_s) * 1e6)),
-    ).SerializeToString()
+    request = model_container_service_pb2.PredictBatchRequest(
+        batch_id=batch.batch_id, timeout_micros=max(1, int((latest_deadline_s - batch.sent_s) * 1e6))
+    )
+    inputs = input_pb2.Inputs(type=input_types.TO_PROTO[input_type], lengths=[size // width for size in sizes])
+    inputs_start = inputs.SerializeToString() + _DATA_TAG + _varint(sum(sizes))
+    request_start = request.SerializeToString() + _INPUTS_TAG + _varint(len(inputs_start) + sum(sizes))
+    return b"".join((request_start, inputs_start, *packed))
 
 
 def batch_response(message: bytes) -> tuple[int, Sequence[str], dict[int, str], float]:
@@ -132,3 +139,13 @@ def _decode(kind: type[_MessageT], message: bytes) -> _MessageT:
         return kind.FromString(message)
     except DecodeError:
         raise InvalidInput(f"This is not a {kind.DESCRIPTOR.full_name}") from None
+
+
+def _varint(number: int) -> bytes:
+    """A number as protobuf writes lengths: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

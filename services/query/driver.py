@@ -17,7 +17,7 @@ from services.common.records import Configuration
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
 from services.query.engine.versions import Batch, Replica, Route, Version
-from services.query.telemetry import Telemetry
+from services.query.telemetry.recorder import Telemetry
 
 _YOUNG_S = 0.01
 

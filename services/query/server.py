@@ -5,12 +5,9 @@ import functools
 import gc
 import logging
 import time
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
 from grpc_health.v1 import health as grpc_health
 from grpc_reflection.v1alpha import reflection as grpc_reflection
-from prometheus_client import CollectorRegistry, start_http_server
 
 from services.common.names import QUERY_SERVICE
 from services.common.store import Store
@@ -20,10 +17,13 @@ from services.query.engine.engine import Engine
 from services.query.front import Front, Loop
 from services.query.health import Health
 from services.query.links import ReplicaLink
+from services.query.processes.parent_link import ParentLink
 from services.query.reflection import Reflection
 from services.query.servicer import QueryServicer
 from services.query.settings import Settings
-from services.query.telemetry import Telemetry
+from services.query.telemetry.exposition import CountsCollector
+from services.query.telemetry.metrics_port import MetricsPort
+from services.query.telemetry.recorder import Telemetry
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,23 +31,25 @@ _LOG = logging.getLogger(__name__)
 # through every waiting request many times a second.
 _COLLECT_AFTER_ALLOCATIONS = 100_000
 _MOST_UNANSWERED_IN_A_STREAM = 1024
+# Connections stay with the process that they met; those of a process that died would leave its successor idle.
+_CONNECTION_AGE_AMONG_PROCESSES_S = 60.0
 
 
 class QueryServer:
-    """A running query service.
+    """A running query service, or one of the processes of one."""
 
-    Attributes:
-        port: the gRPC port.
-        metrics_port: the port of the Prometheus text.
-    """
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parent: ParentLink | None = None) -> None:
         """Starts everything; returns when predictions are served, however long Redis takes to be there.
+
+        Args:
+            settings: what was set.
+            parent: who shows the metrics of all the processes that share the address; None for a service of one.
 
         Raises:
             OSError: an address cannot be bound.
         """
         self._settings = settings
+        self._parent = parent
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity)
         self._telemetry = Telemetry(engine.cache)
         open_link = functools.partial(ReplicaLink, max_message_bytes=settings.max_message_bytes)
@@ -55,26 +57,26 @@ class QueryServer:
         self._driver = Driver(engine, loop, self._telemetry, open_link)
         self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration)
         self._health = Health()
+        self._metrics: MetricsPort | None = None
         with contextlib.ExitStack() as on_failure:
             query_ids = self._catalog.start()
             on_failure.callback(self._catalog.close)
-            self._metrics_server, self._metrics_thread = self._serve_metrics()
-            on_failure.callback(self._metrics_server.shutdown)
+            if parent is None:
+                self._metrics = MetricsPort(settings.metrics_address, CountsCollector(self._telemetry.counts))
+                on_failure.callback(self._metrics.close)
             self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry))
             on_failure.pop_all()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
         self._front.start()
         self._health.set_serving(True)
-        self.port = self._front.port
-        self.metrics_port: int = self._metrics_server.server_port
-        _LOG.info("serving", extra={"port": self.port, "metrics_port": self.metrics_port})
+        self._say_serving()
 
-    def _serve_metrics(self) -> tuple[WSGIServer, Thread]:
-        registry = CollectorRegistry()
-        registry.register(self._telemetry)
-        host, _, port = self._settings.metrics_address.rpartition(":")
-        return start_http_server(int(port), host, registry)
+    def _say_serving(self) -> None:
+        if self._parent is not None:
+            self._parent.say_serving(self._telemetry.counts)
+        elif self._metrics is not None:
+            _LOG.info("serving", extra={"port": self._front.port, "metrics_port": self._metrics.port})
 
     def _make_front(self, loop: Loop, servicer: QueryServicer) -> Front:
         return Front(
@@ -83,7 +85,7 @@ class QueryServer:
             {
                 f"/{QUERY_SERVICE}/Predict": servicer.predict,
                 f"/{QUERY_SERVICE}/PredictJson": servicer.predict_json,
-                f"/{QUERY_SERVICE}/GetMetrics": servicer.get_metrics,
+                f"/{QUERY_SERVICE}/GetMetrics": self._parent.get_metrics if self._parent else servicer.get_metrics,
                 f"/{grpc_health.SERVICE_NAME}/Check": self._health.check,
             },
             {
@@ -93,6 +95,8 @@ class QueryServer:
             },
             max_message_bytes=self._settings.max_message_bytes,
             max_unanswered=_MOST_UNANSWERED_IN_A_STREAM,
+            reuse_port=self._parent is not None,
+            max_connection_age_s=_CONNECTION_AGE_AMONG_PROCESSES_S if self._parent else None,
         )
 
     def close(self) -> None:
@@ -103,7 +107,6 @@ class QueryServer:
         self._front.drain(self._settings.drain_grace_s)
         self._catalog.close()
         self._driver.close()
-        self._metrics_server.shutdown()
-        self._metrics_thread.join()
-        self._metrics_server.server_close()
+        if self._metrics is not None:
+            self._metrics.close()
         _LOG.info("drained")

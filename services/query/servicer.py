@@ -16,7 +16,8 @@ from services.query.engine.versions import Route, Version
 from services.query.front import Call, StreamCall, UnaryCall
 from services.query.query_ids import QueryIds
 from services.query.refusal import refusal
-from services.query.telemetry import Telemetry
+from services.query.telemetry.exposition import as_json
+from services.query.telemetry.recorder import Telemetry
 
 # What an answer is given for its way to a client that has set a deadline of its own.
 _WAY_BACK_S = 0.005
@@ -55,7 +56,7 @@ class QueryServicer:
 
     def get_metrics(self, call: UnaryCall, _message: bytes) -> None:
         """QueryService.GetMetrics."""
-        call.reply(convert.json_response(orjson.dumps(self._telemetry.as_json())))
+        call.reply(convert.json_response(orjson.dumps(as_json(self._telemetry.counts(), time.monotonic()))))
 
     def submit(self, call: Call, proto: query_service_pb2.PredictRequest, caller: Caller) -> Request:
         """Hands a native request to the engine; `caller` is delivered the answer, possibly before this returns.

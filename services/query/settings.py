@@ -2,10 +2,16 @@
 
 from dataclasses import dataclass
 
+from services.common.errors import InvalidInput
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What can be set, each from the environment variable CLIPPER_ and its name."""
+    """What can be set, each from the environment variable CLIPPER_ and its name.
+
+    Raises:
+        InvalidInput: a value is out of range.
+    """
 
     redis_url: str
     """Where the configuration is, as redis://host:port/db."""
@@ -15,6 +21,9 @@ class Settings:
 
     metrics_address: str = "127.0.0.1:0"
     """host:port to serve Prometheus text on; port 0 takes a free one."""
+
+    processes: int = 1
+    """How many processes serve on the one address. Each has a cache and queues of its own, of the sizes below."""
 
     cache_size_bytes: int = 32 * 1024 * 1024
     """Capacity of the prediction cache, bookkeeping included; 0 turns it off."""
@@ -35,3 +44,7 @@ class Settings:
 
     log_level: str = "INFO"
     """The least level that is logged."""
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise InvalidInput(f"There must be one process or more, but CLIPPER_PROCESSES is {self.processes}")

@@ -24,6 +24,7 @@ def running_front(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_unanswered: int = MAX_UNANSWERED,
     credentials: grpc.ServerCredentials | None = None,
+    max_connection_age_s: float | None = None,
 ) -> Iterator[Front]:
     """A started front on a free port; drained without grace in the end."""
     front = Front(
@@ -34,6 +35,7 @@ def running_front(
         max_message_bytes=max_message_bytes,
         max_unanswered=max_unanswered,
         credentials=credentials,
+        max_connection_age_s=max_connection_age_s,
     )
     front.start()
     try:

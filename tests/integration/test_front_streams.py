@@ -1,6 +1,7 @@
 """The contract of the front's stream calls."""
 
 import asyncio
+import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
 
@@ -239,3 +240,24 @@ def test_a_client_that_does_not_read_is_no_longer_read_from() -> None:
             stalled_after += 1
         assert stalled_after < total / 2
         assert sum(1 for _ in answers) == total
+
+
+def test_an_old_connection_is_replaced_and_what_is_in_progress_on_it_goes_on() -> None:
+    outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    left = threading.Event()
+    with (
+        running_front(
+            {ECHO: lambda call, request: call.reply(request)}, {STREAM: Echo}, max_connection_age_s=0.3
+        ) as front,
+        channel_to(front) as channel,
+    ):
+        answers = stream(channel)(iter(outbox.get, None), timeout=PATIENCE_S)
+        outbox.put(b"young")
+        assert next(answers) == b"young"
+        channel.subscribe(lambda state: left.set() if state is grpc.ChannelConnectivity.IDLE else None)
+        assert left.wait(PATIENCE_S)
+        assert unary(channel)(b"on a new one", timeout=PATIENCE_S) == b"on a new one"
+        outbox.put(b"old")
+        assert next(answers) == b"old"
+        outbox.put(None)
+        assert list(answers) == []

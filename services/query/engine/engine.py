@@ -102,7 +102,7 @@ class Engine:
                 self._default(query, DefaultReason.NO_REPLICA)
         else:
             for query in request.queries:
-                self._admit(query, version)
+                self._admit(query, version, now_s)
             if request.unanswered:
                 self._deadlines.add(request)
                 self._dispatcher.submitted(version)
@@ -214,12 +214,13 @@ class Engine:
 
     # Queries and tasks
 
-    def _admit(self, query: Query, version: Version) -> None:
-        application = query.request.route.application
+    def _admit(self, query: Query, version: Version, now_s: float) -> None:
+        route = query.request.route
+        application = route.application
         key = None
         if self.cache.enabled and application.use_cache:
             key = (version.number, query.input)
-            output = self.cache.output(key)
+            output = self.cache.output(key, now_s - route.cache_ttl_s)
             version.cache_lookups += 1
             if output is not None:
                 version.cache_hits += 1
@@ -273,7 +274,7 @@ class Engine:
 
     def _resolve(self, task: Task, output: str, batch: Batch, model_s: float, now_s: float) -> None:
         if task.flight is not None:
-            self.cache.land(task.flight, output)
+            self.cache.land(task.flight, output, now_s)
         waiters, task.waiters = task.waiters, []
         for query in waiters:
             if query.request.explain:
@@ -282,7 +283,7 @@ class Engine:
 
     def _give_up(self, task: Task, reason: DefaultReason, explanation: str = "") -> None:
         if task.flight is not None:
-            self.cache.land(task.flight, None)
+            self.cache.abandon(task.flight)
         waiters, task.waiters = task.waiters, []
         for query in waiters:
             self._default(query, reason, explanation)
@@ -308,7 +309,8 @@ class Engine:
         task.waiters.remove(query)
         if not task.waiters and task.batch is None and task.flight is not None:
             # Nobody will compute it now, so nobody may join it. A task that is being computed flies on for the cache.
-            self.cache.land(task.flight, None)
+            self.cache.abandon(task.flight)
+            task.flight = None
 
     def _default(self, query: Query, reason: DefaultReason, explanation: str = "") -> None:
         query.reason = reason
@@ -369,6 +371,7 @@ class Engine:
                     version.disown(replica)
                 for task in version.queue.clear():
                     self._give_up(task, DefaultReason.NO_REPLICA)
+                self.cache.forget(version.number)
         for key, record in records.items():
             if key not in self.versions:
                 version = self.versions[key] = Version(record, self._queue_capacity)

@@ -25,14 +25,16 @@ class Route:
     Attributes:
         application: its record.
         slo_s: its latency objective.
+        cache_ttl_s: the oldest cached prediction that it takes; infinity when of any age.
         version: the current version of its linked model; None when there is none.
     """
 
-    __slots__ = ("application", "slo_s", "version")
+    __slots__ = ("application", "cache_ttl_s", "slo_s", "version")
 
     def __init__(self, application: Application, version: Version | None) -> None:
         self.application = application
         self.slo_s = application.latency_slo_micros * _MICROS
+        self.cache_ttl_s = application.cache_ttl_micros * _MICROS or math.inf
         self.version = version
 
 
@@ -82,6 +84,11 @@ class Version:
             if replica.state in _HOPEFUL:
                 return False
         return True
+
+    @property
+    def ready(self) -> int:
+        """How many of its replicas take batches."""
+        return sum(replica.state is ReplicaState.READY for replica in self.replicas)
 
     def available(self) -> list[Replica]:
         """The replicas that may take a batch, those with the least in flight first."""

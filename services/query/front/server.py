@@ -38,6 +38,7 @@ class Front:
         max_unanswered: int,
         credentials: grpc.ServerCredentials | None = None,
         reuse_port: bool = False,
+        max_connection_age_s: float | None = None,
     ) -> None:
         """Bind the address; calls are served from `start` on.
 
@@ -50,6 +51,8 @@ class Front:
             max_unanswered: messages of one stream that may wait for an answer before reading pauses.
             credentials: for TLS; none means plain text.
             reuse_port: whether other processes may bind the same port.
+            max_connection_age_s: about how long a client may keep a connection before it is asked to make another,
+                calls in progress left in peace; for ever if there is none.
 
         Raises:
             OSError: the address cannot be bound.
@@ -58,7 +61,11 @@ class Front:
         self._unary = {method.encode(): handler for method, handler in unary.items()}
         self._streams = {method.encode(): factory for method, factory in streams.items()}
         self._max_unanswered = max_unanswered
+        ageing = (
+            () if max_connection_age_s is None else (("grpc.max_connection_age_ms", int(max_connection_age_s * 1e3)),)
+        )
         options = (
+            *ageing,
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", int(reuse_port)),

@@ -42,6 +42,12 @@ def test_extras_are_fields_even_when_json_does_not_know_them(caplog: pytest.LogC
     assert (line["port"], line["kinds"]) == (7000, "{1}")
 
 
+def test_every_line_has_what_the_formatter_was_given(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger().warning("ready", extra={"port": 7000})
+    line = json.loads(JsonFormatter("query", process_index=3).format(caplog.records[-1]))
+    assert (line["process_index"], line["port"]) == (3, 7000)
+
+
 def test_an_exception_stays_on_the_line(caplog: pytest.LogCaptureFixture) -> None:
     try:
         raise ValueError("no\nnumber")

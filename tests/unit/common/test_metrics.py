@@ -125,3 +125,44 @@ def test_a_meter_that_was_just_started_tells_no_rate() -> None:
 
 def test_a_ratio_of_nothing_is_0() -> None:
     assert (ratio(1, 4), ratio(0, 0)) == (0.25, 0.0)
+
+
+def test_the_total_of_histograms_is_the_histogram_of_all_values() -> None:
+    seeded = random.Random(11)
+    values = [seeded.lognormvariate(8.0, 2.0) + 1.0 for _ in range(3_000)]
+    total = Histogram.total(_recorded(values[start::3]) for start in range(3))
+    whole = _recorded(values)
+    assert total.as_json("microseconds") == pytest.approx(whole.as_json("microseconds"))
+    assert total.cumulative([1e3, 1e5]) == whole.cumulative([1e3, 1e5])
+
+
+def test_the_total_of_no_histograms_is_an_empty_one() -> None:
+    assert Histogram.total([]).as_json("queries") == Histogram().as_json("queries")
+
+
+def test_the_total_of_meters_has_their_rates_added_up() -> None:
+    meters = [Meter(0.0), Meter(0.0)]
+    for second in range(1, 601):
+        meters[0].mark(10, float(second))
+        meters[1].mark(30, float(second))
+    told = Meter.total(meters, 600.0).as_json(600.0)
+    assert told["rate"] == pytest.approx(40.0)
+    assert told["rate_1min"] == pytest.approx(40.0, rel=0.05)
+
+
+def test_the_rates_of_a_total_fade_when_nothing_more_is_counted() -> None:
+    meter = Meter(0.0)
+    for second in range(1, 601):
+        meter.mark(10, float(second))
+    total = Meter.total([Meter.total([meter], 600.0)], 660.0)
+    assert total.count == 6_000
+    assert 0 < float(str(total.as_json(660.0)["rate_1min"])) < 5.0
+
+
+def test_reading_a_meter_changes_nothing() -> None:
+    read, unread = Meter(0.0), Meter(0.0)
+    for second in range(1, 61):
+        read.mark(10, float(second))
+        unread.mark(10, float(second))
+        read.as_json(second + 0.5)
+    assert read.as_json(70.0) == unread.as_json(70.0)

@@ -4,11 +4,12 @@ It needs no knob: it learns how long batches take and plans with the 99th percen
 OSDI 2020: refuse at once what cannot make it), Nexus (Shen et al., SOSP 2019: skip the head when serving it would
 shrink the batches below what the load needs) and Symphony (Chen et al., 2023: plan backwards from the deadline).
 
-- As long as a lane can be worked off in time by its part of the batches, these are as large as the head's deadline
-  allows, and nothing is given up but what could not even make it alone.
-- When it cannot, its head has waited so long that only small batches would make its deadline, and small batches serve
-  fewer. Then as many are given up from the head as it takes for a batch of the size that keeps up best: one that takes
-  half of the latency objective, so that what arrives while it runs has the other half.
+- As long as all that waits can be worked off in time, by all replicas, in batches that take two fifths of the latency
+  objective, no batch is larger: what arrives while it runs finds one that is done soon.
+- Where a lane cannot be worked off so, batches are as large as the head's deadline allows. When even that is too
+  little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
+  Then as many are given up from the head as it takes for a batch that serves the rest.
+- Of a lane that can, nothing is given up but what could not even make it alone.
 - A busy replica is sent its next batch shortly before it is expected to be done: later arrivals have the better
   chances, so nothing is decided earlier than it must. Where batches are so short that this moment has come as soon as
   they are sent, a further one waits until it is full.
@@ -26,6 +27,7 @@ from services.query.engine.queue import Lane, TaskQueue
 # millisecond.
 _LEAD_S = 0.002
 _TIMER_S = 0.0005
+# The part of the latency objective that a batch takes which is worth its fixed cost and still leaves time to wait.
 _SHARE = 0.4
 
 
@@ -42,7 +44,7 @@ class Adaptive:
         self._largest = largest
         self._latency = LatencyModel()
 
-    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """See the module."""
         if busy_s == 0.0 and not self._latency.known:
             return Plan(1, is_full=True)
@@ -51,7 +53,7 @@ class Adaptive:
         target = max(1, self._room(_SHARE * slo_s))
         if busy_s > 0.0 and len(queue) < target and self.expected_s(target) < 2 * _LEAD_S:
             return WAIT
-        return self._plan(queue, now_s + busy_s, target, idle=busy_s == 0.0)
+        return self._plan(queue, replicas, now_s + busy_s, target, idle=busy_s == 0.0)
 
     def expected_s(self, size: int) -> float:
         """How long a batch of `size` takes on average."""
@@ -61,19 +63,22 @@ class Adaptive:
         """Learns how long a batch took."""
         self._latency.observe(size, busy_s)
 
-    def _plan(self, queue: TaskQueue, start_s: float, target: int, *, idle: bool) -> Plan:
+    def _plan(self, queue: TaskQueue, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
         waiting = len(queue)
         room = self._room(min(lane.due_s(0) for lane in queue.lanes) - start_s)
-        if room >= waiting:
-            return Plan(waiting, is_full=waiting == self._largest)
+        if waiting <= min(room, target):
+            return Plan(waiting, is_full=waiting == target)
         quotas = queue.quotas(target)
-        flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota, start_s, min(target, waiting))}
+        size = min(target, waiting)
+        flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota * replicas, start_s, size)}
+        if room >= waiting:
+            return Plan(waiting if flooded else target, is_full=True)
         # Whoever keeps up is to find batches that are short enough to wait for one and be in time with the next.
         wanted = self._room(math.inf) if len(flooded) == len(quotas) else target
         total = sum(quota for _, quota in quotas)
         late, room = [], self._largest
         for lane, quota in quotas:
-            lost = self._lost(lane, start_s, quota / total, wanted if lane in flooded else 1)
+            lost = self._lost(lane, start_s, replicas, quota / total, wanted if lane in flooded else 1)
             waiting -= lost
             if lost:
                 late.append((lane, lost))
@@ -88,15 +93,18 @@ class Adaptive:
         return min(self._largest, self._latency.largest_within(budget_s))
 
     def _keeps_up(self, lane: Lane, quota: int, start_s: float, size: int) -> bool:
-        """Whether batches of `size`, of which the lane gets `quota`, answer it all in time; looks at its quarters."""
+        """Whether batches of `size`, of which the lane gets `quota` at once, answer it all in time.
+
+        Looks at its quarters.
+        """
         waiting, batch_s = len(lane), self._latency.p99_s(size)
         return quota > 0 and all(
             start_s + math.ceil(place / quota) * batch_s <= lane.due_s(place - 1)
             for place in (waiting, (waiting + 1) // 2, (waiting + 3) // 4)
         )
 
-    def _lost(self, lane: Lane, start_s: float, part: float, wanted: int) -> int:
-        """How many at the lane's head leave no time for a batch of `wanted`, or of all that remains by then.
+    def _lost(self, lane: Lane, start_s: float, replicas: int, part: float, wanted: int) -> int:
+        """How many at the lane's head leave no time for a batch of `wanted`, or of what each replica has left by then.
 
         The lane has `part` of the batch.
         """
@@ -104,7 +112,7 @@ class Adaptive:
 
         def leaves_time(place: int) -> bool:
             room = self._room(lane.due_s(place) - start_s)
-            return room >= 1 and room * part >= min(wanted * part, waiting - place)
+            return room >= 1 and room * part >= min(wanted * part, (waiting - place) / replicas)
 
         return _first(waiting, leaves_time)
 

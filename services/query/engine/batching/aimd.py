@@ -24,7 +24,7 @@ class Aimd:
         self._largest = largest
         self._limit = 1
 
-    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """At most the limit."""
         return up_to(self._limit, queue, busy_s)
 

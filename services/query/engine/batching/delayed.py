@@ -20,9 +20,9 @@ class Delayed:
         self._policy = policy
         self._delay_s = delay_s
 
-    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """The policy's plan, later."""
-        plan = self._policy.plan(queue, busy_s, now_s, slo_s)
+        plan = self._policy.plan(queue, replicas, busy_s, now_s, slo_s)
         leaves_s = min(lane.oldest_arrival_s() for lane in queue.lanes) + self._delay_s
         if plan.size and not plan.is_full and now_s < leaves_s:
             return Plan(0, plan.late, leaves_s)

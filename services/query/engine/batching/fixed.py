@@ -14,7 +14,7 @@ class Fixed:
     def __init__(self, limit: int) -> None:
         self._limit = limit
 
-    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """At most the limit."""
         return up_to(self._limit, queue, busy_s)
 

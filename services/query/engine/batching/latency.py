@@ -28,7 +28,18 @@ _MEMORY_OF_LARGEST = 0.99
 class LatencyModel:
     """The speed of one replica."""
 
-    __slots__ = ("_durations", "_largest", "_products", "_sizes", "_squares", "_variance", "_weight")
+    __slots__ = (
+        "_durations",
+        "_fixed_s",
+        "_largest",
+        "_per_input_s",
+        "_products",
+        "_sizes",
+        "_squares",
+        "_tail",
+        "_variance",
+        "_weight",
+    )
 
     def __init__(self) -> None:
         self._weight = 0.0
@@ -38,6 +49,10 @@ class LatencyModel:
         self._products = 0.0
         self._variance = _FIRST_VARIANCE
         self._largest = 0.0
+        # What follows from the above, as it is asked for much more often than it changes.
+        self._per_input_s = 0.0
+        self._fixed_s = 0.0
+        self._tail = 1.0
 
     @property
     def known(self) -> bool:
@@ -58,36 +73,33 @@ class LatencyModel:
         self._durations = self._durations * _FADE + busy_s
         self._products = self._products * _FADE + size * busy_s
         self._largest = max(self._largest * _MEMORY_OF_LARGEST, size)
+        self._fit()
 
     def mean_s(self, size: int) -> float:
         """How long a batch of `size` takes on average."""
-        per_input_s, fixed_s = self._line()
-        return per_input_s * size + fixed_s
+        return self._per_input_s * size + self._fixed_s
 
     def p99_s(self, size: int) -> float:
         """How long a batch of `size` takes at most, but for one in a hundred."""
-        return self.mean_s(size) * self._tail()
+        return self.mean_s(size) * self._tail
 
     def largest_within(self, budget_s: float) -> int:
         """The largest batch whose p99 is within `budget_s`, and that is not too far from any seen; 0 when none is."""
         if not self.known:
             return 1 if budget_s > 0.0 else 0
-        per_input_s, fixed_s = self._line()
-        left_s = budget_s / self._tail() - fixed_s
+        left_s = budget_s / self._tail - self._fixed_s
         reach = int(self._largest * _GROWTH) + 1
-        if left_s < per_input_s:
+        if left_s < self._per_input_s:
             return 0
-        return int(min(reach, left_s / per_input_s)) if per_input_s > 0.0 else reach
+        return int(min(reach, left_s / self._per_input_s)) if self._per_input_s > 0.0 else reach
 
-    def _line(self) -> tuple[float, float]:
+    def _fit(self) -> None:
         mean_size = self._sizes / self._weight
         mean_s = self._durations / self._weight
         variance = self._squares / self._weight - mean_size * mean_size
         covariance = self._products / self._weight - mean_size * mean_s
         lean = _LEAN * mean_size * mean_size
         slope = (covariance + lean * 0.5 * mean_s / mean_size) / (variance + lean)
-        per_input_s = min(max(slope, 0.0), mean_s / mean_size)
-        return per_input_s, mean_s - per_input_s * mean_size
-
-    def _tail(self) -> float:
-        return math.exp(_NORMAL_P99 * math.sqrt(max(self._variance, _LEAST_VARIANCE)))
+        self._per_input_s = min(max(slope, 0.0), mean_s / mean_size)
+        self._fixed_s = mean_s - self._per_input_s * mean_size
+        self._tail = math.exp(_NORMAL_P99 * math.sqrt(max(self._variance, _LEAST_VARIANCE)))

@@ -32,11 +32,12 @@ WAIT = Plan(0)
 class BatchingPolicy(Protocol):
     """Plans the batches of one replica."""
 
-    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """Plans the next batch.
 
         Args:
             queue: what waits; not empty.
+            replicas: how many share the queue, this one included.
             busy_s: how long the replica is still expected to be busy; 0 when it is idle, infinity when nobody knows.
             now_s: the time.
             slo_s: the tightest latency objective of the applications that the version serves.

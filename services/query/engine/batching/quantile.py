@@ -43,7 +43,7 @@ class Quantile:
         self._batches: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
         self._until_refit = 1
 
-    def plan(self, queue: TaskQueue, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """At most the limit."""
         return up_to(self._limit, queue, busy_s)
 

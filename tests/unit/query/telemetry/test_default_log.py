@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.query.default_log import DefaultLog
 from services.query.engine.requests import DefaultReason
+from services.query.telemetry.default_log import DefaultLog
 
 Told = list[tuple[str, dict[str, int]]]
 

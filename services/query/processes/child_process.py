@@ -1,0 +1,186 @@
+"""A child process as its parent has it: started, asked for its counts, started again when it dies, and drained."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+from services.query.processes.pipes import CHILD, Order, Question
+from services.query.telemetry.counts import Counts
+
+_LOG = logging.getLogger(__name__)
+# A child that does not answer sooner is stuck or busy beyond measure; what it said last has to do.
+_COUNTS_WITHIN_S = 1.0
+_FIRST_BACK_OFF_S = 0.1
+_LONGEST_BACK_OFF_S = 5.0
+# A child that lived longer did not die of how it was started.
+_LONG_LIFE_S = 30.0
+_CANNOT_START = 1
+
+
+class ChildProcess:
+    """One of the processes that serve, on a thread that waits for its end.
+
+    A child that ends before it has served even once is not started again: what keeps it from serving is in how the
+    service was started.
+
+    Attributes:
+        index: tells it from its siblings.
+        has_served: whether it ever did.
+        exit_code: how its last life ended, as a shell would put it; 0 while nothing ended badly.
+    """
+
+    def __init__(
+        self, index: int, address: str, total: Callable[[], Counts], on_settled: Callable[["ChildProcess"], None]
+    ) -> None:
+        """Starts it.
+
+        Args:
+            index: tells it from its siblings.
+            address: host:port to serve on, together with them.
+            total: the counts of all the service, for a child that is asked for them.
+            on_settled: called once, on the thread, when it serves for the first time or ends without.
+        """
+        self.index = index
+        self.has_served = False
+        self.exit_code = 0
+        self._address = address
+        self._total = total
+        self._on_settled = on_settled
+        self._lock = threading.Lock()  # guards all that follows but the thread
+        self._orders: Connection | None = None
+        self._serving = False
+        self._asked = False
+        self._past = Counts.total([], time.monotonic())
+        self._present = self._past
+        self._draining = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, name=f"child {index}", daemon=True)
+        self._thread.start()
+
+    def counts(self) -> Counts:
+        """What it has counted in all its lives: as of now, or of the last time that it answered. Any thread."""
+        with self._lock:
+            if self._serving and self._orders is not None:
+                self._ask(self._orders)
+            return Counts.total([self._past, self._present], time.monotonic())
+
+    def drain(self) -> None:
+        """Has it answer what it was asked and end, for good; safe to repeat. Any thread."""
+        with self._lock:
+            self._draining.set()
+            if self._orders is not None:
+                _say(self._orders, Order.DRAIN)
+
+    def kill(self) -> None:
+        """Ends it at once, for good; safe to repeat. Any thread."""
+        with self._lock:
+            self._draining.set()
+            if self._process is not None:
+                self._process.kill()
+
+    def wait(self) -> None:
+        """Waits until it has ended for good."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        back_off_s = _FIRST_BACK_OFF_S
+        while not self._draining.is_set():
+            started_s = time.monotonic()
+            self.exit_code = self._live()
+            if not self.has_served:
+                self._on_settled(self)
+                return
+            if self._draining.is_set():
+                return
+            if time.monotonic() - started_s > _LONG_LIFE_S:
+                back_off_s = _FIRST_BACK_OFF_S
+            extra = {"process_index": self.index, "exit_code": self.exit_code, "after_s": back_off_s}
+            _LOG.warning("a process ended and is started again", extra=extra)
+            self.exit_code = 0
+            self._draining.wait(back_off_s)
+            back_off_s = min(_LONGEST_BACK_OFF_S, 2 * back_off_s)
+
+    def _live(self) -> int:
+        """One life: starts the process and answers it until it ends; returns its exit code."""
+        orders, its_orders = Pipe()
+        questions, its_questions = Pipe()
+        with orders, questions:
+            with its_orders, its_questions, self._lock:
+                try:
+                    process = self._process = self._start(its_orders.fileno(), its_questions.fileno())
+                except OSError:
+                    _LOG.exception("process %d cannot be started", self.index)
+                    return _CANNOT_START
+                self._orders = orders
+                if self._draining.is_set():
+                    _say(orders, Order.DRAIN)
+            self._answer(questions)
+            code = process.wait()
+            self._bury()
+        return code if code >= 0 else 128 - code
+
+    def _start(self, orders: int, questions: int) -> subprocess.Popen[bytes]:
+        # The same command, so that the child is what the parent would have been alone. In a process group of its own,
+        # it is the parent alone that hears what is typed at a terminal.
+        return subprocess.Popen(
+            [sys.executable, *sys.orig_argv[1:], CHILD, *map(str, (self.index, os.getpid(), orders, questions))],
+            env={**os.environ, "CLIPPER_ADDRESS": self._address},
+            pass_fds=(orders, questions),
+            process_group=0,
+        )
+
+    def _answer(self, questions: Connection) -> None:
+        """Answers the child until it has gone."""
+        try:
+            while True:
+                question = questions.recv()
+                if question is Question.TOTAL:
+                    questions.send(self._total())
+                else:
+                    self._serve()
+        except (EOFError, OSError):
+            return
+
+    def _serve(self) -> None:
+        with self._lock:
+            self._serving = True
+        if not self.has_served:
+            self.has_served = True
+            self._on_settled(self)
+
+    def _ask(self, orders: Connection) -> None:
+        """Has the present counts brought up to date; it is asked once, however often it did not answer in time."""
+        up_to_date = False
+        try:
+            while not up_to_date:
+                up_to_date = not self._asked
+                if not self._asked:
+                    orders.send(Order.COUNT)
+                    self._asked = True
+                if not orders.poll(_COUNTS_WITHIN_S):
+                    return
+                self._present = orders.recv()
+                self._asked = False
+        except (EOFError, OSError):
+            self._serving = False
+
+    def _bury(self) -> None:
+        with self._lock:
+            now_s = time.monotonic()
+            self._past = Counts.total([self._past, self._present], now_s).without_cache_bytes()
+            self._present = Counts.total([], now_s)
+            self._orders = self._process = None
+            self._serving = self._asked = False
+
+
+def _say(orders: Connection, order: Order) -> None:
+    try:
+        orders.send(order)
+    except OSError:
+        _LOG.debug("a process was gone before it could be told", extra={"order": order.name})

@@ -1,0 +1,108 @@
+"""What a query service has counted: answers by application, batches by model version, the cache.
+
+Each process counts for itself; the counts of a service of several processes are the sum of theirs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+from services.common.metrics import Histogram, Meter
+from services.query.engine.requests import DefaultReason
+
+_Part = TypeVar("_Part")
+
+
+class ApplicationCounts:
+    """Counts of one application."""
+
+    __slots__ = ("defaults", "latency_micros", "throughput")
+
+    def __init__(self, now_s: float) -> None:
+        self.latency_micros = Histogram()
+        self.throughput = Meter(now_s)
+        self.defaults: Counter[DefaultReason] = Counter()
+
+    @classmethod
+    def total(cls, parts: Sequence[Self], now_s: float) -> Self:
+        """The sum of several processes' counts of the application."""
+        total = cls(now_s)
+        total.latency_micros = Histogram.total(part.latency_micros for part in parts)
+        total.throughput = Meter.total((part.throughput for part in parts), now_s)
+        for part in parts:
+            total.defaults.update(part.defaults)
+        return total
+
+
+class VersionCounts:
+    """Counts of one model version."""
+
+    __slots__ = ("batch_size", "cache_hits", "cache_lookups", "latency_micros", "throughput")
+
+    def __init__(self, now_s: float) -> None:
+        self.batch_size = Histogram()
+        self.latency_micros = Histogram()
+        self.throughput = Meter(now_s)
+        self.cache_lookups = 0
+        self.cache_hits = 0
+
+    @classmethod
+    def total(cls, parts: Sequence[Self], now_s: float) -> Self:
+        """The sum of several processes' counts of the version."""
+        total = cls(now_s)
+        total.batch_size = Histogram.total(part.batch_size for part in parts)
+        total.latency_micros = Histogram.total(part.latency_micros for part in parts)
+        total.throughput = Meter.total((part.throughput for part in parts), now_s)
+        total.cache_lookups = sum(part.cache_lookups for part in parts)
+        total.cache_hits = sum(part.cache_hits for part in parts)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """All counts.
+
+    Attributes:
+        applications: by name.
+        versions: by "model:version".
+        throughput: inputs that models evaluated.
+        queueing_micros: how long they had waited.
+        cache_lookups, cache_hits: how often a prediction was looked for in the cache, and found.
+        cache_bytes: what the cache takes.
+    """
+
+    applications: dict[str, ApplicationCounts]
+    versions: dict[str, VersionCounts]
+    throughput: Meter
+    queueing_micros: Histogram
+    cache_lookups: int
+    cache_hits: int
+    cache_bytes: int
+
+    @classmethod
+    def total(cls, parts: Sequence[Self], now_s: float) -> Self:
+        """The sum of several processes' counts, at `now_s` of time.monotonic(), which all processes share."""
+        return cls(
+            applications=_by_key([part.applications for part in parts], ApplicationCounts.total, now_s),
+            versions=_by_key([part.versions for part in parts], VersionCounts.total, now_s),
+            throughput=Meter.total((part.throughput for part in parts), now_s),
+            queueing_micros=Histogram.total(part.queueing_micros for part in parts),
+            cache_lookups=sum(part.cache_lookups for part in parts),
+            cache_hits=sum(part.cache_hits for part in parts),
+            cache_bytes=sum(part.cache_bytes for part in parts),
+        )
+
+    def without_cache_bytes(self) -> Self:
+        """What is left of the counts when the process has ended, and its cache with it."""
+        return replace(self, cache_bytes=0)
+
+
+def _by_key(
+    parts: Iterable[dict[str, _Part]], total: Callable[[Sequence[_Part], float], _Part], now_s: float
+) -> dict[str, _Part]:
+    grouped: dict[str, list[_Part]] = {}
+    for part in parts:
+        for key, counts in part.items():
+            grouped.setdefault(key, []).append(counts)
+    return {key: total(counts, now_s) for key, counts in grouped.items()}

@@ -1,0 +1,104 @@
+"""How counts are shown: as the JSON of `GET /metrics`, with the names that Clipper always used, and to Prometheus."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from services.common.metrics import Histogram, ratio
+from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
+
+_MICROS = 1e6
+_LATENCY_BOUNDS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]
+_BATCH_BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0]
+
+
+def as_json(counts: Counts, now_s: float) -> dict[str, list[dict[str, object]]]:
+    """The document of `GET /metrics`."""
+    hit_ratio = ratio(counts.cache_hits, counts.cache_lookups)
+    counters: dict[str, object] = {"internal:prediction_cache_lookups": {"count": counts.cache_lookups}}
+    ratios: dict[str, object] = {"internal:prediction_cache_hit_ratio": {"ratio": hit_ratio}}
+    meters: dict[str, object] = {"internal:aggregate_model_throughput": counts.throughput.as_json(now_s)}
+    histograms: dict[str, object] = {
+        "internal:rpc_request_queueing_delay": counts.queueing_micros.as_json("microseconds")
+    }
+    for name, application in counts.applications.items():
+        defaults = application.defaults.total()
+        counters[f"app:{name}:num_predictions"] = {"count": application.throughput.count}
+        for reason, count in list(application.defaults.items()):
+            counters[f"app:{name}:num_default_predictions:{reason.name.lower()}"] = {"count": count}
+        ratios[f"app:{name}:default_prediction_ratio"] = {"ratio": ratio(defaults, application.throughput.count)}
+        meters[f"app:{name}:prediction_throughput"] = application.throughput.as_json(now_s)
+        histograms[f"app:{name}:prediction_latency"] = application.latency_micros.as_json("microseconds")
+    for key, version in counts.versions.items():
+        ratios[f"model:{key}:cache_hit_ratio"] = {"ratio": ratio(version.cache_hits, version.cache_lookups)}
+        counters[f"model:{key}:num_predictions"] = {"count": version.throughput.count}
+        meters[f"model:{key}:prediction_throughput"] = version.throughput.as_json(now_s)
+        histograms[f"model:{key}:prediction_latency"] = version.latency_micros.as_json("microseconds")
+        histograms[f"model:{key}:batch_size"] = version.batch_size.as_json("queries")
+    counters["internal:aggregate_num_predictions"] = {
+        "count": sum(application.throughput.count for application in counts.applications.values())
+    }
+    groups = {"counters": counters, "ratio_counters": ratios, "meters": meters, "histograms": histograms}
+    return {group: [{name: value} for name, value in sorted(named.items())] for group, named in groups.items()}
+
+
+class CountsCollector(Collector):
+    """The Prometheus samples of the counts that `read` returns at each scrape."""
+
+    def __init__(self, read: Callable[[], Counts]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """The samples."""
+        counts = self._read()
+        yield from _of_applications(counts.applications)
+        yield from _of_versions(counts.versions)
+        yield CounterMetricFamily("clipper_cache_lookups", "Lookups in the cache.", value=counts.cache_lookups)
+        yield CounterMetricFamily("clipper_cache_hits", "Predictions answered from the cache.", value=counts.cache_hits)
+        yield GaugeMetricFamily("clipper_cache_bytes", "What the cache takes.", value=counts.cache_bytes)
+
+
+def _of_applications(applications: dict[str, ApplicationCounts]) -> Iterator[Metric]:
+    labels = ["application"]
+    answers = CounterMetricFamily("clipper_predictions", "Answers, defaults included.", labels=labels)
+    defaults = CounterMetricFamily(
+        "clipper_default_predictions",
+        "Answers with the default output, and errors where it was forbidden.",
+        labels=["application", "reason"],
+    )
+    latency = HistogramMetricFamily(
+        "clipper_prediction_latency_seconds", "From a request's arrival to its answer.", labels=labels
+    )
+    for name, application in applications.items():
+        answers.add_metric([name], application.throughput.count)
+        for reason, count in list(application.defaults.items()):
+            defaults.add_metric([name, reason.name.lower()], count)
+        _add_histogram(latency, [name], application.latency_micros, _LATENCY_BOUNDS_S, _MICROS)
+    yield from (answers, defaults, latency)
+
+
+def _of_versions(versions: dict[str, VersionCounts]) -> Iterator[Metric]:
+    labels = ["model", "version"]
+    predictions = CounterMetricFamily("clipper_model_predictions", "Inputs evaluated.", labels=labels)
+    sizes = HistogramMetricFamily("clipper_model_batch_size", "Inputs in a batch.", labels=labels)
+    latency = HistogramMetricFamily(
+        "clipper_model_latency_seconds",
+        "How long a replica was busy with a batch, transfer included.",
+        labels=labels,
+    )
+    for key, version in versions.items():
+        names = key.split(":", 1)
+        predictions.add_metric(names, version.throughput.count)
+        _add_histogram(sizes, names, version.batch_size, _BATCH_BOUNDS, 1.0)
+        _add_histogram(latency, names, version.latency_micros, _LATENCY_BOUNDS_S, _MICROS)
+    yield from (predictions, sizes, latency)
+
+
+def _add_histogram(
+    family: HistogramMetricFamily, labels: list[str], histogram: Histogram, bounds: list[float], scale: float
+) -> None:
+    counts = histogram.cumulative([bound * scale for bound in bounds])
+    buckets = [(str(bound), float(count)) for bound, count in zip(bounds, counts, strict=True)]
+    buckets.append(("+Inf", float(histogram.count)))
+    family.add_metric(labels, buckets, histogram.sum / scale)
