@@ -107,6 +107,7 @@ class QueryServer:
         self._front.drain(self._settings.drain_grace_s)
         self._catalog.close()
         self._driver.close()
+        self._telemetry.close()
         if self._metrics is not None:
             self._metrics.close()
         _LOG.info("drained")

@@ -52,6 +52,10 @@ class Telemetry:
         for task in batch.tasks:
             self._queueing_micros.record((batch.sent_s - task.arrival_s) * _MICROS)
 
+    def close(self) -> None:
+        """Logs what is still to be logged."""
+        self._default_log.write(time.monotonic())
+
     def counts(self) -> Counts:
         """The counts, which go on counting; any thread may read them."""
         versions = self._versions.copy()
