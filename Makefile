@@ -19,8 +19,22 @@ PINS  := pyproject.toml requirements.lock
 
 DEMO_PACKAGES := scikit-learn==1.9.1
 
+# The images that Clipper's stand on: the environment's, else the stand-ins that were built here, else the defaults.
+ifeq ($(BASE_IMAGE),)
+-include $(BUILD)/images.env
+endif
+BASE_IMAGES := $(foreach image,BASE_IMAGE REDIS_IMAGE ENVOY_IMAGE PROMETHEUS_IMAGE,$(if $($(image)),$(image)))
+ifneq ($(BASE_IMAGES),)
+export $(BASE_IMAGES)
+endif
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# $(1): an image and its target's name; $(2): its tag.
+BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag clipper/$(1):$(2) \
+              $(foreach image,$(BASE_IMAGES),--build-arg $(image)) . > $(BUILD)/images.log 2>&1 \
+              || { cat $(BUILD)/images.log; exit 1; }
+
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test bench run stop clean
+.PHONY: help install proto proto-check descriptor lint test bench bench-slo run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,10 +77,26 @@ test: $(DEV) ## Run all tests
 bench: $(DEV) ## Measure; see bench/README.md
 	@$(BIN)/python -m bench
 
+bench-slo: $(DEV) ## Measure what a latency objective brings, with real models
+	@$(BIN)/python -m bench.slo
+
 run: $(LOCAL) ## Start a cluster here, deploy a digit classifier and ask it
 	@echo "==> preparing the model's environment ($(DEMO_PACKAGES))"
 	@python=$$($(BIN)/python -m clipper_admin environment $(DEMO_PACKAGES)) && \
 	 echo "==> running examples/digits.py" && "$$python" examples/digits.py
+
+images: ## Build the Docker images of the services
+	@mkdir -p $(BUILD)
+	@for target in query management edge; do \
+	   echo "==> building clipper/$$target:$(VERSION)"; $(call BUILD_IMAGE,$$target,$(VERSION)); done
+	@docker tag clipper/query:$(VERSION) clipper/query_frontend:$(VERSION)
+	@docker tag clipper/management:$(VERSION) clipper/management_frontend:$(VERSION)
+	@python=$$(docker run --rm --entrypoint python clipper/query:$(VERSION) \
+	   -c 'import sys; print("py{}.{}".format(*sys.version_info))') && \
+	 echo "==> building clipper/model-container:$(VERSION)-$$python" && { $(call BUILD_IMAGE,model-container,$(VERSION)-$$python); }
+
+stand-ins: ## Build stand-ins for the images that ours stand on, where no registry can be reached
+	@deploy/images/stand-ins.sh
 
 stop: ## Stop the cluster that `make run` left running
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m clipper_admin stop; else echo "nothing is installed yet"; fi

@@ -1,6 +1,7 @@
 """What clipper_admin raises.
 
     ClipperException            the cluster refused, or what was asked for cannot be done
+    ├── ClipperManagerException the class Clipper cannot do it any more
     └── UnconnectedException    the connection is to no cluster yet
 
 Network errors of `requests` are not wrapped: they say which address did not answer.
@@ -17,6 +18,10 @@ class ClipperException(Exception):
     def __init__(self, msg: str, *args: object) -> None:
         super().__init__(msg, *args)
         self.msg = msg
+
+
+class ClipperManagerException(ClipperException):
+    """The class Clipper was asked for what it no longer does."""
 
 
 class UnconnectedException(ClipperException):

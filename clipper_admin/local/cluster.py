@@ -15,8 +15,8 @@ from clipper_admin.local.environments import services_python
 from clipper_admin.local.identity import ProcessIdentity
 from clipper_admin.local.layout import ClusterOptions, lay_out
 from clipper_admin.local.process import ProcessStatus
-from clipper_admin.local.readiness import is_serving
 from clipper_admin.local.state import Addresses, ClusterState
+from clipper_admin.readiness import is_serving
 
 _QUERY_SERVICE = "clipper.v1.QueryService"
 _MANAGEMENT_SERVICE = "clipper.v1.ManagementService"

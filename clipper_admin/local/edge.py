@@ -1,21 +1,10 @@
-"""Envoy's configuration for a cluster of local processes: the shared template, filled in."""
+"""Envoy's configuration for a cluster of local processes, as files."""
 
-import json
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
-from string import Template
 
-from clipper.v1 import management_service_pb2, query_service_pb2
-from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import FileDescriptor
-from google.rpc import error_details_pb2
-
+from clipper_admin.edge import configuration, descriptor_set
 from clipper_admin.local.ports import LOOPBACK
-
-_TEMPLATE = "envoy.yaml.tmpl"
-# Envoy can only print the error details that it has a description of.
-_DESCRIBED = (query_service_pb2.DESCRIPTOR, management_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR)
 
 
 def write_configuration(
@@ -42,43 +31,16 @@ def write_configuration(
     """
     descriptor = directory / "clipper.binpb"
     descriptor.write_bytes(descriptor_set())
-    template = resources.files(__package__).joinpath(_TEMPLATE).read_text()
-    configuration = directory / "envoy.yaml"
-    configuration.write_text(
-        Template(template).substitute(
+    file = directory / "envoy.yaml"
+    file.write_text(
+        configuration(
             listen_address=LOOPBACK,
             query_port=query_port,
-            management_port=admin_port,
-            admin_port=envoy_admin_port,
-            descriptor=json.dumps(str(descriptor)),
-            query_endpoints=_endpoints(query_services),
-            management_endpoints=_endpoints([management_service]),
+            admin_port=admin_port,
+            envoy_admin_port=envoy_admin_port,
+            descriptor=str(descriptor),
+            query_services=query_services,
+            management_service=management_service,
         )
     )
-    return configuration
-
-
-def descriptor_set() -> bytes:
-    """The contracts and all that they import as a serialised FileDescriptorSet."""
-    files: dict[str, FileDescriptor] = {}
-    for described in _DESCRIBED:
-        _collect(described, files)
-    described_files = descriptor_pb2.FileDescriptorSet()
-    for file in files.values():
-        file.CopyToProto(described_files.file.add())
-    return described_files.SerializeToString()
-
-
-def _collect(file: FileDescriptor, files: dict[str, FileDescriptor]) -> None:
-    """Adds a file after everything that it imports."""
-    for imported in file.dependencies:
-        _collect(imported, files)
-    files.setdefault(file.name, file)
-
-
-def _endpoints(addresses: Iterable[str]) -> str:
-    endpoints = []
-    for address in addresses:
-        host, _colon, port = address.rpartition(":")
-        endpoints.append({"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}})
-    return json.dumps(endpoints)
+    return file

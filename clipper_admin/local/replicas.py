@@ -8,8 +8,8 @@ from clipper_admin.exceptions import ClipperException
 from clipper_admin.local import control, images, plan, ports
 from clipper_admin.local.cluster import LocalCluster
 from clipper_admin.local.process import ProcessState, ProcessStatus
-from clipper_admin.local.readiness import is_serving
 from clipper_admin.local.specification import ProcessSpec
+from clipper_admin.readiness import is_serving
 
 _MODEL_CONTAINER_SERVICE = "clipper.v1.ModelContainerService"
 # Models may take minutes to load.

@@ -16,7 +16,7 @@ from clipper.v1 import query_service_pb2 as query
 
 from clipper_admin.local import edge as edge_configuration
 from clipper_admin.local import executables, ports
-from clipper_admin.local.readiness import is_serving
+from clipper_admin.readiness import is_serving
 from tests.fixtures.edges import Edge, echo_server, envoy
 
 MIB = 1 << 20

@@ -111,7 +111,7 @@ _HOPEFUL = frozenset({ReplicaState.CONNECTING, ReplicaState.READY})
 
 # One batch that computes and one that waits behind it, so that the replica never idles for a round trip.
 _MOST_IN_FLIGHT = 2
-# A replica that should be done already will be done any moment.
+# A replica that should be done just now is busy nevertheless.
 _OVERDUE_S = 1e-6
 
 
@@ -164,7 +164,8 @@ class Replica:
         done_s = self._last_answer_s
         for batch in self.in_flight.values():
             done_s = max(done_s, batch.sent_s) + self.batching.expected_s(len(batch.tasks))
-        return max(done_s - now_s, _OVERDUE_S) if self.in_flight else 0.0
+        # Whoever is late already is expected to stay so for as long again.
+        return max(abs(done_s - now_s), _OVERDUE_S) if self.in_flight else 0.0
 
 
 class Batch:

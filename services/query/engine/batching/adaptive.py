@@ -10,9 +10,9 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
   little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
   Then as many are given up from the head as it takes for a batch that serves the rest.
 - Of a lane that can, nothing is given up but what could not even make it alone.
-- A busy replica is sent its next batch shortly before it is expected to be done: later arrivals have the better
-  chances, so nothing is decided earlier than it must. Where batches are so short that this moment has come as soon as
-  they are sent, a further one waits until it is full.
+- A busy replica is sent its next batch shortly before it is expected to be done, and only one of two fifths of the
+  objective: later arrivals have the better chances, so nothing is decided earlier than it must, and what was sent
+  behind a straggler can no longer go elsewhere.
 - An idle replica that seems too slow for anybody is sent one task nevertheless: only that tells whether it still is.
 """
 
@@ -48,11 +48,11 @@ class Adaptive:
         """See the module."""
         if busy_s == 0.0 and not self._latency.known:
             return Plan(1, is_full=True)
+        target = max(1, self._room(_SHARE * slo_s))
+        if busy_s > 0.0 and len(queue) < target:
+            return WAIT
         if busy_s > _LEAD_S + _TIMER_S:
             return Plan(0, look_again_s=now_s + busy_s - _LEAD_S)
-        target = max(1, self._room(_SHARE * slo_s))
-        if busy_s > 0.0 and len(queue) < target and self.expected_s(target) < 2 * _LEAD_S:
-            return WAIT
         return self._plan(queue, replicas, now_s + busy_s, target, idle=busy_s == 0.0)
 
     def expected_s(self, size: int) -> float:

@@ -2,7 +2,7 @@
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 
-from clipper_admin.local import edge
+from clipper_admin import edge
 
 
 def test_the_descriptor_holds_the_services_with_their_routes_and_the_error_details() -> None:

@@ -1,0 +1,205 @@
+"""The services of a cluster of Docker containers: started, found again, stopped."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from docker.models.containers import Container
+
+from clipper_admin.docker import labels, plan
+from clipper_admin.docker.containers import Containers, PortTaken, is_alive
+from clipper_admin.docker.labels import Role
+from clipper_admin.docker.networks import Networks
+from clipper_admin.docker.plan import Images
+from clipper_admin.docker.specification import ContainerSpec
+from clipper_admin.exceptions import ClipperException
+from clipper_admin.logs import ClusterAdapter
+from clipper_admin.readiness import is_serving
+
+_LOG = logging.getLogger(__name__)
+_QUERY_SERVICE = "clipper.v1.QueryService"
+_MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
+_START_TIMEOUT_S = 120.0
+_POLL_INTERVAL_S = 0.1
+_FREE_PORTS = range(10_000, 50_000)
+_MOST_PORTS_TRIED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """What a user can choose.
+
+    Attributes:
+        query_port: for predictions, on the engine's machine; 0, or one that is taken: a free one.
+        management_port: for administration, likewise.
+        prometheus_port: for Prometheus, likewise.
+        external_redis: host:port of a Redis that somebody else runs; empty: the cluster has its own.
+    """
+
+    query_port: int
+    management_port: int
+    prometheus_port: int
+    external_redis: str
+
+
+class DockerCluster:
+    """The services of one cluster; the running one, if there is one, is found by its labels."""
+
+    def __init__(
+        self, name: str, address: str, containers: Containers, networks: Networks, options: ClusterOptions
+    ) -> None:
+        """Takes whose services these are.
+
+        Args:
+            name: the cluster's name.
+            address: of the engine's machine.
+            containers: the cluster's.
+            networks: the cluster's.
+            options: for `start`.
+        """
+        self._name = name
+        self._address = address
+        self._containers = containers
+        self._networks = networks
+        self._options = options
+        self._logger = ClusterAdapter(_LOG, name)
+
+    def start(self, images: Images, query_services: int, cache_size_bytes: int) -> None:
+        """Starts the services and returns when they serve.
+
+        Raises:
+            ClipperException: the cluster exists already, an image is missing or a service died.
+        """
+        if self._containers.all():
+            raise ClipperException(
+                f"Cluster {self._name} cannot be started because it already exists. "
+                "Please use ClipperConnection.connect() to connect to it."
+            )
+        try:
+            self._networks.create()
+            self._start_services(images, query_services, cache_size_bytes)
+            self._wait_until_serving()
+            self._containers.keep(self._containers.all())
+        except BaseException:
+            self.stop(graceful=False)
+            raise
+
+    def query_address(self) -> str:
+        """Where predictions are asked for, host:port."""
+        return self._published(labels.QUERY_PORT, plan.QUERY_PORT)
+
+    def admin_address(self) -> str:
+        """Where the cluster is administered, host:port."""
+        return self._published(labels.MANAGEMENT_PORT, plan.MANAGEMENT_PORT)
+
+    def metric_address(self) -> str:
+        """Where Prometheus is, host:port."""
+        return self._published(labels.METRIC_PORT, plan.PROMETHEUS_PORT)
+
+    def management_address(self) -> str:
+        """Where replicas find management, host:port on their network."""
+        return str(self._labelled(labels.MANAGEMENT_ADDRESS).labels[labels.MANAGEMENT_ADDRESS])
+
+    def replicas_network(self) -> str:
+        """The name of the network that replicas join."""
+        management = self._labelled(labels.MANAGEMENT_ADDRESS)
+        return self._networks.of_replicas(management.attrs["NetworkSettings"]["Networks"].keys())
+
+    def stop(self, *, graceful: bool) -> None:
+        """Stops everything and forgets the cluster; nothing happens when there is none."""
+        everything = self._containers.all()
+        own = [container for container in everything if labels.COMPOSE_PROJECT not in container.labels]
+        if len(own) < len(everything):
+            self._logger.warning("Only the replicas are stopped; `docker compose down` stops the services")
+        if graceful:
+            for role in Role:
+                of_role = [container for container in own if container.labels.get(labels.ROLE) == role]
+                self._containers.remove(of_role, graceful=True)
+        else:
+            self._containers.remove(own, graceful=False)
+        self._networks.remove()
+
+    def _start_services(self, images: Images, query_services: int, cache_size_bytes: int) -> None:
+        networks = (self._networks.shared, self._networks.store)
+        if self._options.external_redis:
+            redis_url = f"redis://{self._options.external_redis}"
+        else:
+            self._logger.info("Starting managed Redis instance in Docker")
+            redis = plan.redis(images.redis, self._networks)
+            self._containers.start(redis)
+            redis_url = plan.redis_url(redis)
+        management = plan.management(images.management, networks, redis_url)
+        self._containers.start(management)
+        queries = [plan.query(images.query, networks, redis_url, cache_size_bytes) for _ in range(query_services)]
+        for query in queries:
+            self._containers.start(query)
+        self._start_edge(images.envoy, queries, management)
+        self._publish(
+            lambda ports: plan.prometheus(images.prometheus, self._networks, ports[0], queries),
+            [self._options.prometheus_port],
+        )
+
+    def _start_edge(self, image: str, queries: Sequence[ContainerSpec], management: ContainerSpec) -> None:
+        self._publish(
+            lambda ports: plan.envoy(
+                image,
+                self._networks,
+                query_port=ports[0],
+                management_port=ports[1],
+                query_services=queries,
+                management_service=management,
+            ),
+            [self._options.query_port, self._options.management_port],
+        )
+
+    def _publish(self, plan_with: Callable[[list[int]], ContainerSpec], wanted: list[int]) -> None:
+        """Starts a container with the wanted ports, or free ones where others have them."""
+        ports = [port or _free_port() for port in wanted]
+        for _ in range(_MOST_PORTS_TRIED):
+            try:
+                self._containers.start(plan_with(ports))
+            except PortTaken as taken:
+                free = _free_port()
+                self._logger.warning("Port %d is taken; trying %d instead", taken.port, free)
+                ports = [free if port == taken.port else port for port in ports]
+            else:
+                return
+        raise ClipperException(f"Of {_MOST_PORTS_TRIED} ports none was free")
+
+    def _wait_until_serving(self) -> None:
+        probes = [
+            (self.admin_address(), _MANAGEMENT_SERVICE),
+            (self.query_address(), _QUERY_SERVICE),
+        ]
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while probes:
+            for container in self._containers.all():
+                if not is_alive(container):
+                    raise self._containers.failure(container, "while the cluster started")
+            if time.monotonic() > deadline:
+                logs = "\n".join(map(self._containers.log_tail, self._containers.all()))
+                raise ClipperException(f"Cluster {self._name} did not serve within {_START_TIMEOUT_S:.0f} s:\n{logs}")
+            if is_serving(*probes[0]):
+                probes.pop(0)
+            else:
+                time.sleep(_POLL_INTERVAL_S)
+
+    def _published(self, label: str, inner_port: int) -> str:
+        publisher = self._labelled(label)
+        # Without a value whoever runs the services has left the choice to the engine.
+        port = publisher.labels[label] or (publisher.ports[f"{inner_port}/tcp"] or [{}])[0]["HostPort"]
+        return f"{self._address}:{port}"
+
+    def _labelled(self, label: str) -> Container:
+        for container in self._containers.with_label(label):
+            return container
+        raise ClipperException(
+            f"There is no running cluster {self._name} on this Docker engine. "
+            "ClipperConnection.start_clipper starts one"
+        )
+
+
+def _free_port() -> int:
+    return random.SystemRandom().choice(_FREE_PORTS)

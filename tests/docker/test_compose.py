@@ -1,0 +1,78 @@
+"""`docker compose up`: a model that joins the cluster answers, metrics are collected, what was registered is kept."""
+
+import re
+from pathlib import Path
+
+import requests
+
+from clipper_admin import ClipperConnection, DockerContainerManager
+from clipper_admin.deployers import python as python_deployer
+from tests.fixtures.clients import NativeClient, RestClient
+from tests.fixtures.compose import ComposeCluster
+from tests.fixtures.functions import feature_sum
+from tests.fixtures.waiting import wait_until
+
+# What docs/deploying.md runs in the container of Redis.
+BACKUP, RESTORE = re.findall(
+    r"redis sh -c '(.*?)' [<>] backup.rdb",
+    (Path(__file__).parents[2] / "docs" / "deploying.md").read_text(),
+    re.DOTALL,
+)
+
+
+def test_a_model_that_joins_the_cluster_predicts_by_rest_and_grpc(compose: ComposeCluster) -> None:
+    compose.register("sum")
+    compose.deploy("sum", "1", feature_sum)
+
+    response = requests.post(f"http://{compose.query_address}/sum/predict", json={"input": [1.1, 2.2, 3.3]}, timeout=10)
+
+    assert response.json()["output"] == 6.6
+    assert response.json()["default"] is False
+    with NativeClient(compose.query_address, "sum") as client:
+        assert client.ask([1.0, 2.0]).output == 3.0
+
+
+def test_the_admin_library_finds_the_cluster_and_deploys_into_it(compose: ComposeCluster) -> None:
+    connection = ClipperConnection(DockerContainerManager(cluster_name=compose.project))
+    connection.connect()
+    python_deployer.create_endpoint(connection, "from-afar", "doubles", feature_sum, slo_micros=1_000_000)
+
+    with RestClient(compose.query_address, "from-afar") as client:
+        wait_until(lambda: client.ask([1.0, 2.0]).output == 3.0)
+
+    connection.stop_all()
+    assert connection.cm.get_num_replicas("from-afar", "1") == 0
+    assert all(compose.container(service).status == "running" for service in ("envoy", "query", "management", "redis"))
+
+
+def test_prometheus_scrapes_query_services_and_envoy(compose: ComposeCluster) -> None:
+    wait_until(lambda: set(compose.prometheus('up{job="query"}').values()) == {1.0}, within_s=30)
+    wait_until(lambda: set(compose.prometheus('up{job="envoy"}').values()) == {1.0}, within_s=30)
+
+    assert compose.prometheus('envoy_cluster_membership_healthy{envoy_cluster_name="query"}')
+
+
+def test_the_configuration_survives_down_and_up(compose: ComposeCluster) -> None:
+    compose.register("kept", default="-1")
+    compose.register_version("kept", "7")
+
+    compose.down()
+    compose.up()
+
+    with RestClient(compose.query_address, "kept") as client:
+        assert client.ask([1.0]).output == -1
+    assert compose.admin("get_linked_models", app_name="kept") == ["kept"]
+    assert compose.admin("get_model", model_name="kept", model_version="7")["is_current_version"]
+
+
+def test_the_configuration_is_backed_up_and_restored_as_the_documentation_says(compose: ComposeCluster) -> None:
+    compose.register("saved", default="-1")
+    backup = compose.run("exec", "-T", "redis", "sh", "-c", BACKUP)
+    compose.admin("delete_app", name="saved")
+
+    compose.run("stop", "query", "management", "redis")
+    compose.run("run", "--rm", "-T", "redis", "sh", "-c", RESTORE, stdin=backup)
+    compose.up()
+
+    with RestClient(compose.query_address, "saved") as client:
+        wait_until(lambda: client.ask([1.0]).output == -1)

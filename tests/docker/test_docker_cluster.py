@@ -1,0 +1,305 @@
+"""DockerContainerManager's services: started, found again, stopped, several clusters side by side."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+import requests
+
+from clipper_admin import ClipperConnection, ClipperException, DockerContainerManager
+from clipper_admin.deployers import python as python_deployer
+from tests.fixtures.clients import NativeClient, RestClient
+from tests.fixtures.compose import ComposeCluster
+from tests.fixtures.docker_clusters import (
+    MODEL_LABEL,
+    NETWORK,
+    RUN,
+    NewDockerCluster,
+    containers,
+    manager,
+    of_role,
+    remove_images,
+)
+from tests.fixtures.docker_engine import MODEL_CONTAINER_IMAGE
+from tests.fixtures.functions import feature_sum
+from tests.fixtures.waiting import wait_until
+
+ROLES = {"redis", "management", "query", "envoy", "prometheus"}
+SLO_MICROS = 2_000_000
+EXTRA = {"labels": {"team": "vision"}, "environment": {"CLIPPER_LOG_LEVEL": "WARNING"}, "mem_limit": "1g"}
+
+
+@pytest.fixture(scope="module")
+def taken_ports() -> Iterator[list[int]]:
+    """Ports on which somebody else listens."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    yield [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.fixture(scope="module")
+def special(engine: docker.DockerClient, taken_ports: list[int]) -> Iterator[ClipperConnection]:
+    """A second cluster on the same network, with everything that can be chosen, and a model of its own."""
+    query, management, prometheus = taken_ports
+    connection = ClipperConnection(
+        manager(
+            "special",
+            clipper_query_port=query,
+            clipper_management_port=management,
+            prometheus_port=prometheus,
+            extra_container_kwargs=EXTRA,
+        )
+    )
+    try:
+        connection.start_clipper(num_frontend_replicas=3)
+        python_deployer.create_endpoint(connection, "there", "doubles", feature_sum, slo_micros=SLO_MICROS)
+        yield connection
+    finally:
+        connection.stop_all(graceful=False)
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def test_every_container_of_a_cluster_bears_its_labels(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection
+) -> None:
+    roles = {container.labels["ai.clipper.role"] for container in containers(engine, docker_cluster)}
+    [envoy] = of_role(engine, docker_cluster, "envoy")
+
+    assert roles >= ROLES
+    assert containers(engine, docker_cluster, "ai.clipper.query_frontend.label")
+    assert containers(engine, docker_cluster, "ai.clipper.management_frontend.label")
+    assert docker_cluster.get_query_addr() == f"localhost:{envoy.labels['ai.clipper.query_frontend.query.port']}"
+    assert docker_cluster.cm.get_admin_addr() == f"localhost:{envoy.labels['ai.clipper.management.port']}"
+    [prometheus] = of_role(engine, docker_cluster, "prometheus")
+    assert docker_cluster.get_metric_addr() == f"localhost:{prometheus.labels['ai.clipper.metric.port']}"
+
+
+def test_only_envoy_and_prometheus_are_published_and_only_to_this_machine(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection
+) -> None:
+    published = {
+        container.labels["ai.clipper.role"]: {binding["HostIp"] for binding in bindings}
+        for container in containers(engine, docker_cluster)
+        for bindings in container.ports.values()
+        if bindings
+    }
+
+    assert published == {"envoy": {"127.0.0.1"}, "prometheus": {"127.0.0.1"}}
+
+
+def test_services_cannot_write_their_root_and_have_no_rights_to_spare(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection
+) -> None:
+    for container in containers(engine, docker_cluster):
+        options = container.attrs["HostConfig"]
+        assert options["ReadonlyRootfs"], container.name
+        assert options["CapDrop"] == ["ALL"], container.name
+        assert options["SecurityOpt"] == ["no-new-privileges:true"], container.name
+        assert container.attrs["Config"]["User"] not in ("", "0", "root"), container.name
+        assert options["RestartPolicy"]["Name"] == "always", container.name
+
+
+def test_taken_ports_are_replaced_by_free_ones(special: ClipperConnection, taken_ports: list[int]) -> None:
+    addresses = [special.get_query_addr(), special.cm.get_admin_addr(), special.get_metric_addr()]
+
+    assert special.get_all_apps() == ["there"]
+    assert {port_of(address) for address in addresses}.isdisjoint(taken_ports)
+
+
+def test_extra_container_kwargs_reach_every_container(engine: docker.DockerClient, special: ClipperConnection) -> None:
+    found = containers(engine, special)
+
+    assert {container.labels["ai.clipper.role"] for container in found} == {*ROLES, "replica"}
+    assert {container.labels["team"] for container in found} == {"vision"}
+    assert {container.attrs["HostConfig"]["Memory"] for container in found} == {1 << 30}
+    assert of_role(engine, special, "management")[0].logs() == b""
+
+
+def test_several_query_frontends_share_the_work(engine: docker.DockerClient, special: ClipperConnection) -> None:
+    assert len(of_role(engine, special, "query")) == 3
+    url = f"http://{special.get_metric_addr()}/api/v1/query"
+    clients = [NativeClient(special.get_query_addr(), "there") for _ in range(12)]
+
+    def answered_by() -> int:
+        assert all(client.ask([number, 1.0]).output == number + 1.0 for number, client in enumerate(clients))
+        series = requests.get(url, params={"query": "clipper_predictions_total > 0"}, timeout=5).json()
+        return len({each["metric"]["instance"] for each in series["data"]["result"]})
+
+    wait_until(lambda: answered_by() == 3, within_s=30)
+    for client in clients:
+        client.close()
+
+
+def test_clusters_run_side_by_side_and_know_nothing_of_each_other(
+    docker_cluster: ClipperConnection, special: ClipperConnection
+) -> None:
+    docker_cluster.register_application("here", "doubles", "0", SLO_MICROS)
+
+    with RestClient(special.get_query_addr(), "there") as client:
+        assert client.ask([1.0, 2.0]).output == 3.0
+    assert special.get_all_apps() == ["there"]
+    assert "there" not in docker_cluster.get_all_apps()
+    assert docker_cluster.get_num_replicas("there", 1) == 0
+    docker_cluster.unregister_application("here")
+
+
+def test_a_cluster_that_runs_cannot_be_started_again(docker_cluster: ClipperConnection) -> None:
+    with pytest.raises(ClipperException, match="already exists"):
+        docker_cluster.start_clipper()
+
+    assert docker_cluster.inspect_instance()
+
+
+def test_stopping_leaves_neither_containers_nor_networks_nor_volumes(
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+) -> None:
+    connection = new_docker_cluster("stopped", docker_network=f"{NETWORK}-own")
+    connection.start_clipper()
+    python_deployer.create_endpoint(connection, "sums", "doubles", feature_sum, slo_micros=SLO_MICROS)
+    mounts = [mount for container in containers(engine, connection) for mount in container.attrs["Mounts"]]
+
+    connection.stop_all()
+    connection.stop_all()
+
+    assert containers(engine, connection) == []
+    assert [network.name for network in engine.networks.list() if f"{NETWORK}-own" in str(network.name)] == []
+    assert mounts
+    assert {mount["Name"] for mount in mounts}.isdisjoint(volume.name for volume in engine.volumes.list())
+    with pytest.raises(ClipperException, match="no running cluster"):
+        connection.connect()
+
+
+def test_a_new_interpreter_finds_the_cluster_again(docker_cluster: ClipperConnection) -> None:
+    program = (
+        "from clipper_admin import ClipperConnection, DockerContainerManager\n"
+        f"connection = ClipperConnection(DockerContainerManager({docker_cluster.cm.cluster_identifier!r}))\n"
+        "connection.connect()\n"
+        "print(connection.get_query_addr(), connection.get_metric_addr(), connection.get_all_apps() is not None)\n"
+    )
+
+    told = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True).stdout.split()
+
+    assert told == [docker_cluster.get_query_addr(), docker_cluster.get_metric_addr(), "True"]
+
+
+def test_configuration_outlives_the_cluster_in_a_redis_of_the_users_own(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, new_docker_cluster: NewDockerCluster
+) -> None:
+    [redis] = of_role(engine, docker_cluster, "redis")
+    mine = engine.containers.run(
+        str(redis.attrs["Config"]["Image"]),
+        ["redis-server", "--protected-mode", "no"],
+        entrypoint=[],
+        detach=True,
+        network=NETWORK,
+        name=f"redis-{RUN}",
+    )
+    try:
+        mine.reload()
+        address = mine.attrs["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
+        connection = new_docker_cluster("external", redis_ip=address)
+        connection.start_clipper()
+        assert of_role(engine, connection, "redis") == []
+        connection.register_application("kept", "doubles", "0", SLO_MICROS)
+
+        connection.stop_all()
+        connection.start_clipper()
+
+        assert connection.get_all_apps() == ["kept"]
+    finally:
+        mine.remove(force=True, v=True)
+
+
+def test_logs_of_every_container_are_collected(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, tmp_path: Path
+) -> None:
+    files = docker_cluster.get_clipper_logs(str(tmp_path / "logs"))
+
+    names = {f"{container.name}.log" for container in containers(engine, docker_cluster)}
+    assert {Path(file).name for file in files} == names
+    [management] = of_role(engine, docker_cluster, "management")
+    first_line = (tmp_path / "logs" / f"{management.name}.log").read_text().splitlines()[0]
+    assert json.loads(first_line)["service"] == "management"
+
+
+def test_centralized_logs_are_sent_to_fluentd_and_stay_readable(
+    new_docker_cluster: NewDockerCluster, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as fluentd:
+        fluentd.settimeout(30)
+        connection = new_docker_cluster("central", use_centralized_log=True, fluentd_port=fluentd.getsockname()[1])
+        connection.start_clipper()
+        received, _address = fluentd.accept()
+        with received:
+            received.settimeout(30)
+            record = received.recv(1 << 16)
+        assert b"container_name" in record
+        assert connection.get_clipper_logs(str(tmp_path))
+        connection.stop_all(graceful=False)
+
+
+def test_a_service_that_dies_fails_the_start_with_its_own_log(
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+) -> None:
+    connection = new_docker_cluster("dying")
+
+    with pytest.raises(
+        ClipperException, match=r"(?s)query_frontend-\d+ ended with exit code 2 while.*CLIPPER_MODEL_NAME"
+    ):
+        connection.start_clipper(query_frontend_image=MODEL_CONTAINER_IMAGE)
+
+    assert containers(engine, connection) == []
+
+
+def test_an_image_that_cannot_be_had_fails_the_start_by_name(
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+) -> None:
+    connection = new_docker_cluster("imageless")
+
+    with pytest.raises(ClipperException, match=r"neither has the image localhost:1/none:1 nor can pull it"):
+        connection.start_clipper(mgmt_frontend_image="localhost:1/none:1")
+
+    assert containers(engine, connection) == []
+
+
+def test_metrics_are_to_be_had_as_json_and_from_prometheus(docker_cluster: ClipperConnection) -> None:
+    def scraped() -> bool:
+        answer = requests.get(
+            f"http://{docker_cluster.get_metric_addr()}/api/v1/query", params={"query": "up"}, timeout=5
+        ).json()
+        return [each["value"][1] for each in answer["data"]["result"]] == ["1", "1"]
+
+    assert {"counters", "meters", "histograms"} <= set(docker_cluster.inspect_instance())
+    wait_until(scraped, within_s=30)
+
+
+def test_a_compose_cluster_is_found_gets_models_and_is_left_running(
+    engine: docker.DockerClient, compose: ComposeCluster
+) -> None:
+    connection = ClipperConnection(DockerContainerManager(compose.project))
+    connection.connect()
+    python_deployer.create_endpoint(connection, "guest", "doubles", feature_sum, slo_micros=SLO_MICROS)
+
+    with RestClient(connection.get_query_addr(), "guest") as client:
+        assert client.ask([1.0, 2.0]).output == 3.0
+    services = [container.id for container in containers(engine, connection) if MODEL_LABEL not in container.labels]
+    connection.stop_all()
+
+    assert [container.id for container in containers(engine, connection)] == services
+    assert "guest" in connection.get_all_apps()
+    connection.stop_models(["guest"])
+    remove_images(engine, f"{compose.project}-guest:")
+
+
+def test_a_cluster_of_another_engine_is_not_found() -> None:
+    with pytest.raises(ClipperException, match="There is no running cluster"):
+        ClipperConnection(DockerContainerManager("nobody-started-this")).connect()

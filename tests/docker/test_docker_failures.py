@@ -1,0 +1,153 @@
+"""What breaks or changes under a running client of a Docker cluster: `docker kill`, new versions, more replicas."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from clipper_admin import ClipperConnection, ClipperException
+from clipper_admin.deployers import python as python_deployer
+from tests.fixtures.clients import Answer
+from tests.fixtures.docker_clusters import NETWORK, crash, of_role, replicas
+from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
+from tests.fixtures.functions import telling
+from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
+from tests.fixtures.waiting import wait_until
+
+# Generous, since what a change costs is to be seen here and not what a busy machine does.
+SLO_MICROS = 2_000_000
+# A lease that is not renewed is swept within this, also after a restart of management.
+LEASES_LAST_S = 7.0
+
+
+@pytest.fixture
+def name(docker_cluster: ClipperConnection, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An application and its model of the same name, version 1 with two replicas, for one test."""
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].rstrip("-")
+    python_deployer.create_endpoint(
+        docker_cluster, name, "doubles", telling("1"), "no prediction", slo_micros=SLO_MICROS, num_replicas=2
+    )
+    yield name
+    docker_cluster.stop_models([name])
+    docker_cluster.unregister_application(name)
+
+
+def load_on(connection: ClipperConnection, name: str) -> Load:
+    return Load(connection.get_query_addr(), name)
+
+
+def assert_all_predicted(answers: list[Answer]) -> None:
+    assert errors(answers) == []
+    assert defaults(answers) == []
+    assert ids_are_unique(answers)
+
+
+def serves(connection: ClipperConnection) -> bool:
+    """Whether the cluster can be administered."""
+    try:
+        connection.get_all_apps()
+    except ClipperException:
+        return False
+    return True
+
+
+def address_of(container: Container) -> str:
+    """The container's address on the clusters' network."""
+    container.reload()
+    return str(container.attrs["NetworkSettings"]["Networks"][NETWORK]["IPAddress"])
+
+
+def said(answers: Iterable[Answer]) -> set[str]:
+    return {answer.output["says"] for answer in answers}
+
+
+def test_a_killed_replica_costs_no_prediction(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    victim = replicas(engine, docker_cluster, name, "1")[0]
+
+    with load_on(docker_cluster, name) as load:
+        victim.kill()
+        load.wait_for_more(200)
+        docker_cluster.set_num_replicas(name, 2)
+        load.wait_for_more()
+
+    assert_all_predicted(load.answers)
+    assert len(replicas(engine, docker_cluster, name, "1")) == 2
+
+
+def test_one_of_two_query_services_crashes_and_no_request_fails(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    first, _second = of_role(engine, docker_cluster, "query")
+
+    with load_on(docker_cluster, name) as load:
+        crash(first)
+        load.wait_for_more(asked_after_s=time.monotonic())
+
+    assert_all_predicted(load.answers)
+
+
+def test_predictions_go_on_without_management_and_replicas_find_it_under_another_address(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    [management] = of_role(engine, docker_cluster, "management")
+    leases = [replica for replica in docker_cluster.get_all_model_replicas() if replica.startswith(f"{name}:1:")]
+    address = address_of(management)
+
+    with load_on(docker_cluster, name) as load:
+        management.kill()
+        squatter = engine.containers.run(MANAGEMENT_IMAGE, ["sleep", "60"], network=NETWORK, detach=True)
+        try:
+            management.start()
+            assert address_of(squatter) == address != address_of(management)
+            wait_until(lambda: serves(docker_cluster), within_s=30)
+            load.wait_for_more(asked_after_s=time.monotonic() + LEASES_LAST_S)
+        finally:
+            squatter.remove(force=True)
+
+    assert_all_predicted(load.answers)
+    assert set(leases) <= set(docker_cluster.get_all_model_replicas())
+
+
+def test_predictions_go_on_without_redis_and_the_configuration_is_kept(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    [redis] = of_role(engine, docker_cluster, "redis")
+
+    with load_on(docker_cluster, name) as load:
+        redis.kill()
+        load.wait_for_more(100)
+        redis.start()
+        wait_until(lambda: serves(docker_cluster), within_s=30)
+        load.wait_for_more(100)
+
+    assert_all_predicted(load.answers)
+    assert name in docker_cluster.get_all_apps()
+    docker_cluster.set_num_replicas(name, 1)
+
+
+def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
+    docker_cluster: ClipperConnection, name: str
+) -> None:
+    with load_on(docker_cluster, name) as load:
+        python_deployer.deploy_python_closure(docker_cluster, name, 2, "doubles", telling("2"))
+        changed_s = time.monotonic()
+        load.wait_for_more(asked_after_s=changed_s)
+        docker_cluster.stop_inactive_model_versions([name])
+        load.wait_for_more()
+
+    assert_all_predicted(load.answers)
+    assert said(load.answers) == {"1", "2"}
+    assert said(asked_between(load.answers, changed_s)) == {"2"}
+
+
+def test_replicas_come_and_go_unnoticed(docker_cluster: ClipperConnection, name: str) -> None:
+    with load_on(docker_cluster, name) as load:
+        docker_cluster.set_num_replicas(name, 3)
+        docker_cluster.set_num_replicas(name, 1)
+        load.wait_for_more()
+
+    assert_all_predicted(load.answers)
