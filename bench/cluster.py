@@ -22,8 +22,8 @@ from bench.payloads import OUTPUT, SERVICE
 from bench.processes import Process
 from clipper_admin.local import edge, plan, ports
 from clipper_admin.local.directory import ClusterDirectory
-from clipper_admin.local.readiness import is_serving
 from clipper_admin.local.specification import ProcessSpec
+from clipper_admin.readiness import is_serving
 from services.query.settings import Settings
 
 ADAPTIVE = "adaptive"

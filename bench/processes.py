@@ -46,8 +46,7 @@ class Process:
     @property
     def cpu_s(self) -> float:
         """Seconds of processor time that it has used, in user and system mode."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND
+        return _cpu_s(self._proc("stat"))
 
     @property
     def resident_bytes(self) -> int:
@@ -72,3 +71,13 @@ class Process:
         if self._popen.poll() is not None:
             raise BenchmarkError(f"{self.name} ended with {self._popen.returncode}; see {self._log_file}")
         return Path(f"/proc/{self._popen.pid}/{file}").read_text()
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time that a process has used, in user and system mode."""
+    return _cpu_s(Path(f"/proc/{pid}/stat").read_text())
+
+
+def _cpu_s(stat: str) -> float:
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND

@@ -10,6 +10,7 @@ from bench import lanes
 from bench.comparisons import AGAINST_BASELINE, AGAINST_ITSELF, Comparison, Quantity, Samples
 from bench.measure import GENERATOR, Sample
 from bench.memory import MOST_GROWTH_BYTES, MemorySeries
+from bench.tables import table
 
 _PROCESSES = (lanes.SERVER, lanes.CONTAINER, lanes.ENVOY, GENERATOR)
 _MEBIBYTE = 2**20
@@ -77,7 +78,7 @@ def _comparisons(comparisons: Iterable[Comparison], samples: Samples, base: str,
         )
         for each in comparisons
     ]
-    return _table(("measure", base, ours, "ratio", "floor"), rows)
+    return table(("measure", base, ours, "ratio", "floor"), rows)
 
 
 def _lanes(samples: Samples) -> str:
@@ -91,7 +92,7 @@ def _lanes(samples: Samples) -> str:
         )
         for name, lane in samples.items()
     ]
-    return _table(("load", "predictions/s", "p50 of a call, ms", "p99 of a call, ms", "inputs in a batch"), rows)
+    return table(("load", "predictions/s", "p50 of a call, ms", "p99 of a call, ms", "inputs in a batch"), rows)
 
 
 def _cpu(samples: Samples) -> str:
@@ -102,7 +103,7 @@ def _cpu(samples: Samples) -> str:
             for process in _PROCESSES
         ]
         rows.append((name, *by_process))
-    return _table(("load", *_PROCESSES), rows)
+    return table(("load", *_PROCESSES), rows)
 
 
 def _memory(series: MemorySeries) -> str:
@@ -110,7 +111,7 @@ def _memory(series: MemorySeries) -> str:
         (f"{each.predictions:,}", f"{each.resident_bytes / _MEBIBYTE:.1f}", f"{each.cache_bytes / _MEBIBYTE:.1f}")
         for each in series.readings
     ]
-    return _table(("predictions", "resident, MiB", "cache, MiB"), rows)
+    return table(("predictions", "resident, MiB", "cache, MiB"), rows)
 
 
 def _quantity(quantity: Quantity, lane: Sequence[Sample]) -> str:
@@ -131,11 +132,6 @@ def _growth(series: MemorySeries) -> str:
 
 def _median(lane: Sequence[Sample], attribute: str) -> float:
     return median(float(getattr(sample, attribute)) for sample in lane)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 _DOCUMENT = """# Benchmarks

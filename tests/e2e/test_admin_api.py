@@ -69,7 +69,7 @@ def test_an_applications_options_are_described_as_registered(cluster: ClipperCon
     assert description.items() >= options.items()
     with pytest.raises(ClipperException, match="Invalid priority 'urgent'"):
         cluster.register_application(f"{name}-urgent", "doubles", "none", 50_000, priority="urgent")
-    with pytest.raises(ClipperException, match="The share must be between 0.001 and 1000"):
+    with pytest.raises(ClipperException, match=r"The share must be between 0\.001 and 1000"):
         cluster.register_application(f"{name}-greedy", "doubles", "none", 50_000, share=-1.0)
 
 

@@ -150,7 +150,7 @@ class Engine:
         """
         self.advance(now_s)
         batch = replica.in_flight.pop(batch_id)
-        busy_s = replica.was_busy_s(batch, now_s)
+        busy_s = max(model_s, replica.was_busy_s(batch, now_s))
         version = replica.version
         if version is not None:
             replica.batching.observe(len(batch.tasks), busy_s, version.slo_s)
@@ -246,8 +246,10 @@ class Engine:
         task.join(query)
         query.task = task
         request = query.request
-        if request.route.application.name != task.application.name or request.deadline_s < task.due_s:
-            # Its place in the queue is that of somebody who may wait longer, or who has asked too much.
+        application = request.route.application
+        # Its place in the queue may be that of somebody who can wait longer, or who has asked too much.
+        another = application.name != task.application.name or request.deadline_s < task.due_s
+        if another and not task.version.queue.is_full_for(application):
             self._queue(task, query)
 
     def _queue(self, task: Task, query: Query) -> None:

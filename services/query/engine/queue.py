@@ -176,9 +176,9 @@ def _divide(size: int, lanes: list[Lane]) -> dict[Lane, int]:
     while hungry and size > 0:
         total = sum(lane.application.share for lane in hungry)
         parts = {lane: int(size * lane.application.share / total) for lane in hungry}
-        if not any(parts.values()):
-            # Less than one each: whoever was served least is next.
-            parts = dict.fromkeys(sorted(hungry, key=lambda lane: lane.served)[:size], 1)
+        # What rounding leaves over goes to those who were served least so far.
+        for lane in sorted(hungry, key=lambda lane: lane.served)[: size - sum(parts.values())]:
+            parts[lane] += 1
         for lane, part in parts.items():
             given = min(part, len(lane) - quotas[lane])
             quotas[lane] += given

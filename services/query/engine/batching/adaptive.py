@@ -8,12 +8,14 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
   objective, no batch is larger: what arrives while it runs finds one that is done soon.
 - Where a lane cannot be worked off so, batches are as large as the head's deadline allows. When even that is too
   little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
-  Then as many are given up from the head as it takes for a batch that serves the rest.
+  Then as many are given up from the head as it takes for a batch that serves the rest, or that serves nearly as many a
+  second as the largest would: more would be too many when the crowd is gone soon.
 - Of a lane that can, nothing is given up but what could not even make it alone.
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of two fifths of the
   objective: later arrivals have the better chances, so nothing is decided earlier than it must, and what was sent
   behind a straggler can no longer go elsewhere.
-- An idle replica that seems too slow for anybody is sent one task nevertheless: only that tells whether it still is.
+- An idle replica that seems too slow for anybody is sent what it would do on average: only that tells whether it still
+  is, and for what sizes.
 """
 
 import math
@@ -29,6 +31,8 @@ _LEAD_S = 0.002
 _TIMER_S = 0.0005
 # The part of the latency objective that a batch takes which is worth its fixed cost and still leaves time to wait.
 _SHARE = 0.4
+# In an overload it may take as much of it as leaves time for the choice.
+_OVERLOAD_SHARE = 0.8
 
 
 class Adaptive:
@@ -53,7 +57,7 @@ class Adaptive:
             return WAIT
         if busy_s > _LEAD_S + _TIMER_S:
             return Plan(0, look_again_s=now_s + busy_s - _LEAD_S)
-        return self._plan(queue, replicas, now_s + busy_s, target, idle=busy_s == 0.0)
+        return self._plan(queue, slo_s, replicas, now_s + busy_s, target, idle=busy_s == 0.0)
 
     def expected_s(self, size: int) -> float:
         """How long a batch of `size` takes on average."""
@@ -63,7 +67,7 @@ class Adaptive:
         """Learns how long a batch took."""
         self._latency.observe(size, busy_s)
 
-    def _plan(self, queue: TaskQueue, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
+    def _plan(self, queue: TaskQueue, slo_s: float, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
         waiting = len(queue)
         room = self._room(min(lane.due_s(0) for lane in queue.lanes) - start_s)
         if waiting <= min(room, target):
@@ -74,7 +78,7 @@ class Adaptive:
         if room >= waiting:
             return Plan(waiting if flooded else target, is_full=True)
         # Whoever keeps up is to find batches that are short enough to wait for one and be in time with the next.
-        wanted = self._room(math.inf) if len(flooded) == len(quotas) else target
+        wanted = self._efficient(target, slo_s) if len(flooded) == len(quotas) else target
         total = sum(quota for _, quota in quotas)
         late, room = [], self._largest
         for lane, quota in quotas:
@@ -86,8 +90,12 @@ class Adaptive:
                 room = min(room, self._room(lane.due_s(lost) - start_s))
         if idle and not waiting:
             lane, lost = late.pop()
-            return Plan(1, (*late, (lane, lost - 1)), is_full=True)
+            tried = min(lost, max(1, self._latency.likely_within(slo_s)))
+            return Plan(tried, (*late, (lane, lost - tried)), is_full=True)
         return Plan(min(room, waiting), late, is_full=True)
+
+    def _efficient(self, target: int, slo_s: float) -> int:
+        return min(self._largest, max(target, self._latency.efficient_within(_OVERLOAD_SHARE * slo_s)))
 
     def _room(self, budget_s: float) -> int:
         return min(self._largest, self._latency.largest_within(budget_s))
@@ -97,9 +105,9 @@ class Adaptive:
 
         Looks at its quarters.
         """
-        waiting, batch_s = len(lane), self._latency.p99_s(size)
+        waiting, mean_s, p99_s = len(lane), self._latency.mean_s(size), self._latency.p99_s(size)
         return quota > 0 and all(
-            start_s + math.ceil(place / quota) * batch_s <= lane.due_s(place - 1)
+            start_s + (place - 1) // quota * mean_s + p99_s <= lane.due_s(place - 1)
             for place in (waiting, (waiting + 1) // 2, (waiting + 3) // 4)
         )
 
