@@ -139,10 +139,11 @@ class TaskQueue:
         tasks: dict[Task, None] = {}
         while self._length and len(tasks) < size:
             for lane, quota in self.quotas(size - len(tasks)):
+                before = len(tasks)
                 for task in self.remove(lane, quota):
-                    if task.is_waiting and task not in tasks:
+                    if task.batch is None and task.waiters:
                         tasks[task] = None
-                        lane.served += 1 / lane.application.share
+                lane.served += (len(tasks) - before) / lane.application.share
         return self._within(list(tasks), most_bytes)
 
     def remove(self, lane: Lane, count: int) -> list[Task]:

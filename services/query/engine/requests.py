@@ -177,11 +177,6 @@ class Task:
         self.attempts = 0
         self.flight = flight
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether somebody wants it and no replica has it."""
-        return self.batch is None and bool(self.waiters)
-
     def join(self, query: Query) -> None:
         """Lets one more query wait for this task."""
         self.waiters.append(query)

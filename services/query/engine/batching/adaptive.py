@@ -42,17 +42,22 @@ class Adaptive:
         largest: the largest batch.
     """
 
-    __slots__ = ("_largest", "_latency")
+    __slots__ = ("_largest", "_latency", "_slo_s", "_target")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._latency = LatencyModel()
+        # Kept, as it is asked for much more often than it changes.
+        self._slo_s = math.inf
+        self._target = 1
 
     def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """See the module."""
         if busy_s == 0.0 and not self._latency.known:
             return Plan(1, is_full=True)
-        target = max(1, self._room(_SHARE * slo_s))
+        if slo_s != self._slo_s:
+            self._aim(slo_s)
+        target = self._target
         if busy_s > 0.0 and len(queue) < target:
             return WAIT
         if busy_s > _LEAD_S + _TIMER_S:
@@ -66,6 +71,11 @@ class Adaptive:
     def observe(self, size: int, busy_s: float, slo_s: float) -> None:
         """Learns how long a batch took."""
         self._latency.observe(size, busy_s)
+        self._aim(slo_s)
+
+    def _aim(self, slo_s: float) -> None:
+        self._slo_s = slo_s
+        self._target = max(1, self._room(_SHARE * slo_s))
 
     def _plan(self, queue: TaskQueue, slo_s: float, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
         waiting = len(queue)
