@@ -59,20 +59,21 @@ class Dispatcher:
         """Sends a version's replicas what their policies want."""
         look_again_s = math.inf
         if version.queue:
-            ready = version.ready
             for replica in version.available():
-                look_again_s = min(look_again_s, self._fill(replica, version, ready, now_s))
+                look_again_s = min(look_again_s, self._fill(replica, version, now_s))
                 if not version.queue:
                     break
         version.look_again_s = look_again_s if version.queue else math.inf
         if version.look_again_s < math.inf:
             heapq.heappush(self._looks, (look_again_s, version.number, version))
 
-    def _fill(self, replica: Replica, version: Version, ready: int, now_s: float) -> float:
-        """Sends a replica, one of `ready`, batches; returns when to look again."""
-        queue = version.queue
+    def _fill(self, replica: Replica, version: Version, now_s: float) -> float:
+        """Sends a replica batches; returns when to look again."""
+        queue, batching = version.queue, replica.batching
         while queue and replica.has_room:
-            plan = replica.batching.plan(queue, ready, replica.is_busy_s(now_s), now_s, version.slo_s)
+            if replica.in_flight and len(queue) < batching.full_size:
+                return math.inf
+            plan = batching.plan(queue, version.ready, replica.is_busy_s(now_s), now_s, version.slo_s)
             for lane, count in plan.late:
                 self._give_up_late(queue.remove(lane, count), lane, lane.due_s(0) if len(lane) else math.inf)
             if not plan.size:

@@ -42,14 +42,14 @@ class Adaptive:
         largest: the largest batch.
     """
 
-    __slots__ = ("_largest", "_latency", "_slo_s", "_target")
+    __slots__ = ("_largest", "_latency", "_slo_s", "full_size")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._latency = LatencyModel()
         # Kept, as it is asked for much more often than it changes.
         self._slo_s = math.inf
-        self._target = 1
+        self.full_size = 1
 
     def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """See the module."""
@@ -57,7 +57,7 @@ class Adaptive:
             return Plan(1, is_full=True)
         if slo_s != self._slo_s:
             self._aim(slo_s)
-        target = self._target
+        target = self.full_size
         if busy_s > 0.0 and len(queue) < target:
             return WAIT
         if busy_s > _LEAD_S + _TIMER_S:
@@ -75,7 +75,7 @@ class Adaptive:
 
     def _aim(self, slo_s: float) -> None:
         self._slo_s = slo_s
-        self._target = max(1, self._room(_SHARE * slo_s))
+        self.full_size = max(1, self._room(_SHARE * slo_s))
 
     def _plan(self, queue: TaskQueue, slo_s: float, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
         waiting = len(queue)

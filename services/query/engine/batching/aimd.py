@@ -18,15 +18,15 @@ class Aimd:
         largest: the limit's own limit.
     """
 
-    __slots__ = ("_largest", "_limit")
+    __slots__ = ("_largest", "full_size")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
-        self._limit = 1
+        self.full_size = 1
 
     def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """At most the limit."""
-        return up_to(self._limit, queue, busy_s)
+        return up_to(self.full_size, queue, busy_s)
 
     def expected_s(self, size: int) -> float:
         """Unknown: the limit is all that it learns."""
@@ -35,6 +35,6 @@ class Aimd:
     def observe(self, size: int, busy_s: float, slo_s: float) -> None:
         """Raises or lowers the limit."""
         if busy_s > slo_s * _SHARE:
-            self._limit = max(1, int(min(self._limit, size) * _BACK_OFF))
-        elif size >= self._limit:
-            self._limit = min(self._largest, self._limit + _STEP)
+            self.full_size = max(1, int(min(self.full_size, size) * _BACK_OFF))
+        elif size >= self.full_size:
+            self.full_size = min(self._largest, self.full_size + _STEP)

@@ -28,6 +28,11 @@ class Delayed:
             return Plan(0, plan.late, leaves_s)
         return plan
 
+    @property
+    def full_size(self) -> int:
+        """As the policy says."""
+        return self._policy.full_size
+
     def expected_s(self, size: int) -> float:
         """As the policy says."""
         return self._policy.expected_s(size)

@@ -9,14 +9,14 @@ from services.query.engine.queue import TaskQueue
 class Fixed:
     """Never adapts."""
 
-    __slots__ = ("_limit",)
+    __slots__ = ("full_size",)
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.full_size = limit
 
     def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """At most the limit."""
-        return up_to(self._limit, queue, busy_s)
+        return up_to(self.full_size, queue, busy_s)
 
     def expected_s(self, size: int) -> float:
         """Unknown."""

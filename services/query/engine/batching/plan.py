@@ -32,6 +32,10 @@ WAIT = Plan(0)
 class BatchingPolicy(Protocol):
     """Plans the batches of one replica."""
 
+    @property
+    def full_size(self) -> int:
+        """How many must wait before a busy replica is sent one more batch; while fewer do, it need not be asked."""
+
     def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """Plans the next batch.
 

@@ -35,17 +35,17 @@ class Quantile:
         largest: the limit's own limit.
     """
 
-    __slots__ = ("_batches", "_largest", "_limit", "_until_refit")
+    __slots__ = ("_batches", "_largest", "_until_refit", "full_size")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
-        self._limit = 1
+        self.full_size = 1
         self._batches: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
         self._until_refit = 1
 
     def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
         """At most the limit."""
-        return up_to(self._limit, queue, busy_s)
+        return up_to(self.full_size, queue, busy_s)
 
     def expected_s(self, size: int) -> float:
         """Unknown: the line is for the slowest."""
@@ -66,7 +66,7 @@ class Quantile:
         reach = min(self._largest, _GROWTH * int(sizes.max()) + 1)
         room_s = budget_s - fixed_s
         fits_all = room_s >= per_input_s * reach
-        self._limit = reach if fits_all else max(1, int(room_s / max(per_input_s, _SMALLEST_RESIDUAL_S)))
+        self.full_size = reach if fits_all else max(1, int(room_s / max(per_input_s, _SMALLEST_RESIDUAL_S)))
 
 
 def _quantile_line(sizes: "NDArray[np.float64]", durations_s: "NDArray[np.float64]") -> tuple[float, float]:
