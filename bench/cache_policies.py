@@ -8,6 +8,7 @@ import argparse
 import functools
 import random
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -65,7 +66,7 @@ class _Entry:
         self.uses = 0
 
 
-class _Marking:
+class _Marking(ABC):
     """A policy whose hits only mark the entry."""
 
     most_uses = 1
@@ -91,13 +92,13 @@ class _Marking:
         self.add(entry)
         return False
 
+    @abstractmethod
     def add(self, entry: _Entry) -> None:
         """Takes a new entry into the queues."""
-        raise NotImplementedError
 
+    @abstractmethod
     def victim(self) -> _Entry:
         """Takes an entry from the queues."""
-        raise NotImplementedError
 
 
 class Clock(_Marking):

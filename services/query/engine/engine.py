@@ -268,7 +268,7 @@ class Engine:
             own = [query for query in task.waiters if query.request.route.application.name == name]
             patient = [query for query in own if query.request.deadline_s >= next_due_s]
             for query in own:
-                if query not in patient:
+                if query.request.deadline_s < next_due_s:
                     self._leave(query)
                     self._default(query, DefaultReason.DEADLINE_UNREACHABLE)
             if patient:

@@ -100,7 +100,7 @@ class Adaptive:
                 room = min(room, self._room(lane.due_s(lost) - start_s))
         if idle and not waiting:
             lane, lost = late.pop()
-            tried = min(lost, max(1, self._latency.likely_within(slo_s)))
+            tried = min(lost, self._largest, max(1, self._latency.likely_within(slo_s)))
             return Plan(tried, (*late, (lane, lost - tried)), is_full=True)
         return Plan(min(room, waiting), late, is_full=True)
 

@@ -92,6 +92,11 @@ def test_an_idle_replica_that_is_too_slow_for_anybody_is_tried_with_one_task() -
     assert _late(plan) == 9
 
 
+def test_what_is_tried_is_no_larger_than_the_largest_batch_either() -> None:
+    plan = _plan(_learnt(largest=8), waiting(*[0.0005] * 50))
+    assert (plan.size, _late(plan)) == (8, 42)
+
+
 def test_a_busy_replica_that_is_too_slow_for_anybody_is_not() -> None:
     assert _plan(_learnt(fixed_s=1.0), waiting(*[_SLO_S] * 10), busy_s=0.001).size == 0
 
