@@ -3,7 +3,6 @@
 import random
 import threading
 from dataclasses import dataclass
-from statistics import linear_regression
 
 import grpc
 from clipper.v1.query_service_pb2_grpc import QueryServiceStub
@@ -20,22 +19,23 @@ _DOUBLE_BYTES = 8
 _TIMEOUT_S = 10.0
 # What the allocator's noise may look like over a million predictions. The smallest object that could leak is larger.
 MOST_GROWTH_BYTES = 4.0
-# The cache is full after about one step and settled after two; a slope takes some more.
+# The cache is full after about one step and settled after two; two halves take some more.
 FEWEST_PREDICTIONS = 4 * _STEP
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The service at one moment.
+    """The service after some predictions.
 
     Attributes:
         predictions: answered until then.
-        resident_bytes: its resident memory.
+        peak_resident_bytes: the most of it that was resident at a time since the reading before. What is resident at
+            one moment says less: tables are copied and dropped as the cache evicts, five megabytes at a time.
         cache_bytes: what its cache says it takes.
     """
 
     predictions: int
-    resident_bytes: int
+    peak_resident_bytes: int
     cache_bytes: int
 
 
@@ -47,14 +47,16 @@ class MemorySeries:
 
     @property
     def growth_bytes(self) -> float:
-        """Bytes a prediction by which resident memory grows once the cache is full: the least squares' slope.
+        """Bytes a prediction by which the peak of the second half exceeds that of the first, once the cache is full.
 
         The first reading with a full cache does not count: until every entry was replaced, memory still settles.
         """
         full_at = 0.99 * self.readings[-1].cache_bytes
         full = [reading for reading in self.readings if reading.cache_bytes >= full_at][1:]
-        fit = linear_regression([reading.predictions for reading in full], [reading.resident_bytes for reading in full])
-        return fit.slope
+        middle = len(full) // 2
+        first, second = full[:middle], full[middle:]
+        growth = _peak(second) - _peak(first)
+        return growth / (second[-1].predictions - first[-1].predictions)
 
     @property
     def is_flat(self) -> bool:
@@ -85,6 +87,10 @@ def measure(query: QueryService, predictions: int) -> MemorySeries:
     return MemorySeries(readings)
 
 
+def _peak(readings: list[Reading]) -> int:
+    return max(reading.peak_resident_bytes for reading in readings)
+
+
 def _ask(stub: QueryServiceStub, calls: int, generator: random.Random) -> None:
     request = predict_request(ADAPTIVE, _VECTORS_A_CALL)
     places = threading.Semaphore(_IN_FLIGHT)
@@ -102,4 +108,4 @@ def _ask(stub: QueryServiceStub, calls: int, generator: random.Random) -> None:
 
 
 def _read(query: QueryService, predictions: int) -> Reading:
-    return Reading(predictions, query.process.resident_bytes, counters.cache_bytes(query.metrics))
+    return Reading(predictions, query.process.take_peak_resident_bytes(), counters.cache_bytes(query.metrics))

@@ -12,7 +12,8 @@ from bench.errors import BenchmarkError
 
 _REPOSITORY = Path(__file__).parents[1]
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# proc(5), /proc/pid/clear_refs
+_RESET_PEAK = "5"
 _POLL_S = 0.05
 
 
@@ -48,10 +49,11 @@ class Process:
         """Seconds of processor time that it has used, in user and system mode."""
         return _cpu_s(self._proc("stat"))
 
-    @property
-    def resident_bytes(self) -> int:
-        """How much of it is in memory."""
-        return int(self._proc("statm").split()[1]) * _PAGE_BYTES
+    def take_peak_resident_bytes(self) -> int:
+        """The most of it that was in memory at a time since this was called last."""
+        peak = next(line for line in self._proc("status").splitlines() if line.startswith("VmHWM:"))
+        Path(f"/proc/{self._popen.pid}/clear_refs").write_text(_RESET_PEAK)
+        return int(peak.split()[1]) * 1024
 
     def wait_until(self, holds: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
         """Returns once `holds`.

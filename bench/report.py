@@ -108,10 +108,10 @@ def _cpu(samples: Samples) -> str:
 
 def _memory(series: MemorySeries) -> str:
     rows = [
-        (f"{each.predictions:,}", f"{each.resident_bytes / _MEBIBYTE:.1f}", f"{each.cache_bytes / _MEBIBYTE:.1f}")
+        (f"{each.predictions:,}", f"{each.peak_resident_bytes / _MEBIBYTE:.1f}", f"{each.cache_bytes / _MEBIBYTE:.1f}")
         for each in series.readings
     ]
-    return table(("predictions", "resident, MiB", "cache, MiB"), rows)
+    return table(("predictions", "peak resident, MiB", "cache, MiB"), rows)
 
 
 def _quantity(quantity: Quantity, lane: Sequence[Sample]) -> str:
@@ -181,8 +181,8 @@ the query service.
 
 ## Memory
 
-The query service's resident memory over predictions of inputs that are all different, with its cache on at its default
-size, so that it fills and then evicts.
+The most of the query service that was resident in memory during each step, over predictions of inputs that are all
+different, with its cache on at its default size, so that it fills and then evicts.
 
 {memory}
 

@@ -20,6 +20,7 @@ _LOG = logging.getLogger(__name__)
 _SLICE_WITHOUT_BELL_S = 0.01
 _LONGEST_POLL_S = 3600.0
 _AT_ONCE = 0.0
+_NO_EVENT = cygrpc.CompletionType.queue_timeout
 # How many events may be taken before `on_idle` though more are waiting.
 _LONGEST_ROW = 64
 
@@ -43,11 +44,13 @@ class Loop:
         self._bell_lock = Lock()
         self._callbacks: deque[Callable[[], None]] = deque()
         self._rung = False
+        self._asleep = False
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Has the loop's thread call `callback`, after those asked for before. Any thread may ask, before `run` too."""
         self._callbacks.append(callback)
-        if not self._rung:
+        # Who is awake looks at the callbacks before going to sleep.
+        if self._asleep and not self._rung:
             with self._bell_lock:
                 if self._bell is not None:
                     self._rung = True
@@ -63,23 +66,33 @@ class Loop:
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Takes events until `is_over`."""
-        self._call_back()
-        in_a_row = 0
         while not is_over():
-            event = self.queue.poll(_AT_ONCE)
-            in_a_row += 1
-            if event.completion_type == cygrpc.CompletionType.queue_timeout or in_a_row == _LONGEST_ROW:
+            try:
+                self._take_events(is_over)
+            except Exception:
+                _LOG.exception("an event failed")
+
+    def _take_events(self, is_over: Callable[[], bool]) -> None:
+        """Takes events until `is_over`; what one of them or a callback raises comes out here, and nothing is lost."""
+        poll, callbacks, in_a_row = self.queue.poll, self._callbacks, 0
+        while not is_over():
+            while callbacks:
+                callbacks.popleft()()
+            if self.wake_at_s <= time.monotonic():
+                self.on_wake()
+            event = poll(_AT_ONCE)
+            if event.completion_type == _NO_EVENT:
                 in_a_row = 0
-                self._guard(self.on_idle)
-            if event.completion_type == cygrpc.CompletionType.queue_timeout:
-                event = self.queue.poll(self._poll_until())
-            if event.completion_type != cygrpc.CompletionType.queue_timeout:
-                self._guard(event.tag, event)
+                self.on_idle()
+                event = self._sleep()
+            if event.completion_type != _NO_EVENT:
+                event.tag(event)
+                in_a_row += 1
             # Kept until the next event, it would keep its call alive, too.
             del event
-            self._call_back()
-            if self.wake_at_s <= time.monotonic():
-                self._guard(self.on_wake)
+            if in_a_row == _LONGEST_ROW:
+                in_a_row = 0
+                self.on_idle()
 
     def close(self) -> None:
         """Shuts the queue down; callbacks are kept no longer."""
@@ -89,6 +102,12 @@ class Loop:
         while self.queue.poll().completion_type != cygrpc.CompletionType.queue_shutdown:
             pass
 
+    def _sleep(self) -> Event:
+        self._asleep = True
+        event = self.queue.poll(_AT_ONCE if self._callbacks else self._poll_until())
+        self._asleep = False
+        return event
+
     def _poll_until(self) -> float:
         longest_s = _SLICE_WITHOUT_BELL_S if self._bell is None else _LONGEST_POLL_S
         return time.time() + min(longest_s, max(0.0, self.wake_at_s - time.monotonic()))
@@ -96,14 +115,3 @@ class Loop:
     def _on_bell(self, _event: Event) -> None:
         # The callbacks are taken next; one that is added from now on rings again.
         self._rung = False
-
-    def _call_back(self) -> None:
-        callbacks = self._callbacks
-        while callbacks:
-            self._guard(callbacks.popleft())
-
-    def _guard(self, function: Callable[..., None], *arguments: Event) -> None:
-        try:
-            function(*arguments)
-        except Exception:
-            _LOG.exception("an event failed")
