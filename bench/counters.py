@@ -58,6 +58,19 @@ def cache_bytes(metrics: str) -> int:
     return int(_samples(metrics)["clipper_cache_bytes", ""])
 
 
+def answered_later(metrics: str, application: str, than_s: float) -> int:
+    """How many of an application's requests were answered later than `than_s`, which is a bound of the histogram."""
+    count = within = 0
+    for family in text_string_to_metric_families(_text(metrics)):
+        for sample in family.samples:
+            if sample.labels.get("application") == application:
+                if sample.name == "clipper_prediction_latency_seconds_count":
+                    count = int(sample.value)
+                if sample.name == "clipper_prediction_latency_seconds_bucket" and float(sample.labels["le"]) == than_s:
+                    within = int(sample.value)
+    return count - within
+
+
 def _read(metrics: str, name: str) -> Counters:
     samples = _samples(metrics)
     return Counters(
@@ -70,11 +83,14 @@ def _read(metrics: str, name: str) -> Counters:
 
 def _samples(metrics: str) -> dict[tuple[str, str], float]:
     """Values by the sample's name and its application or model, summed over all other labels."""
-    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=_TIMEOUT_S) as response:
-        text = response.read().decode()
     values: dict[tuple[str, str], float] = {}
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(_text(metrics)):
         for sample in family.samples:
             key = (sample.name, sample.labels.get("application") or sample.labels.get("model") or "")
             values[key] = values.get(key, 0.0) + sample.value
     return values
+
+
+def _text(metrics: str) -> str:
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=_TIMEOUT_S) as response:
+        return str(response.read().decode())

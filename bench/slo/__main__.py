@@ -78,7 +78,7 @@ def run(parts: list[str], slo_s: float, seconds: float) -> Report:
 def _parts() -> Parts:
     return {
         "models": lambda bench: batching.measure(bench, models.classifiers()),
-        "overload": lambda bench: overload.measure(bench, _overloaded()),
+        "overload": _overload,
         "delay": delay.measure,
         "replicas": scaling.measure,
         "tenants": tenants.measure,
@@ -87,8 +87,10 @@ def _parts() -> Parts:
     }
 
 
-def _overloaded() -> models.Subject:
-    return next(subject for subject in models.classifiers() if subject.name == _OVERLOADED)
+def _overload(bench: Bench) -> Finding:
+    waiting = models.waiting("accelerated", batch_s=0.002, input_s=0.0005)
+    computing = next(subject for subject in models.classifiers() if subject.name == _OVERLOADED)
+    return overload.measure(bench, waiting, computing)
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,9 +12,9 @@ from bench.tables import table
 
 _DELAYS_MS = (0, 1, 2, 3)
 _SHOWN_MS = 2
-_BATCH_S = 0.001
+_BATCH_S = 0.0002
 _SLO_S = 0.1
-_CALLS_PER_S = 1000.0
+_CALLS_PER_S = 1500.0
 _LEAST_GAIN = 2.0
 _PAPER = {0: (5_510, 5.7), 1: (16_452, 18), 2: (18_454, 37), 3: (18_286, 55)}
 

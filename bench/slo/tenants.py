@@ -10,9 +10,9 @@ from bench.slo.questions import calls
 from bench.slo.system import Tenant
 from bench.tables import table
 
-_BATCH_S = 0.001
-_INPUT_S = 0.0005
-_SLO_S = 0.05
+_BATCH_S = 0.005
+_INPUT_S = 0.001
+_SLO_S = 0.1
 _SHARES = 2
 # Of its share: what the quiet one asks for, and the flooding one.
 _QUIET = 0.5
