@@ -12,6 +12,7 @@
     │   ├── NoCapacity             no replica could take it in time
     │   └── DeadlineMissed         its answer was not there in time
     └── ModelFailed                the model must change
+        └── ModelsDisagree         its answers and those of others are too far apart
 
 Messages of these classes are written for callers and reach them. Any other exception reaches a caller only as
 UNEXPECTED; its text goes to the log. `status.py` turns both into gRPC statuses, and nothing else does.
@@ -99,3 +100,9 @@ class ModelFailed(ClipperError):
     """The model failed on an input; the message is the model's own."""
 
     reason = "MODEL_ERROR"
+
+
+class ModelsDisagree(ModelFailed):
+    """The models agree too little for a prediction."""
+
+    reason = "LOW_CONFIDENCE"

@@ -16,6 +16,16 @@ NO_CONTAINER = "NO_CONTAINER"
 PRIORITIES = ("high", "normal", "low")
 BATCHING_POLICIES = ("fixed", "aimd", "quantile", "adaptive")
 
+# The selection policies that are built in; others are entry points of the group, or classes as "package.module:Class".
+SINGLE = "single"
+SELECTION_POLICIES = (
+    SINGLE, "static", "epsilon_greedy", "ucb1", "thompson", "exp3", "exp4", "majority", "average", "linucb",
+)  # fmt: skip
+SELECTION_POLICY_GROUP = "clipper.selection_policies"
+LOSSES = ("zero_one", "squared", "absolute")
+# How the outputs of several models become one.
+COMBINATIONS = ("vote", "average")
+
 # A name is a path segment, part of a Redis key and a metric label, so it stays within what all three take unescaped.
 _NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", re.ASCII)
 _LONGEST_NAME = 255

@@ -29,6 +29,14 @@ class Application:
         share: weight against the other applications of its priority that use the same model; 0.001 to 1000.
         use_cache: whether predictions are taken from the cache and kept there.
         cache_ttl_micros: the oldest cached prediction that it takes; 0: of any age.
+        selection_policy: one of names.SELECTION_POLICIES, an entry point's name, or "package.module:Class".
+        policy_parameters: parameters of the policy, sorted by name; the policy has defaults for the others.
+        confidence_threshold: below it the answer is the default output; 0 to 1.
+        loss: one of names.LOSSES; how wrong an output is.
+        loss_scale: the error that counts as a loss of 1, for all losses but "zero_one"; above 0.
+        feedback_window_s: how long a prediction can be joined with its feedback; above 0.
+        context_ttl_s: a context untouched for as long is forgotten; above 0.
+        combine: one of names.COMBINATIONS; how outputs become one where the policy asks several models.
     """
 
     name: str
@@ -41,6 +49,14 @@ class Application:
     share: float = 1.0
     use_cache: bool = True
     cache_ttl_micros: int = 0
+    selection_policy: str = "single"
+    policy_parameters: tuple[tuple[str, float], ...] = ()
+    confidence_threshold: float = 0.0
+    loss: str = "zero_one"
+    loss_scale: float = 1.0
+    feedback_window_s: int = 3_600
+    context_ttl_s: int = 2_592_000
+    combine: str = "vote"
 
     @property
     def key(self) -> str:
@@ -212,4 +228,6 @@ def from_json(kind: Kind, text: str) -> Record:
     for name in ("labels", "linked_models"):
         if name in values:
             values[name] = tuple(values[name])
+    if "policy_parameters" in values:
+        values["policy_parameters"] = tuple((name, value) for name, value in values["policy_parameters"])
     return record_class(**values)

@@ -18,10 +18,16 @@ from services.common.records import (
     to_json,
 )
 
+CLEVER = Application(
+    "clever", InputType.DOUBLES, "", 1, ("a", "b"), selection_policy="exp3",
+    policy_parameters=(("eta", 0.1), ("gamma", 1.0)), confidence_threshold=0.5, loss="squared", loss_scale=2.0,
+    feedback_window_s=60, context_ttl_s=600, combine="average",
+)  # fmt: skip
 RECORDS: list[tuple[Kind, str, Record]] = [
     (Kind.APPLICATION, "digits", Application("digits", InputType.INTS, 'é "\ud83d"', 100_000, ("forest",), 3)),
     (Kind.APPLICATION, "bare", Application("bare", InputType.STRINGS, "", 1)),
     (Kind.APPLICATION, "rare", Application("rare", InputType.STRINGS, "", 1, (), 2, "high", 0.25, False, 5_000)),
+    (Kind.APPLICATION, "clever", CLEVER),
     (Kind.MODEL_VERSION, "m:1.0", ModelVersion("m", "1.0", InputType.BYTES, ("a", "b"), "image:1", "/m", 100, 4)),
     (Kind.MODEL_VERSION, "m:2", ModelVersion("m", "2", InputType.FLOATS)),
     (Kind.MODEL_VERSION, "m:3", ModelVersion("m", "3", InputType.FLOATS, batching_policy="aimd", batch_delay_micros=9)),

@@ -26,6 +26,26 @@ class Application(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PolicyParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     INPUT_TYPE_FIELD_NUMBER: _builtins.int
     DEFAULT_OUTPUT_FIELD_NUMBER: _builtins.int
@@ -35,6 +55,14 @@ class Application(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     USE_CACHE_FIELD_NUMBER: _builtins.int
     CACHE_TTL_MICROS_FIELD_NUMBER: _builtins.int
+    SELECTION_POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_PARAMETERS_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    LOSS_SCALE_FIELD_NUMBER: _builtins.int
+    FEEDBACK_WINDOW_S_FIELD_NUMBER: _builtins.int
+    CONTEXT_TTL_S_FIELD_NUMBER: _builtins.int
+    COMBINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the first segment of its REST path."""
     input_type: _input_pb2.InputType.ValueType
@@ -51,9 +79,27 @@ class Application(_message.Message):
     """Whether predictions are taken from the cache and kept there."""
     cache_ttl_micros: _builtins.int
     """The oldest cached prediction that it takes, in microseconds; 0: of any age."""
+    selection_policy: _builtins.str
+    """How it chooses among its models or combines them."""
+    confidence_threshold: _builtins.float
+    """Below this confidence it answers with its default output; 0 to 1."""
+    loss: _builtins.str
+    """How wrong an output is: "zero_one", "squared" or "absolute"."""
+    loss_scale: _builtins.float
+    """The error that counts as a loss of 1, for "squared" and "absolute"; above 0."""
+    feedback_window_s: _builtins.int
+    """For how many seconds a prediction can be joined with its feedback."""
+    context_ttl_s: _builtins.int
+    """After how many seconds an untouched context is forgotten."""
+    combine: _builtins.str
+    """How outputs become one, where the policy asks several models: "vote" or "average"."""
     @_builtins.property
     def linked_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models it is linked to, sorted."""
+
+    @_builtins.property
+    def policy_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The policy's parameters; those that are not here have the policy's defaults."""
 
     def __init__(
         self,
@@ -67,10 +113,18 @@ class Application(_message.Message):
         share: _builtins.float = ...,
         use_cache: _builtins.bool = ...,
         cache_ttl_micros: _builtins.int = ...,
+        selection_policy: _builtins.str = ...,
+        policy_parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        confidence_threshold: _builtins.float = ...,
+        loss: _builtins.str = ...,
+        loss_scale: _builtins.float = ...,
+        feedback_window_s: _builtins.int = ...,
+        context_ttl_s: _builtins.int = ...,
+        combine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_micros", b"cache_ttl_micros", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "linked_models", b"linked_models", "name", b"name", "priority", b"priority", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "linked_models", b"linked_models", "loss", b"loss", "loss_scale", b"loss_scale", "name", b"name", "policy_parameters", b"policy_parameters", "priority", b"priority", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,6 +277,26 @@ class AddApplicationRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class PolicyParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     INPUT_TYPE_FIELD_NUMBER: _builtins.int
     DEFAULT_OUTPUT_FIELD_NUMBER: _builtins.int
@@ -231,6 +305,14 @@ class AddApplicationRequest(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     USE_CACHE_FIELD_NUMBER: _builtins.int
     CACHE_TTL_MICROS_FIELD_NUMBER: _builtins.int
+    SELECTION_POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_PARAMETERS_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    LOSS_SCALE_FIELD_NUMBER: _builtins.int
+    FEEDBACK_WINDOW_S_FIELD_NUMBER: _builtins.int
+    CONTEXT_TTL_S_FIELD_NUMBER: _builtins.int
+    COMBINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower case letters, digits and "-" (also "_" and "."), starting and ending with a letter or digit."""
     input_type: _builtins.str
@@ -247,6 +329,31 @@ class AddApplicationRequest(_message.Message):
     """Whether predictions are taken from the cache and kept there. Absent: true."""
     cache_ttl_micros: _builtins.int
     """The oldest cached prediction that it takes, in microseconds; 0: of any age. Absent: 0."""
+    selection_policy: _builtins.str
+    """How it chooses among its models or combines them: "single", "static", "epsilon_greedy", "ucb1", "thompson", "exp3",
+    "exp4", "majority", "average", "linucb", the name of an installed entry point of the group
+    "clipper.selection_policies", or a class as "package.module:Class". Absent: "single", the one linked model.
+    """
+    confidence_threshold: _builtins.float
+    """Below this confidence it answers with its default output; 0 to 1. Absent: 0, never."""
+    loss: _builtins.str
+    """How wrong an output is, from 0 to 1: "zero_one" (1 when it differs from the label), "squared" or "absolute" (by the
+    distance of two numbers). Absent: "zero_one".
+    """
+    loss_scale: _builtins.float
+    """The error that counts as a loss of 1, for "squared" and "absolute"; above 0. Absent: 1."""
+    feedback_window_s: _builtins.int
+    """For how many seconds a prediction can be joined with its feedback; above 0. Absent: 3600."""
+    context_ttl_s: _builtins.int
+    """After how many seconds an untouched context is forgotten; above 0. Absent: 2592000, which is 30 days."""
+    combine: _builtins.str
+    """How outputs become one, where the policy asks several models: "vote" (the one of most weight) or "average" (of
+    numbers, by weight). Absent: "vote".
+    """
+    @_builtins.property
+    def policy_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Parameters of the policy by name. Those that are absent have the policy's defaults."""
+
     def __init__(
         self,
         *,
@@ -258,23 +365,45 @@ class AddApplicationRequest(_message.Message):
         share: _builtins.float | None = ...,
         use_cache: _builtins.bool | None = ...,
         cache_ttl_micros: _builtins.int | None = ...,
+        selection_policy: _builtins.str | None = ...,
+        policy_parameters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        confidence_threshold: _builtins.float | None = ...,
+        loss: _builtins.str | None = ...,
+        loss_scale: _builtins.float | None = ...,
+        feedback_window_s: _builtins.int | None = ...,
+        context_ttl_s: _builtins.int | None = ...,
+        combine: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_default_output", b"_default_output", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_name", b"_name", "_priority", b"_priority", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "name", b"name", "priority", b"priority", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_combine", b"_combine", "_confidence_threshold", b"_confidence_threshold", "_context_ttl_s", b"_context_ttl_s", "_default_output", b"_default_output", "_feedback_window_s", b"_feedback_window_s", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_loss", b"_loss", "_loss_scale", b"_loss_scale", "_name", b"_name", "_priority", b"_priority", "_selection_policy", b"_selection_policy", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "loss", b"loss", "loss_scale", b"loss_scale", "name", b"name", "priority", b"priority", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_default_output", b"_default_output", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_name", b"_name", "_priority", b"_priority", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "default_output", b"default_output", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "name", b"name", "priority", b"priority", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_combine", b"_combine", "_confidence_threshold", b"_confidence_threshold", "_context_ttl_s", b"_context_ttl_s", "_default_output", b"_default_output", "_feedback_window_s", b"_feedback_window_s", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_loss", b"_loss", "_loss_scale", b"_loss_scale", "_name", b"_name", "_priority", b"_priority", "_selection_policy", b"_selection_policy", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "loss", b"loss", "loss_scale", b"loss_scale", "name", b"name", "policy_parameters", b"policy_parameters", "priority", b"priority", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cache_ttl_micros: _TypeAlias = _typing.Literal["cache_ttl_micros"]  # noqa: Y015
     _WhichOneofArgType__cache_ttl_micros: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros"]  # noqa: Y015
+    _WhichOneofReturnType__combine: _TypeAlias = _typing.Literal["combine"]  # noqa: Y015
+    _WhichOneofArgType__combine: _TypeAlias = _typing.Literal["_combine", b"_combine"]  # noqa: Y015
+    _WhichOneofReturnType__confidence_threshold: _TypeAlias = _typing.Literal["confidence_threshold"]  # noqa: Y015
+    _WhichOneofArgType__confidence_threshold: _TypeAlias = _typing.Literal["_confidence_threshold", b"_confidence_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__context_ttl_s: _TypeAlias = _typing.Literal["context_ttl_s"]  # noqa: Y015
+    _WhichOneofArgType__context_ttl_s: _TypeAlias = _typing.Literal["_context_ttl_s", b"_context_ttl_s"]  # noqa: Y015
     _WhichOneofReturnType__default_output: _TypeAlias = _typing.Literal["default_output"]  # noqa: Y015
     _WhichOneofArgType__default_output: _TypeAlias = _typing.Literal["_default_output", b"_default_output"]  # noqa: Y015
+    _WhichOneofReturnType__feedback_window_s: _TypeAlias = _typing.Literal["feedback_window_s"]  # noqa: Y015
+    _WhichOneofArgType__feedback_window_s: _TypeAlias = _typing.Literal["_feedback_window_s", b"_feedback_window_s"]  # noqa: Y015
     _WhichOneofReturnType__input_type: _TypeAlias = _typing.Literal["input_type"]  # noqa: Y015
     _WhichOneofArgType__input_type: _TypeAlias = _typing.Literal["_input_type", b"_input_type"]  # noqa: Y015
     _WhichOneofReturnType__latency_slo_micros: _TypeAlias = _typing.Literal["latency_slo_micros"]  # noqa: Y015
     _WhichOneofArgType__latency_slo_micros: _TypeAlias = _typing.Literal["_latency_slo_micros", b"_latency_slo_micros"]  # noqa: Y015
+    _WhichOneofReturnType__loss: _TypeAlias = _typing.Literal["loss"]  # noqa: Y015
+    _WhichOneofArgType__loss: _TypeAlias = _typing.Literal["_loss", b"_loss"]  # noqa: Y015
+    _WhichOneofReturnType__loss_scale: _TypeAlias = _typing.Literal["loss_scale"]  # noqa: Y015
+    _WhichOneofArgType__loss_scale: _TypeAlias = _typing.Literal["_loss_scale", b"_loss_scale"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType__selection_policy: _TypeAlias = _typing.Literal["selection_policy"]  # noqa: Y015
+    _WhichOneofArgType__selection_policy: _TypeAlias = _typing.Literal["_selection_policy", b"_selection_policy"]  # noqa: Y015
     _WhichOneofReturnType__share: _TypeAlias = _typing.Literal["share"]  # noqa: Y015
     _WhichOneofArgType__share: _TypeAlias = _typing.Literal["_share", b"_share"]  # noqa: Y015
     _WhichOneofReturnType__use_cache: _TypeAlias = _typing.Literal["use_cache"]  # noqa: Y015
@@ -282,15 +411,29 @@ class AddApplicationRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cache_ttl_micros) -> _WhichOneofReturnType__cache_ttl_micros | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__combine) -> _WhichOneofReturnType__combine | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence_threshold) -> _WhichOneofReturnType__confidence_threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_ttl_s) -> _WhichOneofReturnType__context_ttl_s | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__default_output) -> _WhichOneofReturnType__default_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__feedback_window_s) -> _WhichOneofReturnType__feedback_window_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__input_type) -> _WhichOneofReturnType__input_type | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__latency_slo_micros) -> _WhichOneofReturnType__latency_slo_micros | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loss) -> _WhichOneofReturnType__loss | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loss_scale) -> _WhichOneofReturnType__loss_scale | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__selection_policy) -> _WhichOneofReturnType__selection_policy | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__share) -> _WhichOneofReturnType__share | None: ...
     @_typing.overload
@@ -834,7 +977,7 @@ class AddModelLinksRequest(_message.Message):
     """The application's name."""
     @_builtins.property
     def model_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The models; one for now."""
+        """The models."""
 
     def __init__(
         self,
@@ -1120,7 +1263,7 @@ class GetStateRequest(_message.Message):
     app_name: _builtins.str
     """The application's name."""
     uid: _builtins.int
-    """The user."""
+    """The user: the context of that number."""
     def __init__(
         self,
         *,
@@ -1169,6 +1312,250 @@ class GetStateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStateResponse: _TypeAlias = GetStateResponse  # noqa: Y015
+
+@_typing.final
+class GetSelectionStateRequest(_message.Message):
+    """Names a context of an application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_NAME_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    app_name: _builtins.str
+    """The application's name."""
+    context: _builtins.str
+    """The context; empty for requests without one."""
+    def __init__(
+        self,
+        *,
+        app_name: _builtins.str | None = ...,
+        context: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_app_name", b"_app_name", "_context", b"_context", "app_name", b"app_name", "context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app_name", b"_app_name", "_context", b"_context", "app_name", b"app_name", "context", b"context"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__app_name: _TypeAlias = _typing.Literal["app_name"]  # noqa: Y015
+    _WhichOneofArgType__app_name: _TypeAlias = _typing.Literal["_app_name", b"_app_name"]  # noqa: Y015
+    _WhichOneofReturnType__context: _TypeAlias = _typing.Literal["context"]  # noqa: Y015
+    _WhichOneofArgType__context: _TypeAlias = _typing.Literal["_context", b"_context"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_name) -> _WhichOneofReturnType__app_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context) -> _WhichOneofReturnType__context | None: ...
+
+Global___GetSelectionStateRequest: _TypeAlias = GetSelectionStateRequest  # noqa: Y015
+
+@_typing.final
+class GetSelectionStateResponse(_message.Message):
+    """What was learned in a context."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class StateEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SELECTION_POLICY_FIELD_NUMBER: _builtins.int
+    ARMS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    selection_policy: _builtins.str
+    """The application's selection policy."""
+    @_builtins.property
+    def arms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The linked models that it chooses among, by name."""
+
+    @_builtins.property
+    def state(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What it has learned, in the policy's own names. Empty when nothing, or when the context was forgotten."""
+
+    @_builtins.property
+    def rest(self) -> _httpbody_pb2.HttpBody:
+        """A JSON object with these as "selection_policy", "arms" and "state"."""
+
+    def __init__(
+        self,
+        *,
+        selection_policy: _builtins.str = ...,
+        arms: _abc.Iterable[_builtins.str] | None = ...,
+        state: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        rest: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "rest", b"rest", "selection_policy", b"selection_policy", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSelectionStateResponse: _TypeAlias = GetSelectionStateResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSelectionStateRequest(_message.Message):
+    """Names a context to forget."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_NAME_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    app_name: _builtins.str
+    """The application's name."""
+    context: _builtins.str
+    """The context; empty for requests without one."""
+    def __init__(
+        self,
+        *,
+        app_name: _builtins.str | None = ...,
+        context: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_app_name", b"_app_name", "_context", b"_context", "app_name", b"app_name", "context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app_name", b"_app_name", "_context", b"_context", "app_name", b"app_name", "context", b"context"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__app_name: _TypeAlias = _typing.Literal["app_name"]  # noqa: Y015
+    _WhichOneofArgType__app_name: _TypeAlias = _typing.Literal["_app_name", b"_app_name"]  # noqa: Y015
+    _WhichOneofReturnType__context: _TypeAlias = _typing.Literal["context"]  # noqa: Y015
+    _WhichOneofArgType__context: _TypeAlias = _typing.Literal["_context", b"_context"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_name) -> _WhichOneofReturnType__app_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context) -> _WhichOneofReturnType__context | None: ...
+
+Global___DeleteSelectionStateRequest: _TypeAlias = DeleteSelectionStateRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSelectionStateResponse(_message.Message):
+    """The context is forgotten."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rest(self) -> _httpbody_pb2.HttpBody:
+        """A sentence that says so."""
+
+    def __init__(
+        self,
+        *,
+        rest: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSelectionStateResponse: _TypeAlias = DeleteSelectionStateResponse  # noqa: Y015
+
+@_typing.final
+class GetSelectionEventsRequest(_message.Message):
+    """Asks for a page of the event log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_NAME_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    app_name: _builtins.str
+    """The application's name."""
+    after: _builtins.str
+    """Where the page begins: `next` of the page before. Absent or empty: with the oldest entry that is kept."""
+    count: _builtins.int
+    """The most events to return, 1 to 1000. Absent: 1000."""
+    def __init__(
+        self,
+        *,
+        app_name: _builtins.str | None = ...,
+        after: _builtins.str | None = ...,
+        count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_app_name", b"_app_name", "_count", b"_count", "after", b"after", "app_name", b"app_name", "count", b"count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_app_name", b"_app_name", "_count", b"_count", "after", b"after", "app_name", b"app_name", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
+    _WhichOneofReturnType__app_name: _TypeAlias = _typing.Literal["app_name"]  # noqa: Y015
+    _WhichOneofArgType__app_name: _TypeAlias = _typing.Literal["_app_name", b"_app_name"]  # noqa: Y015
+    _WhichOneofReturnType__count: _TypeAlias = _typing.Literal["count"]  # noqa: Y015
+    _WhichOneofArgType__count: _TypeAlias = _typing.Literal["_count", b"_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__app_name) -> _WhichOneofReturnType__app_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__count) -> _WhichOneofReturnType__count | None: ...
+
+Global___GetSelectionEventsRequest: _TypeAlias = GetSelectionEventsRequest  # noqa: Y015
+
+@_typing.final
+class GetSelectionEventsResponse(_message.Message):
+    """A page of the event log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    next: _builtins.str
+    """Where the next page begins. Worth asking for again later when this one has no events."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One JSON object an event, oldest first, with the keys
+
+          event            "prediction" or "feedback"
+          at_ms            when it was logged, as Unix time in milliseconds
+          query_id         the prediction's; null for feedback on an input
+          context          the context; "" for requests without one
+          chosen           the models that were asked; for feedback on an input all that are linked
+          probability      of having chosen just these
+          outputs          by model, of those that answered in time
+          output, default  what was answered, and whether it was the default output
+          features         the input as the policy saw it; empty unless it looks at inputs
+
+        and, for feedback,
+
+          predicted_at_ms  when the prediction was logged
+          arms             the linked models
+          feedback_id, label, reward
+                           as they were given; null when they were not
+          losses           by model, 0 to 1, of those that were learned from
+        """
+
+    @_builtins.property
+    def rest(self) -> _httpbody_pb2.HttpBody:
+        """A JSON object with these as "events", an array of objects, and "next"."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_builtins.str] | None = ...,
+        next: _builtins.str = ...,
+        rest: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rest", b"rest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next", b"next", "rest", b"rest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSelectionEventsResponse: _TypeAlias = GetSelectionEventsResponse  # noqa: Y015
 
 @_typing.final
 class HoldReplicaLeaseRequest(_message.Message):

@@ -121,6 +121,21 @@ class ManagementServiceStub:
                 request_serializer=clipper_dot_v1_dot_management__service__pb2.GetStateRequest.SerializeToString,
                 response_deserializer=clipper_dot_v1_dot_management__service__pb2.GetStateResponse.FromString,
                 _registered_method=True)
+        self.GetSelectionState = channel.unary_unary(
+                '/clipper.v1.ManagementService/GetSelectionState',
+                request_serializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionStateRequest.SerializeToString,
+                response_deserializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionStateResponse.FromString,
+                _registered_method=True)
+        self.DeleteSelectionState = channel.unary_unary(
+                '/clipper.v1.ManagementService/DeleteSelectionState',
+                request_serializer=clipper_dot_v1_dot_management__service__pb2.DeleteSelectionStateRequest.SerializeToString,
+                response_deserializer=clipper_dot_v1_dot_management__service__pb2.DeleteSelectionStateResponse.FromString,
+                _registered_method=True)
+        self.GetSelectionEvents = channel.unary_unary(
+                '/clipper.v1.ManagementService/GetSelectionEvents',
+                request_serializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionEventsRequest.SerializeToString,
+                response_deserializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionEventsResponse.FromString,
+                _registered_method=True)
         self.HoldReplicaLease = channel.stream_stream(
                 '/clipper.v1.ManagementService/HoldReplicaLease',
                 request_serializer=clipper_dot_v1_dot_management__service__pb2.HoldReplicaLeaseRequest.SerializeToString,
@@ -153,7 +168,8 @@ class ManagementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteApplication(self, request, context):
-        """Deletes an application with its route and links. NOT_FOUND for an unknown one.
+        """Deletes an application with its route and links, and all that its selection policy has learned, joined and logged.
+        NOT_FOUND for an unknown one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,7 +227,8 @@ class ManagementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddModelLinks(self, request, context):
-        """Links an application to a model of its input type.
+        """Links an application to models of its input type: to one in all where its selection policy is `single`, to 64 at most
+        where it is another. FAILED_PRECONDITION for more, and for a model of another input type.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,8 +263,36 @@ class ManagementServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetState(self, request, context):
-        """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+        """What an application answers from for a user: what its selection policy has learned in the user's context, as a JSON
+        object of numbers; with the policy `single` its default output, whoever the user is. NOT_FOUND for an unknown
         application.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSelectionState(self, request, context):
+        """What an application's selection policy has learned in one context. NOT_FOUND for an unknown application.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSelectionState(self, request, context):
+        """Forgets one context of an application, whether or not there is anything: what the selection policy has learned in it,
+        its predictions that wait for feedback, and its events. What comes next begins afresh. NOT_FOUND for an unknown
+        application.
+
+        Query services may choose by what they know of the context for another second, and feedback on a prediction of the
+        last seconds may begin it anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSelectionEvents(self, request, context):
+        """The log of an application's predictions and feedback, oldest first, a page at a time. It is bounded: new events
+        displace the oldest. NOT_FOUND for an unknown application.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -344,6 +389,21 @@ def add_ManagementServiceServicer_to_server(servicer, server):
                     servicer.GetState,
                     request_deserializer=clipper_dot_v1_dot_management__service__pb2.GetStateRequest.FromString,
                     response_serializer=clipper_dot_v1_dot_management__service__pb2.GetStateResponse.SerializeToString,
+            ),
+            'GetSelectionState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSelectionState,
+                    request_deserializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionStateRequest.FromString,
+                    response_serializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionStateResponse.SerializeToString,
+            ),
+            'DeleteSelectionState': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSelectionState,
+                    request_deserializer=clipper_dot_v1_dot_management__service__pb2.DeleteSelectionStateRequest.FromString,
+                    response_serializer=clipper_dot_v1_dot_management__service__pb2.DeleteSelectionStateResponse.SerializeToString,
+            ),
+            'GetSelectionEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSelectionEvents,
+                    request_deserializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionEventsRequest.FromString,
+                    response_serializer=clipper_dot_v1_dot_management__service__pb2.GetSelectionEventsResponse.SerializeToString,
             ),
             'HoldReplicaLease': grpc.stream_stream_rpc_method_handler(
                     servicer.HoldReplicaLease,
@@ -790,6 +850,87 @@ class ManagementService:
             '/clipper.v1.ManagementService/GetState',
             clipper_dot_v1_dot_management__service__pb2.GetStateRequest.SerializeToString,
             clipper_dot_v1_dot_management__service__pb2.GetStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSelectionState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clipper.v1.ManagementService/GetSelectionState',
+            clipper_dot_v1_dot_management__service__pb2.GetSelectionStateRequest.SerializeToString,
+            clipper_dot_v1_dot_management__service__pb2.GetSelectionStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSelectionState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clipper.v1.ManagementService/DeleteSelectionState',
+            clipper_dot_v1_dot_management__service__pb2.DeleteSelectionStateRequest.SerializeToString,
+            clipper_dot_v1_dot_management__service__pb2.DeleteSelectionStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSelectionEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clipper.v1.ManagementService/GetSelectionEvents',
+            clipper_dot_v1_dot_management__service__pb2.GetSelectionEventsRequest.SerializeToString,
+            clipper_dot_v1_dot_management__service__pb2.GetSelectionEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

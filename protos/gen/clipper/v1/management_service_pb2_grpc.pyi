@@ -45,7 +45,9 @@ class ManagementServiceStub:
     AddApplication: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.AddApplicationRequest, _management_service_pb2.AddApplicationResponse]
     """Registers an application. ALREADY_EXISTS for a taken name."""
     DeleteApplication: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.DeleteApplicationRequest, _management_service_pb2.DeleteApplicationResponse]
-    """Deletes an application with its route and links. NOT_FOUND for an unknown one."""
+    """Deletes an application with its route and links, and all that its selection policy has learned, joined and logged.
+    NOT_FOUND for an unknown one.
+    """
     GetApplication: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetApplicationRequest, _management_service_pb2.GetApplicationResponse]
     """One application; absent when unknown."""
     GetAllApplications: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetAllApplicationsRequest, _management_service_pb2.GetAllApplicationsResponse]
@@ -65,7 +67,9 @@ class ManagementServiceStub:
     GetAllModels: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetAllModelsRequest, _management_service_pb2.GetAllModelsResponse]
     """All model versions, by name and version."""
     AddModelLinks: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.AddModelLinksRequest, _management_service_pb2.AddModelLinksResponse]
-    """Links an application to a model of its input type."""
+    """Links an application to models of its input type: to one in all where its selection policy is `single`, to 64 at most
+    where it is another. FAILED_PRECONDITION for more, and for a model of another input type.
+    """
     DeleteModelLinks: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.DeleteModelLinksRequest, _management_service_pb2.DeleteModelLinksResponse]
     """Removes links."""
     GetLinkedModels: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetLinkedModelsRequest, _management_service_pb2.GetLinkedModelsResponse]
@@ -75,8 +79,23 @@ class ManagementServiceStub:
     GetAllReplicas: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetAllReplicasRequest, _management_service_pb2.GetAllReplicasResponse]
     """All live replicas."""
     GetState: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetStateRequest, _management_service_pb2.GetStateResponse]
-    """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+    """What an application answers from for a user: what its selection policy has learned in the user's context, as a JSON
+    object of numbers; with the policy `single` its default output, whoever the user is. NOT_FOUND for an unknown
     application.
+    """
+    GetSelectionState: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetSelectionStateRequest, _management_service_pb2.GetSelectionStateResponse]
+    """What an application's selection policy has learned in one context. NOT_FOUND for an unknown application."""
+    DeleteSelectionState: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.DeleteSelectionStateRequest, _management_service_pb2.DeleteSelectionStateResponse]
+    """Forgets one context of an application, whether or not there is anything: what the selection policy has learned in it,
+    its predictions that wait for feedback, and its events. What comes next begins afresh. NOT_FOUND for an unknown
+    application.
+
+    Query services may choose by what they know of the context for another second, and feedback on a prediction of the
+    last seconds may begin it anew.
+    """
+    GetSelectionEvents: _grpc.UnaryUnaryMultiCallable[_management_service_pb2.GetSelectionEventsRequest, _management_service_pb2.GetSelectionEventsResponse]
+    """The log of an application's predictions and feedback, oldest first, a page at a time. It is bounded: new events
+    displace the oldest. NOT_FOUND for an unknown application.
     """
     HoldReplicaLease: _grpc.StreamStreamMultiCallable[_management_service_pb2.HoldReplicaLeaseRequest, _management_service_pb2.HoldReplicaLeaseResponse]
     """Held by each model container for as long as it is willing to serve. The first message says which replica this is;
@@ -101,7 +120,9 @@ class ManagementServiceAsyncStub(ManagementServiceStub):
     AddApplication: _aio.UnaryUnaryMultiCallable[_management_service_pb2.AddApplicationRequest, _management_service_pb2.AddApplicationResponse]  # type: ignore[assignment]
     """Registers an application. ALREADY_EXISTS for a taken name."""
     DeleteApplication: _aio.UnaryUnaryMultiCallable[_management_service_pb2.DeleteApplicationRequest, _management_service_pb2.DeleteApplicationResponse]  # type: ignore[assignment]
-    """Deletes an application with its route and links. NOT_FOUND for an unknown one."""
+    """Deletes an application with its route and links, and all that its selection policy has learned, joined and logged.
+    NOT_FOUND for an unknown one.
+    """
     GetApplication: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetApplicationRequest, _management_service_pb2.GetApplicationResponse]  # type: ignore[assignment]
     """One application; absent when unknown."""
     GetAllApplications: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetAllApplicationsRequest, _management_service_pb2.GetAllApplicationsResponse]  # type: ignore[assignment]
@@ -121,7 +142,9 @@ class ManagementServiceAsyncStub(ManagementServiceStub):
     GetAllModels: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetAllModelsRequest, _management_service_pb2.GetAllModelsResponse]  # type: ignore[assignment]
     """All model versions, by name and version."""
     AddModelLinks: _aio.UnaryUnaryMultiCallable[_management_service_pb2.AddModelLinksRequest, _management_service_pb2.AddModelLinksResponse]  # type: ignore[assignment]
-    """Links an application to a model of its input type."""
+    """Links an application to models of its input type: to one in all where its selection policy is `single`, to 64 at most
+    where it is another. FAILED_PRECONDITION for more, and for a model of another input type.
+    """
     DeleteModelLinks: _aio.UnaryUnaryMultiCallable[_management_service_pb2.DeleteModelLinksRequest, _management_service_pb2.DeleteModelLinksResponse]  # type: ignore[assignment]
     """Removes links."""
     GetLinkedModels: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetLinkedModelsRequest, _management_service_pb2.GetLinkedModelsResponse]  # type: ignore[assignment]
@@ -131,8 +154,23 @@ class ManagementServiceAsyncStub(ManagementServiceStub):
     GetAllReplicas: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetAllReplicasRequest, _management_service_pb2.GetAllReplicasResponse]  # type: ignore[assignment]
     """All live replicas."""
     GetState: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetStateRequest, _management_service_pb2.GetStateResponse]  # type: ignore[assignment]
-    """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+    """What an application answers from for a user: what its selection policy has learned in the user's context, as a JSON
+    object of numbers; with the policy `single` its default output, whoever the user is. NOT_FOUND for an unknown
     application.
+    """
+    GetSelectionState: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetSelectionStateRequest, _management_service_pb2.GetSelectionStateResponse]  # type: ignore[assignment]
+    """What an application's selection policy has learned in one context. NOT_FOUND for an unknown application."""
+    DeleteSelectionState: _aio.UnaryUnaryMultiCallable[_management_service_pb2.DeleteSelectionStateRequest, _management_service_pb2.DeleteSelectionStateResponse]  # type: ignore[assignment]
+    """Forgets one context of an application, whether or not there is anything: what the selection policy has learned in it,
+    its predictions that wait for feedback, and its events. What comes next begins afresh. NOT_FOUND for an unknown
+    application.
+
+    Query services may choose by what they know of the context for another second, and feedback on a prediction of the
+    last seconds may begin it anew.
+    """
+    GetSelectionEvents: _aio.UnaryUnaryMultiCallable[_management_service_pb2.GetSelectionEventsRequest, _management_service_pb2.GetSelectionEventsResponse]  # type: ignore[assignment]
+    """The log of an application's predictions and feedback, oldest first, a page at a time. It is bounded: new events
+    displace the oldest. NOT_FOUND for an unknown application.
     """
     HoldReplicaLease: _aio.StreamStreamMultiCallable[_management_service_pb2.HoldReplicaLeaseRequest, _management_service_pb2.HoldReplicaLeaseResponse]  # type: ignore[assignment]
     """Held by each model container for as long as it is willing to serve. The first message says which replica this is;
@@ -172,7 +210,9 @@ class ManagementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _management_service_pb2.DeleteApplicationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_management_service_pb2.DeleteApplicationResponse, _abc.Awaitable[_management_service_pb2.DeleteApplicationResponse]]:
-        """Deletes an application with its route and links. NOT_FOUND for an unknown one."""
+        """Deletes an application with its route and links, and all that its selection policy has learned, joined and logged.
+        NOT_FOUND for an unknown one.
+        """
 
     @_abc_1.abstractmethod
     def GetApplication(
@@ -240,7 +280,9 @@ class ManagementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _management_service_pb2.AddModelLinksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_management_service_pb2.AddModelLinksResponse, _abc.Awaitable[_management_service_pb2.AddModelLinksResponse]]:
-        """Links an application to a model of its input type."""
+        """Links an application to models of its input type: to one in all where its selection policy is `single`, to 64 at most
+        where it is another. FAILED_PRECONDITION for more, and for a model of another input type.
+        """
 
     @_abc_1.abstractmethod
     def DeleteModelLinks(
@@ -280,8 +322,41 @@ class ManagementServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _management_service_pb2.GetStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_management_service_pb2.GetStateResponse, _abc.Awaitable[_management_service_pb2.GetStateResponse]]:
-        """What an application answers from for a user: today its default output, whoever the user is. NOT_FOUND for an unknown
+        """What an application answers from for a user: what its selection policy has learned in the user's context, as a JSON
+        object of numbers; with the policy `single` its default output, whoever the user is. NOT_FOUND for an unknown
         application.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSelectionState(
+        self,
+        request: _management_service_pb2.GetSelectionStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_management_service_pb2.GetSelectionStateResponse, _abc.Awaitable[_management_service_pb2.GetSelectionStateResponse]]:
+        """What an application's selection policy has learned in one context. NOT_FOUND for an unknown application."""
+
+    @_abc_1.abstractmethod
+    def DeleteSelectionState(
+        self,
+        request: _management_service_pb2.DeleteSelectionStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_management_service_pb2.DeleteSelectionStateResponse, _abc.Awaitable[_management_service_pb2.DeleteSelectionStateResponse]]:
+        """Forgets one context of an application, whether or not there is anything: what the selection policy has learned in it,
+        its predictions that wait for feedback, and its events. What comes next begins afresh. NOT_FOUND for an unknown
+        application.
+
+        Query services may choose by what they know of the context for another second, and feedback on a prediction of the
+        last seconds may begin it anew.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSelectionEvents(
+        self,
+        request: _management_service_pb2.GetSelectionEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_management_service_pb2.GetSelectionEventsResponse, _abc.Awaitable[_management_service_pb2.GetSelectionEventsResponse]]:
+        """The log of an application's predictions and feedback, oldest first, a page at a time. It is bounded: new events
+        displace the oldest. NOT_FOUND for an unknown application.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63lipper/v1/query_service.proto\x12\nclipper.v1\x1a\x16\x63lipper/v1/input.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x17google/rpc/status.proto\"\xb6\x01\n\x0ePredictRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.clipper.v1.Inputs\x12\x14\n\x07version\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x63ontext\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x16\n\x0e\x66orbid_default\x18\x06 \x01(\x08\x42\n\n\x08_versionB\n\n\x08_context\">\n\x0fPredictResponse\x12+\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x16.clipper.v1.Prediction\"W\n\x14PredictStreamRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.clipper.v1.PredictRequest\"\x8b\x01\n\x15PredictStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.clipper.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xb6\x01\n\nPrediction\x12\x10\n\x08query_id\x18\x01 \x01(\x04\x12\x0e\n\x06output\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x31\n\x0e\x64\x65\x66\x61ult_reason\x18\x04 \x01(\x0e\x32\x19.clipper.v1.DefaultReason\x12\x1b\n\x13\x64\x65\x66\x61ult_explanation\x18\x05 \x01(\t\x12\"\n\x06timing\x18\x06 \x01(\x0b\x32\x12.clipper.v1.Timing\"p\n\x06Timing\x12\x0e\n\x06\x63\x61\x63hed\x18\x01 \x01(\x08\x12\x14\n\x0cqueue_micros\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x14\n\x0cmodel_micros\x18\x04 \x01(\x04\x12\x16\n\x0enetwork_micros\x18\x05 \x01(\x04\"M\n\x12PredictJsonRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"9\n\x13PredictJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x13\n\x11GetMetricsRequest\"8\n\x12GetMetricsResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*\xa3\x02\n\rDefaultReason\x12\x1e\n\x1a\x44\x45\x46\x41ULT_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45\x46\x41ULT_REASON_NO_REPLICA\x10\x01\x12\x1d\n\x19\x44\x45\x46\x41ULT_REASON_QUEUE_FULL\x10\x02\x12$\n DEFAULT_REASON_DEADLINE_IN_QUEUE\x10\x03\x12$\n DEFAULT_REASON_DEADLINE_IN_MODEL\x10\x04\x12\x1e\n\x1a\x44\x45\x46\x41ULT_REASON_MODEL_ERROR\x10\x05\x12\x1f\n\x1b\x44\x45\x46\x41ULT_REASON_REPLICA_LOST\x10\x06\x12\'\n#DEFAULT_REASON_DEADLINE_UNREACHABLE\x10\x07\x32\x8d\x03\n\x0cQueryService\x12\x42\n\x07Predict\x12\x1a.clipper.v1.PredictRequest\x1a\x1b.clipper.v1.PredictResponse\x12X\n\rPredictStream\x12 .clipper.v1.PredictStreamRequest\x1a!.clipper.v1.PredictStreamResponse(\x01\x30\x01\x12z\n\x0bPredictJson\x12\x1e.clipper.v1.PredictJsonRequest\x1a\x1f.clipper.v1.PredictJsonResponse\"*\x82\xd3\xe4\x93\x02$\"\x16/{application}/predict:\x04\x62odyb\x04\x62ody\x12\x63\n\nGetMetrics\x12\x1d.clipper.v1.GetMetricsRequest\x1a\x1e.clipper.v1.GetMetricsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x08/metricsb\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63lipper/v1/query_service.proto\x12\nclipper.v1\x1a\x16\x63lipper/v1/input.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x17google/rpc/status.proto\"\xb6\x01\n\x0ePredictRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.clipper.v1.Inputs\x12\x14\n\x07version\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07\x63ontext\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x16\n\x0e\x66orbid_default\x18\x06 \x01(\x08\x42\n\n\x08_versionB\n\n\x08_context\">\n\x0fPredictResponse\x12+\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x16.clipper.v1.Prediction\"W\n\x14PredictStreamRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.clipper.v1.PredictRequest\"\x8b\x01\n\x15PredictStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.clipper.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x88\x02\n\nPrediction\x12\x10\n\x08query_id\x18\x01 \x01(\x04\x12\x0e\n\x06output\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x31\n\x0e\x64\x65\x66\x61ult_reason\x18\x04 \x01(\x0e\x32\x19.clipper.v1.DefaultReason\x12\x1b\n\x13\x64\x65\x66\x61ult_explanation\x18\x05 \x01(\t\x12\"\n\x06timing\x18\x06 \x01(\x0b\x32\x12.clipper.v1.Timing\x12\x17\n\nconfidence\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12(\n\tselection\x18\x08 \x01(\x0b\x32\x15.clipper.v1.SelectionB\r\n\x0b_confidence\"E\n\tSelection\x12\x13\n\x0bprobability\x18\x01 \x01(\x01\x12#\n\x04\x61rms\x18\x02 \x03(\x0b\x32\x15.clipper.v1.ArmAnswer\"Y\n\tArmAnswer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\r\n\x05\x61sked\x18\x03 \x01(\x08\x12\x13\n\x06output\x18\x04 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_output\"p\n\x06Timing\x12\x0e\n\x06\x63\x61\x63hed\x18\x01 \x01(\x08\x12\x14\n\x0cqueue_micros\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x14\n\x0cmodel_micros\x18\x04 \x01(\x04\x12\x16\n\x0enetwork_micros\x18\x05 \x01(\x04\"M\n\x12PredictJsonRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"9\n\x13PredictJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"R\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12*\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x02 \x03(\x0b\x32\x18.clipper.v1.FeedbackItem\"\xcd\x01\n\x0c\x46\x65\x65\x64\x62\x61\x63kItem\x12\x12\n\x08query_id\x18\x01 \x01(\x04H\x00\x12#\n\x05input\x18\x02 \x01(\x0b\x32\x12.clipper.v1.InputsH\x00\x12\x14\n\x07\x63ontext\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x0f\n\x05label\x18\x04 \x01(\tH\x01\x12\x10\n\x06reward\x18\x05 \x01(\x01H\x01\x12\x18\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x06 \x01(\tH\x03\x88\x01\x01\x42\x0c\n\npredictionB\x07\n\x05truthB\n\n\x08_contextB\x0e\n\x0c_feedback_id\"?\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.clipper.v1.FeedbackResult\"<\n\x0e\x46\x65\x65\x64\x62\x61\x63kResult\x12*\n\x06status\x18\x01 \x01(\x0e\x32\x1a.clipper.v1.FeedbackStatus\"N\n\x13\x46\x65\x65\x64\x62\x61\x63kJsonRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\"\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\":\n\x14\x46\x65\x65\x64\x62\x61\x63kJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x13\n\x11GetMetricsRequest\"8\n\x12GetMetricsResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*\xc6\x02\n\rDefaultReason\x12\x1e\n\x1a\x44\x45\x46\x41ULT_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45\x46\x41ULT_REASON_NO_REPLICA\x10\x01\x12\x1d\n\x19\x44\x45\x46\x41ULT_REASON_QUEUE_FULL\x10\x02\x12$\n DEFAULT_REASON_DEADLINE_IN_QUEUE\x10\x03\x12$\n DEFAULT_REASON_DEADLINE_IN_MODEL\x10\x04\x12\x1e\n\x1a\x44\x45\x46\x41ULT_REASON_MODEL_ERROR\x10\x05\x12\x1f\n\x1b\x44\x45\x46\x41ULT_REASON_REPLICA_LOST\x10\x06\x12\'\n#DEFAULT_REASON_DEADLINE_UNREACHABLE\x10\x07\x12!\n\x1d\x44\x45\x46\x41ULT_REASON_LOW_CONFIDENCE\x10\x08*\x96\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kStatus\x12\x1f\n\x1b\x46\x45\x45\x44\x42\x41\x43K_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_STATUS_LEARNED\x10\x01\x12#\n\x1f\x46\x45\x45\x44\x42\x41\x43K_STATUS_ALREADY_LEARNED\x10\x02\x12!\n\x1d\x46\x45\x45\x44\x42\x41\x43K_STATUS_UNKNOWN_QUERY\x10\x03\x32\xd2\x04\n\x0cQueryService\x12\x42\n\x07Predict\x12\x1a.clipper.v1.PredictRequest\x1a\x1b.clipper.v1.PredictResponse\x12X\n\rPredictStream\x12 .clipper.v1.PredictStreamRequest\x1a!.clipper.v1.PredictStreamResponse(\x01\x30\x01\x12z\n\x0bPredictJson\x12\x1e.clipper.v1.PredictJsonRequest\x1a\x1f.clipper.v1.PredictJsonResponse\"*\x82\xd3\xe4\x93\x02$\"\x16/{application}/predict:\x04\x62odyb\x04\x62ody\x12\x45\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1b.clipper.v1.FeedbackRequest\x1a\x1c.clipper.v1.FeedbackResponse\x12|\n\x0c\x46\x65\x65\x64\x62\x61\x63kJson\x12\x1f.clipper.v1.FeedbackJsonRequest\x1a .clipper.v1.FeedbackJsonResponse\")\x82\xd3\xe4\x93\x02#\"\x15/{application}/update:\x04\x62odyb\x04\x62ody\x12\x63\n\nGetMetrics\x12\x1d.clipper.v1.GetMetricsRequest\x1a\x1e.clipper.v1.GetMetricsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x08/metricsb\x04\x62odyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,10 +37,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUERYSERVICE'].methods_by_name['PredictJson']._loaded_options = None
   _globals['_QUERYSERVICE'].methods_by_name['PredictJson']._serialized_options = b'\202\323\344\223\002$\"\026/{application}/predict:\004bodyb\004body'
+  _globals['_QUERYSERVICE'].methods_by_name['FeedbackJson']._loaded_options = None
+  _globals['_QUERYSERVICE'].methods_by_name['FeedbackJson']._serialized_options = b'\202\323\344\223\002#\"\025/{application}/update:\004bodyb\004body'
   _globals['_QUERYSERVICE'].methods_by_name['GetMetrics']._loaded_options = None
   _globals['_QUERYSERVICE'].methods_by_name['GetMetrics']._serialized_options = b'\202\323\344\223\002\020\022\010/metricsb\004body'
-  _globals['_DEFAULTREASON']._serialized_start=1149
-  _globals['_DEFAULTREASON']._serialized_end=1440
+  _globals['_DEFAULTREASON']._serialized_start=1952
+  _globals['_DEFAULTREASON']._serialized_end=2278
+  _globals['_FEEDBACKSTATUS']._serialized_start=2281
+  _globals['_FEEDBACKSTATUS']._serialized_end=2431
   _globals['_PREDICTREQUEST']._serialized_start=153
   _globals['_PREDICTREQUEST']._serialized_end=335
   _globals['_PREDICTRESPONSE']._serialized_start=337
@@ -50,17 +54,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTSTREAMRESPONSE']._serialized_start=491
   _globals['_PREDICTSTREAMRESPONSE']._serialized_end=630
   _globals['_PREDICTION']._serialized_start=633
-  _globals['_PREDICTION']._serialized_end=815
-  _globals['_TIMING']._serialized_start=817
-  _globals['_TIMING']._serialized_end=929
-  _globals['_PREDICTJSONREQUEST']._serialized_start=931
-  _globals['_PREDICTJSONREQUEST']._serialized_end=1008
-  _globals['_PREDICTJSONRESPONSE']._serialized_start=1010
-  _globals['_PREDICTJSONRESPONSE']._serialized_end=1067
-  _globals['_GETMETRICSREQUEST']._serialized_start=1069
-  _globals['_GETMETRICSREQUEST']._serialized_end=1088
-  _globals['_GETMETRICSRESPONSE']._serialized_start=1090
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1146
-  _globals['_QUERYSERVICE']._serialized_start=1443
-  _globals['_QUERYSERVICE']._serialized_end=1840
+  _globals['_PREDICTION']._serialized_end=897
+  _globals['_SELECTION']._serialized_start=899
+  _globals['_SELECTION']._serialized_end=968
+  _globals['_ARMANSWER']._serialized_start=970
+  _globals['_ARMANSWER']._serialized_end=1059
+  _globals['_TIMING']._serialized_start=1061
+  _globals['_TIMING']._serialized_end=1173
+  _globals['_PREDICTJSONREQUEST']._serialized_start=1175
+  _globals['_PREDICTJSONREQUEST']._serialized_end=1252
+  _globals['_PREDICTJSONRESPONSE']._serialized_start=1254
+  _globals['_PREDICTJSONRESPONSE']._serialized_end=1311
+  _globals['_FEEDBACKREQUEST']._serialized_start=1313
+  _globals['_FEEDBACKREQUEST']._serialized_end=1395
+  _globals['_FEEDBACKITEM']._serialized_start=1398
+  _globals['_FEEDBACKITEM']._serialized_end=1603
+  _globals['_FEEDBACKRESPONSE']._serialized_start=1605
+  _globals['_FEEDBACKRESPONSE']._serialized_end=1668
+  _globals['_FEEDBACKRESULT']._serialized_start=1670
+  _globals['_FEEDBACKRESULT']._serialized_end=1730
+  _globals['_FEEDBACKJSONREQUEST']._serialized_start=1732
+  _globals['_FEEDBACKJSONREQUEST']._serialized_end=1810
+  _globals['_FEEDBACKJSONRESPONSE']._serialized_start=1812
+  _globals['_FEEDBACKJSONRESPONSE']._serialized_end=1870
+  _globals['_GETMETRICSREQUEST']._serialized_start=1872
+  _globals['_GETMETRICSREQUEST']._serialized_end=1891
+  _globals['_GETMETRICSRESPONSE']._serialized_start=1893
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1949
+  _globals['_QUERYSERVICE']._serialized_start=2434
+  _globals['_QUERYSERVICE']._serialized_end=3028
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,8 @@ class _DefaultReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Default
     """The replica died with this query, and no other could take it."""
     DEFAULT_REASON_DEADLINE_UNREACHABLE: _DefaultReason.ValueType  # 7
     """The query was given up before its deadline, because it could not make it."""
+    DEFAULT_REASON_LOW_CONFIDENCE: _DefaultReason.ValueType  # 8
+    """The models agree less with their common output than the application's confidence threshold asks for."""
 
 class DefaultReason(_DefaultReason, metaclass=_DefaultReasonEnumTypeWrapper):
     """Why an answer is the application's default output."""
@@ -64,7 +66,37 @@ DEFAULT_REASON_REPLICA_LOST: DefaultReason.ValueType  # 6
 """The replica died with this query, and no other could take it."""
 DEFAULT_REASON_DEADLINE_UNREACHABLE: DefaultReason.ValueType  # 7
 """The query was given up before its deadline, because it could not make it."""
+DEFAULT_REASON_LOW_CONFIDENCE: DefaultReason.ValueType  # 8
+"""The models agree less with their common output than the application's confidence threshold asks for."""
 Global___DefaultReason: _TypeAlias = DefaultReason  # noqa: Y015
+
+class _FeedbackStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeedbackStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeedbackStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FEEDBACK_STATUS_UNSPECIFIED: _FeedbackStatus.ValueType  # 0
+    """Absent; never answered."""
+    FEEDBACK_STATUS_LEARNED: _FeedbackStatus.ValueType  # 1
+    """It was learned from, for good."""
+    FEEDBACK_STATUS_ALREADY_LEARNED: _FeedbackStatus.ValueType  # 2
+    """It had been learned from before, and changed nothing."""
+    FEEDBACK_STATUS_UNKNOWN_QUERY: _FeedbackStatus.ValueType  # 3
+    """No prediction of this application has this query id, or it is older than the feedback window."""
+
+class FeedbackStatus(_FeedbackStatus, metaclass=_FeedbackStatusEnumTypeWrapper):
+    """What was done with feedback."""
+
+FEEDBACK_STATUS_UNSPECIFIED: FeedbackStatus.ValueType  # 0
+"""Absent; never answered."""
+FEEDBACK_STATUS_LEARNED: FeedbackStatus.ValueType  # 1
+"""It was learned from, for good."""
+FEEDBACK_STATUS_ALREADY_LEARNED: FeedbackStatus.ValueType  # 2
+"""It had been learned from before, and changed nothing."""
+FEEDBACK_STATUS_UNKNOWN_QUERY: FeedbackStatus.ValueType  # 3
+"""No prediction of this application has this query id, or it is older than the feedback window."""
+Global___FeedbackStatus: _TypeAlias = FeedbackStatus  # noqa: Y015
 
 @_typing.final
 class PredictRequest(_message.Message):
@@ -81,11 +113,15 @@ class PredictRequest(_message.Message):
     application: _builtins.str
     """The application's name."""
     version: _builtins.str
-    """Asks for this version of the linked model. Absent: the current version."""
+    """Asks for this version of the linked model. Absent: the current version. Only where the application's selection policy
+    is `single`.
+    """
     context: _builtins.str
-    """The context (user or session) on whose behalf the prediction is made. Absent: none."""
+    """The context (user or session) on whose behalf the prediction is made; what feedback teaches about it holds for it
+    alone. Absent or empty: none, whose state is that of all requests without a context.
+    """
     explain: _builtins.bool
-    """Asks for `timing` in the answers."""
+    """Asks for `timing` and `selection` in the answers."""
     forbid_default: _builtins.bool
     """Fails the request where it would be answered with the default output."""
     @_builtins.property
@@ -217,6 +253,8 @@ class Prediction(_message.Message):
     DEFAULT_REASON_FIELD_NUMBER: _builtins.int
     DEFAULT_EXPLANATION_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
     query_id: _builtins.int
     """Unique across query services and restarts; below 2^53, so safe as a JSON number."""
     output: _builtins.str
@@ -227,9 +265,18 @@ class Prediction(_message.Message):
     """Why `output` is the default. DEFAULT_REASON_UNSPECIFIED exactly when `is_default` is false."""
     default_explanation: _builtins.str
     """The reason in words; for DEFAULT_REASON_MODEL_ERROR with the model's own message. Empty when `is_default` is false."""
+    confidence: _builtins.float
+    """How far the models agree with the output that they gave together, from 0 to 1; models whose answer is missing do not.
+    For a default for want of confidence it is that of the output that was held back. Absent unless the application's
+    selection policy combines models or the application has a confidence threshold.
+    """
     @_builtins.property
     def timing(self) -> Global___Timing:
         """Where the time went. Absent unless asked for with `explain`, and absent from a default."""
+
+    @_builtins.property
+    def selection(self) -> Global___Selection:
+        """How the models were chosen. Absent unless asked for with `explain`, and where the selection policy is `single`."""
 
     def __init__(
         self,
@@ -240,14 +287,82 @@ class Prediction(_message.Message):
         default_reason: Global___DefaultReason.ValueType = ...,
         default_explanation: _builtins.str = ...,
         timing: Global___Timing | None = ...,
+        confidence: _builtins.float | None = ...,
+        selection: Global___Selection | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "selection", b"selection", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_explanation", b"default_explanation", "default_reason", b"default_reason", "is_default", b"is_default", "output", b"output", "query_id", b"query_id", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confidence", b"_confidence", "confidence", b"confidence", "default_explanation", b"default_explanation", "default_reason", b"default_reason", "is_default", b"is_default", "output", b"output", "query_id", b"query_id", "selection", b"selection", "timing", b"timing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
+    _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
+
+Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+
+@_typing.final
+class Selection(_message.Message):
+    """How a selection policy came to ask whom it asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    ARMS_FIELD_NUMBER: _builtins.int
+    probability: _builtins.float
+    """The probability with which it asked just these models; 1 where it asks all."""
+    @_builtins.property
+    def arms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArmAnswer]:
+        """The linked models, by name."""
+
+    def __init__(
+        self,
+        *,
+        probability: _builtins.float = ...,
+        arms: _abc.Iterable[Global___ArmAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arms", b"arms", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
+@_typing.final
+class ArmAnswer(_message.Message):
+    """One linked model's part in a prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The model's name."""
+    weight: _builtins.float
+    """How much the policy relies on it in this context; the weights of all linked models sum to 1."""
+    asked: _builtins.bool
+    """Whether it was asked."""
+    output: _builtins.str
+    """What it answered. Absent when it was not asked, or not in time."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        weight: _builtins.float = ...,
+        asked: _builtins.bool = ...,
+        output: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_output", b"_output", "output", b"output"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_output", b"_output", "asked", b"asked", "model", b"model", "output", b"output", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__output: _TypeAlias = _typing.Literal["output"]  # noqa: Y015
+    _WhichOneofArgType__output: _TypeAlias = _typing.Literal["_output", b"_output"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output) -> _WhichOneofReturnType__output | None: ...
+
+Global___ArmAnswer: _TypeAlias = ArmAnswer  # noqa: Y015
 
 @_typing.final
 class Timing(_message.Message):
@@ -325,7 +440,9 @@ class PredictJsonResponse(_message.Message):
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody:
         """`{"query_id":0,"output":6.6,"default":false}`, or `{"batch_predictions":[...]}` for a batch. A default adds
-        "default_explanation"; "explain" adds "timing", an object with the fields of Timing, to a prediction.
+        "default_explanation"; an application whose policy combines models or that has a confidence threshold adds
+        "confidence"; "explain" adds "timing" and "selection", objects with the fields of Timing and Selection, to a
+        prediction.
         """
 
     def __init__(
@@ -340,6 +457,200 @@ class PredictJsonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PredictJsonResponse: _TypeAlias = PredictJsonResponse  # noqa: Y015
+
+@_typing.final
+class FeedbackRequest(_message.Message):
+    """Feedback for one application."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    """The application's name."""
+    @_builtins.property
+    def feedback(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedbackItem]:
+        """One or many."""
+
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        feedback: _abc.Iterable[Global___FeedbackItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "feedback", b"feedback"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackRequest: _TypeAlias = FeedbackRequest  # noqa: Y015
+
+@_typing.final
+class FeedbackItem(_message.Message):
+    """How good one prediction was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    REWARD_FIELD_NUMBER: _builtins.int
+    FEEDBACK_ID_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """A prediction that was made, within the application's feedback window."""
+    context: _builtins.str
+    """With an `input`: the context that learns. Absent or empty: that of requests without one. With a `query_id` it is the
+    prediction's that learns, and this is ignored.
+    """
+    label: _builtins.str
+    """What the output should have been. The application's loss compares it with what the models said."""
+    reward: _builtins.float
+    """How good the output was, from 0 to 1, by the client's own measure; only for a prediction that was made. It counts
+    for each model that was asked.
+    """
+    feedback_id: _builtins.str
+    """Chosen by the client, so that feedback which it sends again counts once. Absent: the query id, where there is one."""
+    @_builtins.property
+    def input(self) -> _input_pb2.Inputs:
+        """An input of the application's type, exactly one, for which there need be no prediction: every linked model is asked
+        for its output.
+        """
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        input: _input_pb2.Inputs | None = ...,
+        context: _builtins.str | None = ...,
+        label: _builtins.str = ...,
+        reward: _builtins.float = ...,
+        feedback_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_context", b"_context", "_feedback_id", b"_feedback_id", "context", b"context", "feedback_id", b"feedback_id", "input", b"input", "label", b"label", "prediction", b"prediction", "query_id", b"query_id", "reward", b"reward", "truth", b"truth"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_context", b"_context", "_feedback_id", b"_feedback_id", "context", b"context", "feedback_id", b"feedback_id", "input", b"input", "label", b"label", "prediction", b"prediction", "query_id", b"query_id", "reward", b"reward", "truth", b"truth"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__context: _TypeAlias = _typing.Literal["context"]  # noqa: Y015
+    _WhichOneofArgType__context: _TypeAlias = _typing.Literal["_context", b"_context"]  # noqa: Y015
+    _WhichOneofReturnType__feedback_id: _TypeAlias = _typing.Literal["feedback_id"]  # noqa: Y015
+    _WhichOneofArgType__feedback_id: _TypeAlias = _typing.Literal["_feedback_id", b"_feedback_id"]  # noqa: Y015
+    _WhichOneofReturnType_prediction: _TypeAlias = _typing.Literal["query_id", "input"]  # noqa: Y015
+    _WhichOneofArgType_prediction: _TypeAlias = _typing.Literal["prediction", b"prediction"]  # noqa: Y015
+    _WhichOneofReturnType_truth: _TypeAlias = _typing.Literal["label", "reward"]  # noqa: Y015
+    _WhichOneofArgType_truth: _TypeAlias = _typing.Literal["truth", b"truth"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context) -> _WhichOneofReturnType__context | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__feedback_id) -> _WhichOneofReturnType__feedback_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_prediction) -> _WhichOneofReturnType_prediction | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_truth) -> _WhichOneofReturnType_truth | None: ...
+
+Global___FeedbackItem: _TypeAlias = FeedbackItem  # noqa: Y015
+
+@_typing.final
+class FeedbackResponse(_message.Message):
+    """What became of the feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedbackResult]:
+        """One result an item, in the order of the items."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___FeedbackResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackResponse: _TypeAlias = FeedbackResponse  # noqa: Y015
+
+@_typing.final
+class FeedbackResult(_message.Message):
+    """What became of one item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    status: Global___FeedbackStatus.ValueType
+    """What was done with it."""
+    def __init__(
+        self,
+        *,
+        status: Global___FeedbackStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackResult: _TypeAlias = FeedbackResult  # noqa: Y015
+
+@_typing.final
+class FeedbackJsonRequest(_message.Message):
+    """REST feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    """The application's name, from the path."""
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """`{"query_id": n, "label": y}` or `{"input": X, "label": y}`, or `{"feedback": [...]}` with many of such objects. The
+        label is a string, a number or a boolean; with a query id `"reward": r` may stand in its place. Optionally with "uid"
+        (the context of an input) and "feedback_id".
+        """
+
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackJsonRequest: _TypeAlias = FeedbackJsonRequest  # noqa: Y015
+
+@_typing.final
+class FeedbackJsonResponse(_message.Message):
+    """The answer to REST feedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """`{"feedback":"learned"}` or `{"feedback":"already learned"}`; for many `{"feedback":["learned","unknown query",...]}`."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackJsonResponse: _TypeAlias = FeedbackJsonResponse  # noqa: Y015
 
 @_typing.final
 class GetMetricsRequest(_message.Message):

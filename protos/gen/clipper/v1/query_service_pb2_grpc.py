@@ -26,12 +26,13 @@ if _version_not_supported:
 
 
 class QueryServiceStub:
-    """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
-    otherwise only bad requests are.
+    """Answers predictions by their deadline: with the output of a model, or of several together, or with the application's
+    default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
+    missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
+    for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -63,6 +64,16 @@ class QueryServiceStub:
                 request_serializer=clipper_dot_v1_dot_query__service__pb2.PredictJsonRequest.SerializeToString,
                 response_deserializer=clipper_dot_v1_dot_query__service__pb2.PredictJsonResponse.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/clipper.v1.QueryService/Feedback',
+                request_serializer=clipper_dot_v1_dot_query__service__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=clipper_dot_v1_dot_query__service__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
+        self.FeedbackJson = channel.unary_unary(
+                '/clipper.v1.QueryService/FeedbackJson',
+                request_serializer=clipper_dot_v1_dot_query__service__pb2.FeedbackJsonRequest.SerializeToString,
+                response_deserializer=clipper_dot_v1_dot_query__service__pb2.FeedbackJsonResponse.FromString,
+                _registered_method=True)
         self.GetMetrics = channel.unary_unary(
                 '/clipper.v1.QueryService/GetMetrics',
                 request_serializer=clipper_dot_v1_dot_query__service__pb2.GetMetricsRequest.SerializeToString,
@@ -71,12 +82,13 @@ class QueryServiceStub:
 
 
 class QueryServiceServicer:
-    """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
-    otherwise only bad requests are.
+    """Answers predictions by their deadline: with the output of a model, or of several together, or with the application's
+    default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
+    missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
+    for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -111,6 +123,28 @@ class QueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """Tells how good predictions were, so that the application's selection policy learns from it. It is answered when it is
+        stored for all query services; predictions follow it within a second. The prediction may have been made by another
+        query service.
+
+        Feedback on a `query_id`, or with a `feedback_id`, counts once however often it is sent, so it may be sent again
+        whenever its fate is unknown. Feedback on an `input` without a `feedback_id` counts each time.
+
+        A request that is bad in one item fails as a whole and teaches nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FeedbackJson(self, request, context):
+        """The REST face of Feedback. The body is the application's JSON, read and written by the query service itself.
+        NOT_FOUND also for a single `query_id` that is unknown or expired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetMetrics(self, request, context):
         """This service's metrics as JSON: counters, ratio_counters, meters and histograms.
         """
@@ -136,6 +170,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     request_deserializer=clipper_dot_v1_dot_query__service__pb2.PredictJsonRequest.FromString,
                     response_serializer=clipper_dot_v1_dot_query__service__pb2.PredictJsonResponse.SerializeToString,
             ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=clipper_dot_v1_dot_query__service__pb2.FeedbackRequest.FromString,
+                    response_serializer=clipper_dot_v1_dot_query__service__pb2.FeedbackResponse.SerializeToString,
+            ),
+            'FeedbackJson': grpc.unary_unary_rpc_method_handler(
+                    servicer.FeedbackJson,
+                    request_deserializer=clipper_dot_v1_dot_query__service__pb2.FeedbackJsonRequest.FromString,
+                    response_serializer=clipper_dot_v1_dot_query__service__pb2.FeedbackJsonResponse.SerializeToString,
+            ),
             'GetMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMetrics,
                     request_deserializer=clipper_dot_v1_dot_query__service__pb2.GetMetricsRequest.FromString,
@@ -150,12 +194,13 @@ def add_QueryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueryService:
-    """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
-    otherwise only bad requests are.
+    """Answers predictions by their deadline: with the output of a model, or of several together, or with the application's
+    default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
+    missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
+    for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -237,6 +282,60 @@ class QueryService:
             '/clipper.v1.QueryService/PredictJson',
             clipper_dot_v1_dot_query__service__pb2.PredictJsonRequest.SerializeToString,
             clipper_dot_v1_dot_query__service__pb2.PredictJsonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clipper.v1.QueryService/Feedback',
+            clipper_dot_v1_dot_query__service__pb2.FeedbackRequest.SerializeToString,
+            clipper_dot_v1_dot_query__service__pb2.FeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FeedbackJson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clipper.v1.QueryService/FeedbackJson',
+            clipper_dot_v1_dot_query__service__pb2.FeedbackJsonRequest.SerializeToString,
+            clipper_dot_v1_dot_query__service__pb2.FeedbackJsonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,12 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueryServiceStub:
-    """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
-    otherwise only bad requests are.
+    """Answers predictions by their deadline: with the output of a model, or of several together, or with the application's
+    default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
+    missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
+    for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -58,17 +59,32 @@ class QueryServiceStub:
     """
     PredictJson: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
+    Feedback: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.FeedbackRequest, _query_service_pb2.FeedbackResponse]
+    """Tells how good predictions were, so that the application's selection policy learns from it. It is answered when it is
+    stored for all query services; predictions follow it within a second. The prediction may have been made by another
+    query service.
+
+    Feedback on a `query_id`, or with a `feedback_id`, counts once however often it is sent, so it may be sent again
+    whenever its fate is unknown. Feedback on an `input` without a `feedback_id` counts each time.
+
+    A request that is bad in one item fails as a whole and teaches nothing.
+    """
+    FeedbackJson: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.FeedbackJsonRequest, _query_service_pb2.FeedbackJsonResponse]
+    """The REST face of Feedback. The body is the application's JSON, read and written by the query service itself.
+    NOT_FOUND also for a single `query_id` that is unknown or expired.
+    """
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.GetMetricsRequest, _query_service_pb2.GetMetricsResponse]
     """This service's metrics as JSON: counters, ratio_counters, meters and histograms."""
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
-    """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
-    otherwise only bad requests are.
+    """Answers predictions by their deadline: with the output of a model, or of several together, or with the application's
+    default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
+    missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
+    for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -91,16 +107,31 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """
     PredictJson: _aio.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]  # type: ignore[assignment]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
+    Feedback: _aio.UnaryUnaryMultiCallable[_query_service_pb2.FeedbackRequest, _query_service_pb2.FeedbackResponse]  # type: ignore[assignment]
+    """Tells how good predictions were, so that the application's selection policy learns from it. It is answered when it is
+    stored for all query services; predictions follow it within a second. The prediction may have been made by another
+    query service.
+
+    Feedback on a `query_id`, or with a `feedback_id`, counts once however often it is sent, so it may be sent again
+    whenever its fate is unknown. Feedback on an `input` without a `feedback_id` counts each time.
+
+    A request that is bad in one item fails as a whole and teaches nothing.
+    """
+    FeedbackJson: _aio.UnaryUnaryMultiCallable[_query_service_pb2.FeedbackJsonRequest, _query_service_pb2.FeedbackJsonResponse]  # type: ignore[assignment]
+    """The REST face of Feedback. The body is the application's JSON, read and written by the query service itself.
+    NOT_FOUND also for a single `query_id` that is unknown or expired.
+    """
     GetMetrics: _aio.UnaryUnaryMultiCallable[_query_service_pb2.GetMetricsRequest, _query_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
     """This service's metrics as JSON: counters, ratio_counters, meters and histograms."""
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers predictions by their deadline: with the model's output, or with the application's default output and the
-    reason. A model that fails, is late or is missing is an RPC error only for a request that forbids the default output;
-    otherwise only bad requests are.
+    """Answers predictions by their deadline: with the output of a model, or of several together, or with the application's
+    default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
+    missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains.
+    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
+    for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -139,6 +170,32 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.PredictJsonResponse, _abc.Awaitable[_query_service_pb2.PredictJsonResponse]]:
         """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
+
+    @_abc_1.abstractmethod
+    def Feedback(
+        self,
+        request: _query_service_pb2.FeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.FeedbackResponse, _abc.Awaitable[_query_service_pb2.FeedbackResponse]]:
+        """Tells how good predictions were, so that the application's selection policy learns from it. It is answered when it is
+        stored for all query services; predictions follow it within a second. The prediction may have been made by another
+        query service.
+
+        Feedback on a `query_id`, or with a `feedback_id`, counts once however often it is sent, so it may be sent again
+        whenever its fate is unknown. Feedback on an `input` without a `feedback_id` counts each time.
+
+        A request that is bad in one item fails as a whole and teaches nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def FeedbackJson(
+        self,
+        request: _query_service_pb2.FeedbackJsonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_service_pb2.FeedbackJsonResponse, _abc.Awaitable[_query_service_pb2.FeedbackJsonResponse]]:
+        """The REST face of Feedback. The body is the application's JSON, read and written by the query service itself.
+        NOT_FOUND also for a single `query_id` that is unknown or expired.
+        """
 
     @_abc_1.abstractmethod
     def GetMetrics(

@@ -1,0 +1,57 @@
+"""The parameters of the built-in selection policies: what they are called, their defaults and their ranges.
+
+Management checks registrations against them, so that a wrong one is an error there and never later. They are the
+PARAMETERS of the query service's policies, which management does not know; a test holds the two together.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.common.errors import InvalidInput
+
+# Stands for the name of any model.
+MODEL_NAME = "<model>"
+
+
+class Parameter(NamedTuple):
+    """A number that an application may set: its default, and the range it must be in, bounds included."""
+
+    default: float
+    lowest: float
+    highest: float
+
+
+_LEARNING_RATE = Parameter(0.1, 1e-6, 10.0)
+_TOLERANCE = Parameter(0.5, 0.0, 1e300)
+
+BUILT_IN: Mapping[str, Mapping[str, Parameter]] = {
+    "single": {},
+    "static": {MODEL_NAME: Parameter(1.0, 0.0, 1e9)},
+    "epsilon_greedy": {"epsilon": Parameter(0.1, 0.0, 1.0)},
+    "ucb1": {"exploration": Parameter(1.0, 0.0, 10.0)},
+    "thompson": {},
+    "exp3": {"eta": _LEARNING_RATE, "gamma": Parameter(0.002, 0.0, 1.0)},
+    "exp4": {"eta": _LEARNING_RATE, "share": Parameter(0.0002, 1e-9, 1.0), "tolerance": _TOLERANCE},
+    "majority": {},
+    "average": {"tolerance": _TOLERANCE},
+    "linucb": {"alpha": Parameter(1.0, 0.0, 100.0)},
+}
+
+
+def check(policy: str, given: Mapping[str, float]) -> None:
+    """Checks the parameters that a built-in policy is given.
+
+    Raises:
+        InvalidInput: the policy has no such parameter, or its value is out of range.
+    """
+    known = BUILT_IN[policy]
+    for name, value in given.items():
+        parameter = known.get(name) or known.get(MODEL_NAME)
+        if parameter is None:
+            takes = ", ".join(f"'{each}'" for each in known) or "none"
+            raise InvalidInput(f"Unknown parameter '{name}' of the selection policy '{policy}'. It takes: {takes}")
+        if not parameter.lowest <= value <= parameter.highest:
+            raise InvalidInput(
+                f"Invalid value {value} of the parameter '{name}'. "
+                f"It must be from {parameter.lowest:g} to {parameter.highest:g}"
+            )
