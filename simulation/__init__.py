@@ -10,4 +10,5 @@ tests/simulation assert what must hold, `python -m bench.simulate` shows how the
     referee.py    fails a run at the first broken promise
     report.py     what became of the queries
     scenarios.py  what the batching policies are compared in
+    bandits.py    selection policies, without the engine: models that are right now and then, and feedback
 """

@@ -54,7 +54,8 @@ class Clients:
         if route is None:
             return
         deadline_s = simulator.now_s + min(route.slo_s, load.patience_s)
-        request = simulator.ask(route, self._version(route), self._inputs(), deadline_s)
+        context = str(self._random.randrange(load.contexts)) if load.contexts else ""
+        request = simulator.ask(route, self._version(route), self._inputs(), deadline_s, context)
         if load.cancelled and self._random.random() < load.cancelled:
             simulator.after(self._random.uniform(0.0, route.slo_s), lambda: simulator.leave(request))
 

@@ -68,6 +68,7 @@ class Load:
         bad_inputs: the share of inputs on which the model fails.
         patience_s: the clients' own deadline, from their asking.
         version: the version asked for; None for the current one.
+        contexts: on how many behalves they ask; 0: on nobody's.
     """
 
     application: str
@@ -79,3 +80,4 @@ class Load:
     bad_inputs: float = 0.0
     patience_s: float = math.inf
     version: str | None = None
+    contexts: int = 0

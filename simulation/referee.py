@@ -1,8 +1,10 @@
 """The referee: watches what the engine does, fails the run at the first broken promise, and keeps the score."""
 
 import math
+from collections.abc import Collection
 
 from services.common.names import ADAPTIVE_BATCH_SIZE
+from services.common.selection_records import PredictionRecord
 from services.query.engine.batching import LARGEST
 from services.query.engine.engine import Engine
 from services.query.engine.requests import DefaultReason, Query, Request
@@ -21,16 +23,16 @@ class Asked:
 
     Attributes:
         inputs: as submitted.
-        image: what is to evaluate them; None when nothing can.
+        images: what may evaluate them.
         score: where its answers count.
         is_open: whether it still waits.
     """
 
-    __slots__ = ("image", "inputs", "is_open", "score")
+    __slots__ = ("images", "inputs", "is_open", "score")
 
-    def __init__(self, inputs: list[bytes], image: str | None, score: Score) -> None:
+    def __init__(self, inputs: list[bytes], images: Collection[str], score: Score) -> None:
         self.inputs = inputs
-        self.image = image
+        self.images = images
         self.score = score
         self.is_open = True
 
@@ -44,18 +46,19 @@ class Referee:
         self._open = 0
         self._keys: set[tuple[int, bytes]] = set()
         self._versions: set[Version] = set()
+        self._unrecorded: dict[int, Query] = {}
 
     def submitted(self, request: Request, inputs: list[bytes]) -> None:
         """A client asks; it remembers that as the request's caller."""
-        version = request.version
+        versions = _may_answer(request)
         score = self.report.of(request.route.application.name)
         score.asked += len(inputs)
         score.first_s = min(score.first_s, request.arrival_s)
         score.last_s = request.arrival_s
-        request.caller = Asked(inputs, None if version is None else version.record.container_name, score)
+        request.caller = Asked(inputs, [version.record.container_name for version in versions], score)
         self._open += 1
-        if version is not None and self._engine.cache.enabled:
-            self._keys.update((version.number, data) for data in inputs)
+        if self._engine.cache.enabled:
+            self._keys.update((version.number, data) for version in versions for data in inputs)
 
     def cancelled(self, request: Request) -> None:
         """A client left; it must never hear of the request again."""
@@ -92,6 +95,9 @@ class Referee:
         asked = self._close(request)
         assert now_s <= request.deadline_s + _ROUNDING_S, "an answer is late"
         asked.score.latencies_s.append(now_s - request.arrival_s)
+        if request.selection is not None:
+            numbers = range(request.first_query_id, request.first_query_id + len(request.queries))
+            self._unrecorded.update(zip(numbers, request.queries, strict=True))
         for query, data in zip(request.queries, asked.inputs, strict=True):
             assert query.answered
             if query.reason:
@@ -99,12 +105,20 @@ class Referee:
                 self._check_default(request, query, data)
             else:
                 asked.score.predicted += 1
-                assert asked.image is not None
-                assert query.output == replicas.output(asked.image, data)
+                assert query.output in [replicas.output(image, data) for image in asked.images]
                 assert query.explanation == ""
+
+    def predicted(self, prediction: PredictionRecord) -> None:
+        """The engine reports what was chosen for a query that it has just answered: once, and as it was answered."""
+        query = self._unrecorded.pop(prediction.query_id)
+        assert (prediction.output, prediction.is_default) == (query.output, bool(query.reason))
+        assert set(prediction.outputs) <= set(prediction.chosen)
+        assert 0.0 < prediction.probability <= 1.0
+        assert prediction.is_default or prediction.output in prediction.outputs.values()
 
     def ended(self) -> None:
         """Nothing will happen any more, so nothing may be left."""
+        assert not self._unrecorded, "predictions were made of which nobody was told"
         assert self._open == 0, f"{self._open} requests were never answered"
         assert self._engine.wake_at_s == math.inf
         assert not self._engine.has_undispatched
@@ -124,6 +138,13 @@ class Referee:
         assert query.output == request.route.application.default_output
         assert query.explanation
         assert query.reason is not DefaultReason.MODEL_ERROR or query.explanation == replicas.failure(data)
+
+
+def _may_answer(request: Request) -> list[Version]:
+    selector = request.route.selector
+    if selector is not None:
+        return list(selector.versions.values())
+    return [] if request.version is None else [request.version]
 
 
 def _asked(request: Request) -> Asked:

@@ -10,10 +10,12 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 from services.common.names import ADAPTIVE_BATCH_SIZE, InputType
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
+from services.common.selection_records import ContextKey, PredictionRecord, State
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
 from services.query.engine.versions import Replica, Route, Version
@@ -28,6 +30,8 @@ _DIAL_S = 0.02
 _NOTICE_S = 0.001
 # For so long a query service may be busy with events before it finds the time to dispatch.
 _LONGEST_BURST_S = 0.0005
+# The journal's patience with Redis.
+_LONGEST_READ_S = 0.02
 _MICROS = 1e6
 
 
@@ -38,12 +42,18 @@ class Simulator:
         engine: the engine.
         now_s: the virtual time.
         random: where the chance of replicas and of the query service comes from.
+        states: what was learned, by context: what Redis has.
+        read_s: how long Redis takes to tell it; infinity while it is away.
+        on_prediction: told of each prediction of an application that chooses among models.
     """
 
     def __init__(self, seed: int, *, cache_bytes: int = 0, queue_capacity: int = 100_000) -> None:
-        self.engine = Engine(cache_bytes, queue_capacity)
-        self.now_s = 0.0
         self.random = Random(seed)
+        self.engine = Engine(cache_bytes, queue_capacity, self.random)
+        self.now_s = 0.0
+        self.states: dict[ContextKey, State] = {}
+        self.read_s = 0.001
+        self.on_prediction: Callable[[PredictionRecord], None] = lambda prediction: None
         self._seeds = itertools.count(seed << 32)
         self._referee = Referee(self.engine)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -94,18 +104,17 @@ class Simulator:
         model: str,
         slo_s: float,
         *,
-        priority: str = "normal",
-        share: float = 1.0,
+        others: Sequence[str] = (),
+        **attributes: Any,
     ) -> None:
-        """Registers an application that is linked to a model."""
+        """Registers an application that is linked to a model, and to others when its selection policy takes several."""
         record = Application(
             name,
             InputType.BYTES,
             f"default of {name}",
             round(slo_s * _MICROS),
-            (model,),
-            priority=priority,
-            share=share,
+            (model, *others),
+            **attributes,
         )
         self._change(Change.put(record))
 
@@ -181,16 +190,17 @@ class Simulator:
 
     # Clients
 
-    def ask(self, route: Route, version: Version | None, inputs: list[bytes], deadline_s: float) -> Request:
+    def ask(
+        self, route: Route, version: Version | None, inputs: list[bytes], deadline_s: float, context: str = ""
+    ) -> Request:
         """A client submits a request."""
-        request = Request(route, version, inputs, self._next_query_id, self.now_s, deadline_s, None)
+        request = Request(route, version, inputs, self._next_query_id, self.now_s, deadline_s, None, context)
         self._next_query_id += len(inputs)
         self._referee.submitted(request, inputs)
         self.engine.submit(request, self.now_s)
-        if request.unanswered:
-            self._dispatch_soon()
-        else:
+        if not request.unanswered:
             self._carry_out()
+        self._dispatch_soon()
         return request
 
     def leave(self, request: Request) -> None:
@@ -199,10 +209,16 @@ class Simulator:
             self._referee.cancelled(request)
             self.engine.cancel(request)
 
+    def learn(self, key: ContextKey, state: State) -> None:
+        """Feedback has led to a state, which this query service hears first."""
+        self.states[key] = state
+        self.engine.learned(key, state, self.now_s)
+        self._carry_out()
+
     # The query service
 
     def _dispatch_soon(self) -> None:
-        if not self._dispatches:
+        if self.engine.has_undispatched and not self._dispatches:
             self._dispatches = True
             self.after(self.random.random() * _LONGEST_BURST_S, self._dispatch)
 
@@ -226,8 +242,26 @@ class Simulator:
             self._fleet[batch.replica].receive(batch)
         for request in effects.finished:
             self._referee.finished(request, self.now_s)
+        for prediction in effects.predictions:
+            self._referee.predicted(prediction)
+            self.on_prediction(prediction)
+        for key in effects.reads:
+            self._read(key)
         for replica in effects.released:
             self._end(replica)
+        self._dispatch_soon()
+
+    def _read(self, key: ContextKey) -> None:
+        asked_s = self.now_s
+        is_answered = self.read_s <= _LONGEST_READ_S
+
+        def tell() -> None:
+            # As it is when Redis answers, which is on the way.
+            state = self.states.get(key, {}) if is_answered else None
+            self.engine.state_read(key, state, self.now_s)
+            self._carry_out()
+
+        self.at(asked_s + min(self.read_s, _LONGEST_READ_S), tell)
 
     def _dial(self, replica: Replica) -> None:
         image, service_time = self._containers[replica.record.key]

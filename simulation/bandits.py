@@ -1,0 +1,191 @@
+"""A world to try selection policies in: models that are right now and then, and feedback for each of their answers.
+
+    world = phases({0: classifiers({"svm": 0.9, "forest": 0.8}), 5_000: classifiers({"svm": 0.1, "forest": 0.8})})
+    history = play(load("exp3")({}), ["svm", "forest"], world, queries=10_000, seed=1)
+    print(history.mean_loss(), history.queries_to_leave("svm", 5_000))
+
+It knows nothing of time: queries come one after the other, and what feedback teaches is known to the next one. The same
+seed gives the same run, and the same world to every policy.
+"""
+
+from bisect import bisect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from statistics import fmean
+from typing import NamedTuple
+
+from services.query.engine.selection import losses
+from services.query.engine.selection.policy import Choice, Combination, Observation, SelectionPolicy, State
+
+Loss = Callable[[str, str], float]
+
+zero_one: Loss = partial(losses.loss, "zero_one", scale=1.0)
+absolute: Loss = partial(losses.loss, "absolute", scale=1.0)
+
+# What is answered when nobody answers whom the policy asks.
+_DEFAULT = Combination("", 0.0)
+_CLASSES = "0123456789"
+
+
+class Turn(NamedTuple):
+    """One query.
+
+    Attributes:
+        label: the truth.
+        outputs: what each arm says that answers in time.
+        features: the input as numbers.
+        context: who asks.
+    """
+
+    label: str
+    outputs: Mapping[str, str]
+    features: Sequence[float] = ()
+    context: str = ""
+
+
+# What happens at a query, by its number from 0 on; it takes its chance from the generator.
+World = Callable[[int, Random], Turn]
+
+
+def classifiers(accuracies: Mapping[str, float]) -> World:
+    """Arms that name the right one of ten classes as often as `accuracies` say, independently, else any other."""
+
+    def turn(_number: int, seeded: Random) -> Turn:
+        truth = seeded.choice(_CLASSES)
+        wrong = _CLASSES.replace(truth, "")
+        outputs = {
+            arm: truth if seeded.random() < accuracy else seeded.choice(wrong) for arm, accuracy in accuracies.items()
+        }
+        return Turn(truth, outputs)
+
+    return turn
+
+
+def loss_sequence(sequence: Sequence[Mapping[str, float]]) -> World:
+    """Arms with given losses at each query, over and over again; to be played with the loss `absolute`."""
+
+    def turn(number: int, _seeded: Random) -> Turn:
+        return Turn("0", {arm: repr(of_arm) for arm, of_arm in sequence[number % len(sequence)].items()})
+
+    return turn
+
+
+def phases(worlds: Mapping[int, World]) -> World:
+    """Worlds that follow each other, by the number of the query that each begins with; one begins with 0."""
+    beginnings = sorted(worlds)
+
+    def turn(number: int, seeded: Random) -> Turn:
+        return worlds[beginnings[bisect(beginnings, number) - 1]](number, seeded)
+
+    return turn
+
+
+def population(worlds: Mapping[str, World]) -> World:
+    """A context for each world; queries come from them at random, and their features tell from which."""
+    contexts = list(worlds)
+
+    def turn(number: int, seeded: Random) -> Turn:
+        drawn = seeded.randrange(len(contexts))
+        features = [float(place == drawn) for place in range(len(contexts))]
+        return worlds[contexts[drawn]](number, seeded)._replace(features=features, context=contexts[drawn])
+
+    return turn
+
+
+class Step(NamedTuple):
+    """What a policy did at one query.
+
+    Attributes:
+        weights: how much it relied on each arm.
+        choice: whom it asked.
+        answer: what it made of their outputs.
+        loss: that of the answer.
+        arm_losses: those of the arms, whether or not they were asked.
+    """
+
+    weights: Mapping[str, float]
+    choice: Choice
+    answer: Combination
+    loss: float
+    arm_losses: Mapping[str, float]
+
+
+class History(NamedTuple):
+    """What came of a policy.
+
+    Attributes:
+        steps: one for each query.
+        states: what was learned in the end, by context.
+    """
+
+    steps: list[Step]
+    states: dict[str, State]
+
+    def mean_loss(self, start: int = 0, stop: int | None = None) -> float:
+        """The mean loss of the answers to some of the queries."""
+        return fmean(step.loss for step in self.steps[start:stop])
+
+    def best_arm_loss(self) -> float:
+        """The mean loss of the arm that would have been the best to ask always."""
+        return min(fmean(step.arm_losses[arm] for step in self.steps) for arm in self.steps[0].weights)
+
+    def mean_weight(self, arm: str, start: int = 0, stop: int | None = None) -> float:
+        """How much the policy relied on an arm during some of the queries."""
+        return fmean(step.weights[arm] for step in self.steps[start:stop])
+
+    def queries_to_leave(self, arm: str, start: int, window: int = 100) -> int:
+        """How long after query `start` an arm had, for the first time, less than half of the weight over a window.
+
+        The last window is taken for the first if it never had.
+        """
+        stops = range(start + window, len(self.steps))
+        left = (stop for stop in stops if self.mean_weight(arm, stop - window, stop) < 0.5)
+        return next(left, len(self.steps)) - start
+
+
+def play(
+    policy: SelectionPolicy,
+    arms: Sequence[str],
+    world: World,
+    queries: int,
+    seed: int,
+    *,
+    loss: Loss = zero_one,
+    per_context: bool = True,
+) -> History:
+    """Asks a policy, and gives it feedback on each answer before it is asked again.
+
+    Args:
+        policy: the policy.
+        arms: the models.
+        world: what they say.
+        queries: how many.
+        seed: decides on all chance.
+        loss: how wrong an output is, from the label and the output.
+        per_context: whether each context has a state of its own.
+    """
+    history = History([], {})
+    world_chance, policy_chance = Random(f"world {seed}"), Random(f"policy {seed}")
+    for number in range(queries):
+        turn = world(number, world_chance)
+        context = turn.context if per_context else ""
+        state = history.states.get(context, {})
+        step = _step(policy, state, arms, turn, loss, policy_chance)
+        history.steps.append(step)
+        asked = {arm: step.arm_losses[arm] for arm in step.choice.arms if arm in turn.outputs}
+        # Whoever was asked alone and did not answer is charged with the default output.
+        charged = asked or dict.fromkeys(step.choice.arms, step.loss)
+        observation = Observation(charged, step.choice.probability, turn.features)
+        history.states[context] = policy.observe(state, arms, observation)
+    return history
+
+
+def _step(
+    policy: SelectionPolicy, state: State, arms: Sequence[str], turn: Turn, loss: Loss, policy_chance: Random
+) -> Step:
+    choice = policy.select(state, arms, turn.features, policy_chance)
+    outputs = {arm: turn.outputs[arm] for arm in choice.arms if arm in turn.outputs}
+    answer = policy.combine(state, arms, outputs) if outputs else _DEFAULT
+    arm_losses = {arm: loss(turn.label, turn.outputs[arm]) if arm in turn.outputs else 1.0 for arm in arms}
+    return Step(policy.weights(state, arms), choice, answer, loss(turn.label, answer.output), arm_losses)
