@@ -1,0 +1,70 @@
+"""The event log of an application: two bounded streams, read as one.
+
+Predictions have a stream of their own, as there are many and they would crowd out the feedback, which tells all that a
+replay needs.
+"""
+
+import re
+from collections.abc import Iterator
+from heapq import merge
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from services.common.errors import InvalidInput
+from services.common.selection_store import codec
+from services.common.selection_store.keys import Keys
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+_ID = r"\d{1,20}-\d{1,20}"
+_CURSOR = re.compile(f"({_ID}),({_ID})", re.ASCII)
+_START = "0-0,0-0"
+
+
+class Events(NamedTuple):
+    """A page of events.
+
+    Attributes:
+        events: JSON objects as text, oldest first.
+        next_after: read on from here.
+    """
+
+    events: list[str]
+    next_after: str
+
+
+class _Entry(NamedTuple):
+    """An event in its stream; by the time at which it got there, which Redis has put into its id."""
+
+    at: tuple[int, int]
+    stream: int
+    id: str
+    text: str
+
+
+async def read_events(
+    client: "redis.asyncio.Redis", keys: Keys, application: str, registration: int, after: str, count: int
+) -> Events:
+    """At most `count` events of an application after a cursor.
+
+    Raises:
+        InvalidInput: `after` is no cursor.
+    """
+    cursor = _CURSOR.fullmatch(after or _START)
+    if cursor is None:
+        raise InvalidInput(f"Invalid cursor '{after[:100]}'. It must be one that a page of events came with, or empty")
+    last_ids = list(cursor.groups())
+    streams = (keys.prediction_events(application, registration), keys.feedback_events(application, registration))
+    reply = dict(await client.xread(dict(zip(streams, last_ids, strict=True)), count=count))
+    found = merge(*(_entries(number, reply.get(stream, ())) for number, stream in enumerate(streams)))
+    page = [entry for entry, _ in zip(found, range(count), strict=False)]
+    for entry in page:
+        last_ids[entry.stream] = entry.id
+    return Events([entry.text for entry in page], ",".join(last_ids))
+
+
+def _entries(stream: int, reply: Any) -> Iterator[_Entry]:
+    for entry_id, fields in reply:
+        ms, _, sequence = entry_id.partition("-")
+        text = codec.prediction_event(fields["prediction"]) if "prediction" in fields else fields["feedback"]
+        yield _Entry((int(ms), int(sequence)), stream, entry_id, text)

@@ -1,0 +1,197 @@
+"""What the selection store does inside Redis, as Lua: each script is one atomic step.
+
+All of them write only for an application that is registered just now, with just this registration, so that a query
+service which has not heard of a deletion yet brings nothing back. The lifetimes are those that the application's record
+says. JSON arrives as one argument with a line for each record: Python pays for every argument.
+
+KEYS[1] is the hash of the applications; other keys are named by their number in KEYS.
+"""
+
+# Clocks differ: what may be joined is decided by the query service, and must still be there.
+_SLACK_S = 60
+
+_COMMON = f"""
+local function lines(text)
+  return string.gmatch(text, '[^\\n]+')
+end
+
+local function registered(name, registration)
+  local record = redis.call('HGET', KEYS[1], name)
+  local application = record and cjson.decode(record)
+  if application and application.registration == registration and application.feedback_window_s then
+    application.window_ms = (application.feedback_window_s + {_SLACK_S}) * 1000
+    application.context_ttl_ms = application.context_ttl_s * 1000
+    return application
+  end
+  return false
+end
+
+local function publish(application, events, kind, kept, record)
+  redis.call('XADD', KEYS[events], 'MAXLEN', '~', kept, '*', kind, record)
+  redis.call('PEXPIRE', KEYS[events], application.context_ttl_ms)
+end
+"""
+
+# ARGV: JSON [{application, registration, joins, events, slots}, ...]; the records, a line for each slot; how many
+# events are kept.
+RECORD = f"""{_COMMON}
+local next_record = lines(ARGV[2])
+for _, bucket in ipairs(cjson.decode(ARGV[1])) do
+  local application = registered(bucket.application, bucket.registration)
+  for _, slot in ipairs(bucket.slots) do
+    local record = next_record()
+    if application and redis.call('HSETNX', KEYS[bucket.joins], slot, record) == 1 then
+      publish(application, bucket.events, 'prediction', ARGV[3], record)
+    end
+  end
+  if application then
+    redis.call('PEXPIRE', KEYS[bucket.joins], application.window_ms)
+  end
+end
+"""
+
+GONE, ALREADY_LEARNED, LEARNED, CHANGED = range(4)
+
+_LEARNING = f"""{_COMMON}
+local function is_learned(lesson)
+  if lesson.marker == 0 then return false end
+  if lesson.slot < 0 then return redis.call('EXISTS', KEYS[lesson.marker]) == 1 end
+  return redis.call('GETBIT', KEYS[lesson.marker], lesson.slot) == 1
+end
+
+local function mark(lesson, application)
+  if lesson.marker == 0 then return end
+  if lesson.slot < 0 then
+    redis.call('SET', KEYS[lesson.marker], 1)
+  else
+    redis.call('SETBIT', KEYS[lesson.marker], lesson.slot, 1)
+  end
+  redis.call('PEXPIRE', KEYS[lesson.marker], application.window_ms)
+end
+
+local function touch(context, application)
+  -- A policy that learns nothing has no state.
+  if redis.call('PEXPIRE', KEYS[context.key], application.context_ttl_ms) == 0 then return end
+  local time = redis.call('TIME')
+  local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('ZADD', KEYS[context.contexts], now_ms, context.name)
+  redis.call('ZREMRANGEBYSCORE', KEYS[context.contexts], '-inf', '(' .. now_ms - application.context_ttl_ms)
+  redis.call('PEXPIRE', KEYS[context.contexts], application.context_ttl_ms)
+end
+"""
+
+# ARGV: JSON {contexts: [{application, registration, name, key, contexts, events}, ...],
+#             lessons: [{context, marker, slot, names, init, increments}, ...]}; the events, a line for each lesson; how
+# many events are kept.
+# Answers the lessons' verdicts, then each context's state.
+ADD = f"""{_LEARNING}
+local plan = cjson.decode(ARGV[1])
+local next_event = lines(ARGV[2])
+
+local function add(lesson, event)
+  local context = plan.contexts[lesson.context]
+  local application = context.registered
+  if not application then return {GONE} end
+  if is_learned(lesson) then return {ALREADY_LEARNED} end
+  local state = KEYS[context.key]
+  -- What `init` was made from is there no longer.
+  if redis.call('HLEN', state) < lesson.names then return {CHANGED} end
+  for name, value in pairs(lesson.init) do
+    redis.call('HSETNX', state, name, string.format('%.17g', value))
+  end
+  for name, increment in pairs(lesson.increments) do
+    redis.call('HINCRBYFLOAT', state, name, string.format('%.17g', increment))
+  end
+  mark(lesson, application)
+  publish(application, context.events, 'feedback', ARGV[3], event)
+  context.changed = true
+  return {LEARNED}
+end
+
+for _, context in ipairs(plan.contexts) do
+  context.registered = registered(context.application, context.registration)
+end
+local verdicts = {{}}
+for i, lesson in ipairs(plan.lessons) do
+  verdicts[i] = add(lesson, next_event())
+end
+local answer = {{verdicts}}
+for i, context in ipairs(plan.contexts) do
+  if context.changed then touch(context, context.registered) end
+  answer[i + 1] = redis.call('HGETALL', KEYS[context.key])
+end
+return answer
+"""
+
+# ARGV: JSON {context: {application, ...}, lessons: [{marker, slot, is_new}, ...], before: {name: text}, names,
+#             after: {name: text}}; the events, a line for each new lesson; how many events are kept.
+# Answers LEARNED; or CHANGED (the state is not the one before, or a lesson is new no longer) or GONE, and does nothing.
+# Then 1 for each lesson that had been learned, else 0; then the state that was there.
+REVISE = f"""{_LEARNING}
+local plan = cjson.decode(ARGV[1])
+local context = plan.context
+local state = KEYS[context.key]
+
+local function is_as_before(found)
+  if #found ~= 2 * plan.names then return false end
+  for i = 1, #found, 2 do
+    if plan.before[found[i]] ~= found[i + 1] then return false end
+  end
+  return true
+end
+
+local function write(application)
+  redis.call('DEL', state)
+  for name, value in pairs(plan.after) do
+    redis.call('HSET', state, name, value)
+  end
+  local next_event = lines(ARGV[2])
+  for _, lesson in ipairs(plan.lessons) do
+    if lesson.is_new then
+      mark(lesson, application)
+      publish(application, context.events, 'feedback', ARGV[3], next_event())
+    end
+  end
+  touch(context, application)
+end
+
+local found = redis.call('HGETALL', state)
+local verdict = is_as_before(found) and {LEARNED} or {CHANGED}
+local learned = {{}}
+for i, lesson in ipairs(plan.lessons) do
+  learned[i] = is_learned(lesson) and 1 or 0
+  if lesson.is_new and learned[i] == 1 then verdict = {CHANGED} end
+end
+local application = registered(context.application, context.registration)
+if not application then verdict = {GONE} end
+if verdict == {LEARNED} then write(application) end
+return {{verdict, learned, found}}
+"""
+
+# ARGV[1] is a context, ARGV[2] the same as JSON, which is found faster than records are decoded.
+_FORGETTING = """
+local function is_of_context(kind, record)
+  if not string.find(record, ARGV[2], 1, true) then return false end
+  local decoded = cjson.decode(record)
+  return (kind == 'prediction' and decoded[3] or decoded.context) == ARGV[1]
+end
+"""
+
+# KEYS[1]: a bucket of recorded predictions.
+FORGET_PREDICTIONS = f"""{_FORGETTING}
+local records = redis.call('HGETALL', KEYS[1])
+for i = 1, #records, 2 do
+  if is_of_context('prediction', records[i + 1]) then redis.call('HDEL', KEYS[1], records[i]) end
+end
+"""
+
+# KEYS[1]: a stream of events; ARGV[3]: where to go on; ARGV[4]: how many events to look at.
+# Answers the id of the last one that was looked at; nothing after the newest.
+FORGET_EVENTS = f"""{_FORGETTING}
+local last = false
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[3], '+', 'COUNT', ARGV[4])) do
+  last = entry[1]
+  if is_of_context(unpack(entry[2])) then redis.call('XDEL', KEYS[1], last) end
+end
+return last
+"""

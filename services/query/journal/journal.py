@@ -1,0 +1,145 @@
+"""The journal's thread: the front's thread hands work to it and never waits for Redis."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from services.common.lifecycle import BackgroundTasks
+from services.common.selection_records import ContextKey, PredictionRecord, State
+from services.common.selection_store import SelectionStore
+from services.query.journal.feedback import Feedback, FeedbackResult
+from services.query.journal.learner import Learner
+from services.query.journal.reader import Reader
+from services.query.journal.recorder import Recorder
+
+_LOG = logging.getLogger(__name__)
+# How long predictions are gathered before they go to Redis in one step, which costs as much as a hundred of them.
+_GATHER_S = 0.02
+_FINISH_S = 2.0
+
+_Answer = TypeVar("_Answer")
+
+
+class Journal:
+    """All that a query service has to do with Redis for selection, on a thread of its own.
+
+    Its methods are for one thread, and return at once. What they are given to call is called once, on the journal's
+    thread, which it must not hold up.
+
+    Args:
+        store: used by this object's thread alone, and closed with it.
+    """
+
+    def __init__(self, store: SelectionStore) -> None:
+        self._store = store
+        self._recorder = Recorder(store)
+        self._reader = Reader(store)
+        self._learner = Learner(store, self._recorder)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._started = threading.Event()
+        self._stop = asyncio.Event()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._predictions: deque[PredictionRecord] = deque()
+        self._is_woken = False
+        self._is_gathering = False
+
+    @property
+    def dropped(self) -> int:
+        """How many predictions were not recorded, as Redis was away for too long."""
+        return self._recorder.dropped
+
+    def start(self) -> None:
+        """Starts the thread; Redis need not be there."""
+        self._thread.start()
+        self._started.wait()
+
+    def close(self) -> None:
+        """Ends the thread when all is done that it was given, or after some 2 seconds; safe to repeat.
+
+        To be called when nobody calls the other methods any more. Feedback that is left then is UNAVAILABLE.
+        """
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    def read_state(self, key: ContextKey, on_read: Callable[[State | None], None]) -> None:
+        """Has `on_read` called with a context's state, within 20 ms; with None when Redis does not tell it.
+
+        The state of a context that nothing was learned in is empty.
+        """
+        self._call(functools.partial(self._reader.read, key, functools.partial(_tell, on_read)))
+
+    def record(self, prediction: PredictionRecord) -> None:
+        """Remembers a prediction for its feedback.
+
+        It is known to this journal at once, and to all in a moment. While Redis is away the newest are kept.
+        """
+        self._predictions.append(prediction)
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._loop.call_soon_threadsafe(self._gather)
+
+    def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
+        """Learns from feedback, and has `on_learned` called when Redis has it, or has it not."""
+        self._call(functools.partial(self._learner.learn, feedback, functools.partial(_tell, on_learned)))
+
+    def _call(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._take_calls)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        tasks = BackgroundTasks()
+        tasks.start("read states", self._reader.run())
+        tasks.start("record predictions", self._recorder.run())
+        tasks.start("learn from feedback", self._learner.run())
+        self._started.set()
+        await self._stop.wait()
+        self._take_calls()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._learner.finish(), _FINISH_S / 2)
+        await tasks.close()
+        self._reader.finish()
+        self._learner.abandon()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._recorder.finish(), _FINISH_S / 2)
+        await self._store.close()
+
+    def _take_calls(self) -> None:
+        # First, so that whoever comes from now on wakes the thread again.
+        self._is_woken = False
+        # Feedback may be about a prediction that was made just before.
+        self._take_predictions()
+        while self._calls:
+            self._calls.popleft()()
+
+    def _gather(self) -> None:
+        self._loop.call_later(_GATHER_S, self._save)
+
+    def _save(self) -> None:
+        self._is_gathering = False
+        self._take_predictions()
+        self._recorder.save_soon()
+
+    def _take_predictions(self) -> None:
+        now_ms = round(time.time() * 1e3)
+        while self._predictions:
+            self._recorder.add(self._predictions.popleft(), now_ms)
+
+
+def _tell(callback: Callable[[_Answer], None], answer: _Answer) -> None:
+    try:
+        callback(answer)
+    except Exception as error:
+        _LOG.error("an answer of the journal was not taken", exc_info=error)

@@ -1,0 +1,231 @@
+"""What is learned and recorded in a real Redis: once each, and nothing is lost."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from services.common.errors import StoreUnavailable
+from services.common.selection_records import PredictionRecord, QueryKey, Recorded, State
+from services.common.selection_store import Outcome, Revision, SelectionStore, Verdict
+from tests.fixtures.journals import (
+    DIGITS,
+    key_of,
+    prediction,
+    register,
+    run_with_store,
+)
+from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, verdicts
+from tests.fixtures.redis_server import RedisServer
+
+OTHER = dataclasses.replace(DIGITS, name="other", registration=8)
+
+
+@pytest.fixture(autouse=True)
+def registered(redis_server: RedisServer) -> None:
+    """Both applications are registered."""
+    register(redis_server, DIGITS, OTHER)
+
+
+def test_a_context_that_nothing_was_learned_in_has_an_empty_state(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        assert await store.read_states([key_of(), key_of(context="ann")]) == [{}, {}]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_what_is_added_adds_up_and_is_told_with_each_lesson(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        ann = key_of(context="ann")
+        outcomes = await store.add(
+            [addition({"a": 1.0}), addition({"a": 0.5, "b": -1e-7}), addition({"a": 3.0}, key=ann)]
+        )
+        assert outcomes == [
+            Outcome(Verdict.LEARNED, {"a": 1.5, "b": -1e-7}),
+            Outcome(Verdict.LEARNED, {"a": 1.5, "b": -1e-7}),
+            Outcome(Verdict.LEARNED, {"a": 3.0}),
+        ]
+        assert await store.read_states([ann, key_of()]) == [{"a": 3.0}, {"a": 1.5, "b": -1e-7}]
+
+    run_with_store(redis_server, scenario)
+
+
+@pytest.mark.parametrize("once", [4711, "4711", 'a "name" of:\n the client\'s own'], ids=["query", "digits", "text"])
+def test_what_has_a_name_is_learned_once(redis_server: RedisServer, once: int | str) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        lesson = addition({"a": 1.0}, once=once)
+        assert verdicts(await store.add([lesson, lesson])) == [Verdict.LEARNED, Verdict.ALREADY_LEARNED]
+        assert await store.add([lesson]) == [Outcome(Verdict.ALREADY_LEARNED, {"a": 1.0})]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_neighbouring_query_ids_a_name_of_digits_and_other_applications_are_not_taken_for_one_another(
+    redis_server: RedisServer,
+) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        lessons = [addition({"a": 1.0}, once=once) for once in (1023, 1024, 1025, 2048, "1024", 2**53 - 1)]
+        lessons.append(addition({"a": 1.0}, once=1024, key=key_of(OTHER)))
+        assert verdicts(await store.add(lessons)) == [Verdict.LEARNED] * 7
+        assert await store.read_states([key_of(), key_of(OTHER)]) == [{"a": 6.0}, {"a": 1.0}]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_what_has_no_name_is_learned_each_time(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        await store.add([addition({"a": 1.0})] * 3)
+        assert await state_of(store) == {"a": 3.0}
+
+    run_with_store(redis_server, scenario)
+
+
+def test_a_state_gets_what_it_lacks_before_anything_is_added_and_once_only(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        await store.add([addition({"a": 1.0}, init={"a": 10.0})])
+        await store.add([addition({"b": 1.0}, init={"a": 10.0, "b": 20.0}) for _ in range(2)])
+        assert await state_of(store) == {"a": 11.0, "b": 22.0}
+
+    run_with_store(redis_server, scenario)
+
+
+def test_a_state_that_was_forgotten_meanwhile_begins_with_what_it_lacks(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        elsewhere = SelectionStore.connect(redis_server.url)
+        lesson = addition({"a": 1.0}, init={"a": 10.0, "b": 20.0})
+        await store.add([lesson])
+        await elsewhere.delete_context(key_of())
+        await elsewhere.add([addition({"b": 1.0})])
+        assert await store.add([lesson]) == [Outcome(Verdict.LEARNED, {"a": 11.0, "b": 1.0})]
+        await elsewhere.close()
+
+    run_with_store(redis_server, scenario)
+
+
+def test_numbers_that_no_state_can_hold_fail_alone(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        outcomes = await store.add(
+            [addition({"a": float("nan")}), addition({"a": 1.0}), addition({"a": -float("inf")})]
+        )
+        assert verdicts(outcomes) == [Verdict.FAILED, Verdict.LEARNED, Verdict.FAILED]
+        assert "nan" in str(outcomes[0].error)
+        assert await state_of(store) == {"a": 1.0}
+
+    run_with_store(redis_server, scenario)
+
+
+def test_revisions_by_many_at_once_lose_none(redis_server: RedisServer) -> None:
+    async def writer(number: int) -> None:
+        store = SelectionStore.connect(redis_server.url)
+        for step in range(25):
+            names = [f"{number}-{step}-{part}" for part in range(4)]
+            outcomes = await store.revise([Revision(key_of(), name, event(key_of()), halve) for name in names])
+            assert verdicts(outcomes) == [Verdict.LEARNED] * 4
+        await store.close()
+
+    async def scenario(store: SelectionStore) -> None:
+        await asyncio.gather(*(writer(number) for number in range(8)))
+        state = await state_of(store)
+        assert state["steps"] == 800
+        assert state["a"] == 1.0 - 0.5**53 or state["a"] == 1.0
+
+    run_with_store(redis_server, scenario)
+
+
+def test_a_revision_may_drop_names_and_is_learned_once(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        await store.add([addition({"a": 1.0, "old": 1.0})])
+        revision = Revision(key_of(), 5, event(key_of()), lambda state: {"a": state["a"] + 0.1})
+        assert verdicts(await store.revise([revision, revision])) == [Verdict.LEARNED, Verdict.ALREADY_LEARNED]
+        assert await store.revise([revision]) == [Outcome(Verdict.ALREADY_LEARNED, {"a": 1.1})]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_a_revision_that_fails_changes_nothing_and_holds_up_none(redis_server: RedisServer) -> None:
+    def fail(state: State) -> State:
+        raise RuntimeError("secret")
+
+    async def scenario(store: SelectionStore) -> None:
+        revisions = [Revision(key_of(), once, event(key_of()), observe) for once, observe in ((1, fail), (2, halve))]
+        failed, learned = await store.revise(revisions)
+        assert (failed.verdict, str(failed.error)) == (Verdict.FAILED, "secret")
+        assert learned == Outcome(Verdict.LEARNED, {"a": 0.5, "steps": 1.0})
+        assert verdicts(await store.revise(revisions)) == [Verdict.FAILED, Verdict.ALREADY_LEARNED]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_a_recorded_prediction_is_joined_as_it_was(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        awkward = 'ann "Ä"\n\\u0000\u2028, {1}'
+        recorded = Recorded(
+            PredictionRecord(
+                key_of(context=awkward),
+                2**53 - 1,
+                0.1,
+                {awkward: awkward},
+                awkward,
+                True,
+                (awkward, "b"),
+                [0.1, -2e-300],
+            ),
+            NOW_MS,
+        )
+        plain = Recorded(prediction(3), NOW_MS + 1)
+        await store.record([recorded, plain])
+        queries = [QueryKey("digits", 7, 2**53 - 1), QueryKey("digits", 7, 4), QueryKey("digits", 7, 3)]
+        assert await store.join(queries) == [
+            recorded,
+            None,
+            plain._replace(prediction=plain.prediction._replace(features=[])),
+        ]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_recording_the_same_prediction_again_changes_nothing(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        await store.record([Recorded(prediction(3, "first"), NOW_MS)])
+        await store.record([Recorded(prediction(3, "second"), NOW_MS)] * 2)
+        [joined] = await store.join([QueryKey("digits", 7, 3)])
+        assert joined is not None
+        assert joined.prediction.output == "first"
+        assert len((await store.events("digits", 7)).events) == 1
+
+    run_with_store(redis_server, scenario)
+
+
+@pytest.fixture(params=["killed", "frozen"])
+def away(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[RedisServer]:
+    """A Redis that does not answer."""
+    if request.param == "killed":
+        redis_server.kill()
+        yield redis_server
+        return
+    redis_server.freeze()
+    yield redis_server
+    redis_server.thaw()
+
+
+def test_without_redis_everything_fails_soon_and_honestly(away: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        asked = time.monotonic()
+        for call in (
+            store.read_states([key_of()]),
+            store.contexts("digits", 7),
+            store.record([Recorded(prediction(1), NOW_MS)]),
+            store.join([QueryKey("digits", 7, 1)]),
+            store.add([addition({"a": 1.0}, init={"a": 1.0})]),
+            store.revise([Revision(key_of(), 1, event(key_of()), halve)]),
+            store.events("digits", 7),
+            store.delete_context(key_of()),
+            store.delete_application("digits", 7),
+        ):
+            with pytest.raises(StoreUnavailable, match="The selection state cannot be reached"):
+                await call
+        assert time.monotonic() - asked < 5
+
+    run_with_store(away, scenario, read_timeout_s=0.1)
