@@ -16,18 +16,8 @@ class Applications:
         self._client = client
         self._logger = ClusterAdapter(_LOG, cluster_name)
 
-    def register(
-        self,
-        name: str,
-        input_type: str,
-        default_output: str,
-        slo_micros: int,
-        priority: str = "normal",
-        share: float = 1.0,
-        use_cache: bool = True,
-        cache_ttl_micros: int = 0,
-    ) -> None:
-        """Registers an application."""
+    def register(self, name: str, input_type: str, default_output: str, slo_micros: int, **options: Any) -> None:
+        """Registers an application; the options are those of the admin REST."""
         self._client.post(
             "add_app",
             {
@@ -35,10 +25,7 @@ class Applications:
                 "input_type": input_type,
                 "default_output": default_output,
                 "latency_slo_micros": slo_micros,
-                "priority": priority,
-                "share": share,
-                "use_cache": use_cache,
-                "cache_ttl_micros": cache_ttl_micros,
+                **options,
             },
         )
         self._logger.info("Application %s was successfully registered", name)
@@ -73,3 +60,16 @@ class Applications:
     def linked_models(self, name: str) -> list[str]:
         """The names of the models that an application is linked to."""
         return list(self._client.post("get_linked_models", {"app_name": name}))
+
+    def selection_state(self, name: str, context: str) -> dict[str, Any]:
+        """What an application's selection policy has learned in a context, with the policy and its arms."""
+        return dict(self._client.post("get_selection_state", {"app_name": name, "context": context}))
+
+    def delete_selection_state(self, name: str, context: str) -> None:
+        """Forgets that."""
+        self._client.post("delete_selection_state", {"app_name": name, "context": context})
+        self._logger.info("Selection state of context '%s' of application %s was successfully deleted", context, name)
+
+    def selection_events(self, name: str, after: str, count: int) -> dict[str, Any]:
+        """A page of an application's predictions and feedback, and where the next begins."""
+        return dict(self._client.post("get_selection_events", {"app_name": name, "after": after, "count": count}))

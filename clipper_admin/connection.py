@@ -1,70 +1,51 @@
 """ClipperConnection: the handle to a cluster, with everything that can be asked of it.
 
 Each method names what it does and leaves the doing to the modules of its noun: applications, models, deployments.
+Those that concern applications are in application_methods.
 All but the first few need a connection, made by start_clipper or connect, and raise UnconnectedException without.
 ClipperException says that the cluster or its container manager refused; network errors are those of `requests`.
 """
 
-import functools
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import requests
 
 from clipper_admin.admin_client import AdminClient
+from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
+from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.deployments import Deployments
-from clipper_admin.exceptions import ClipperException, UnconnectedException
+from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.models import Models
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
+from clipper_admin.readiness import wait_until_answered
 from clipper_admin.release import __registry__, __version__
 
 _LOG = logging.getLogger(__name__)
 _DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
 _START_TIMEOUT_S = 300.0
 _PROBE_TIMEOUT_S = 5.0
-_POLL_INTERVAL_S = 0.1
-
-_Arguments = ParamSpec("_Arguments")
-_Result = TypeVar("_Result")
 
 
-def _connected(
-    method: Callable[Concatenate["ClipperConnection", _Arguments], _Result],
-) -> Callable[Concatenate["ClipperConnection", _Arguments], _Result]:
-    """Makes a method raise UnconnectedException while there is no connection."""
-
-    @functools.wraps(method)
-    def checked(self: "ClipperConnection", /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-        if not self.connected:
-            raise UnconnectedException
-        return method(self, *args, **kwargs)
-
-    return checked
-
-
-class ClipperConnection:
+class ClipperConnection(ApplicationMethods):
     """A handle to one cluster.
 
     Attributes:
         cm: the container manager that runs it.
-        connected: whether there is a cluster behind the handle.
     """
 
     def __init__(self, container_manager: ContainerManager) -> None:
-        self.connected = False
-        self.cm = container_manager
         cluster_name = container_manager.cluster_identifier
         client = AdminClient(container_manager.get_admin_addr)
-        self._applications = Applications(client, cluster_name)
+        super().__init__(Applications(client, cluster_name), ClusterAdapter(_LOG, cluster_name))
+        self.cm = container_manager
         self._models = Models(client, cluster_name)
         self._deployments = Deployments(container_manager, self._models)
-        self._logger = ClusterAdapter(_LOG, cluster_name)
 
     # The cluster
 
@@ -102,7 +83,7 @@ class ClipperConnection:
             num_frontend_replicas,
         )
         for url in (f"http://{self.cm.get_query_addr()}/metrics", f"http://{self.cm.get_admin_addr()}/admin/ping"):
-            _wait_until_answered(url)
+            wait_until_answered(url, _START_TIMEOUT_S)
         self.connected = True
         self._logger.info("Clipper is running")
 
@@ -117,95 +98,28 @@ class ClipperConnection:
         self.cm.stop_all(graceful=graceful)
         self._logger.info("Stopped all Clipper cluster and all model containers")
 
-    @_connected
+    @needs_connection
     def get_query_addr(self) -> str:
         """Where predictions are asked for, host:port."""
         return self.cm.get_query_addr()
 
-    @_connected
+    @needs_connection
     def get_metric_addr(self) -> str:
         """Where metrics are read in the Prometheus text format, host:port."""
         return self.cm.get_metric_addr()
 
-    @_connected
+    @needs_connection
     def get_clipper_logs(self, logging_dir: str = "clipper_logs/") -> list[str]:
         """Copies the logs of everything that runs into a directory; returns the files' paths."""
         return self.cm.get_logs(logging_dir)
 
-    @_connected
+    @needs_connection
     def inspect_instance(self) -> dict[str, Any]:
         """The query service's metrics: counters, ratio_counters, meters and histograms."""
         response = requests.get(f"http://{self.cm.get_query_addr()}/metrics", timeout=_PROBE_TIMEOUT_S)
         if response.status_code != requests.codes.ok:
             raise ClipperException(f"Received error status code: {response.status_code} and message: {response.text}")
         return dict(response.json())
-
-    # Applications
-
-    @_connected
-    def register_application(
-        self,
-        name: str,
-        input_type: str,
-        default_output: str,
-        slo_micros: int,
-        *,
-        priority: str = "normal",
-        share: float = 1.0,
-        use_cache: bool = True,
-        cache_ttl_micros: int = 0,
-    ) -> None:
-        """Registers an application, which makes POST /{name}/predict answer.
-
-        Args:
-            name: the application's name.
-            input_type: "bytes", "integers", "floats", "doubles" or "strings".
-            default_output: answered when there is no prediction in time.
-            slo_micros: the latency objective in microseconds: every query is answered by then.
-            priority: "high", "normal" or "low"; a model serves the applications of a higher priority first.
-            share: above 0; its weight against the other applications of its priority that use the same model.
-            use_cache: whether predictions are taken from the cache and kept there.
-            cache_ttl_micros: the oldest cached prediction that it takes, in microseconds; 0: of any age.
-        """
-        self._applications.register(
-            name, input_type, default_output, slo_micros, priority, share, use_cache, cache_ttl_micros
-        )
-
-    @_connected
-    def unregister_application(self, name: str) -> None:
-        """Unregisters an application with its links."""
-        self._applications.unregister(name)
-
-    @_connected
-    def delete_application(self, name: str) -> None:
-        """The old name of unregister_application."""
-        self._logger.warning("delete_application is deprecated; use unregister_application")
-        self._applications.unregister(name)
-
-    @_connected
-    def link_model_to_app(self, app_name: str, model_name: str) -> None:
-        """Lets an application use the current version of a model; one model an application."""
-        self._applications.link(app_name, model_name)
-
-    @_connected
-    def unlink_model_from_app(self, app_name: str, model_name: str) -> None:
-        """Ends that."""
-        self._applications.unlink(app_name, model_name)
-
-    @_connected
-    def get_all_apps(self, verbose: bool = False) -> list[Any]:
-        """All applications: names or, if `verbose`, dictionaries as from get_app_info."""
-        return self._applications.all(verbose)
-
-    @_connected
-    def get_app_info(self, name: str) -> dict[str, Any] | None:
-        """What register_application was told, slo_micros as latency_slo_micros, and linked_models; None if unknown."""
-        return self._applications.describe(name)
-
-    @_connected
-    def get_linked_models(self, app_name: str) -> list[str]:
-        """The names of the models that an application is linked to."""
-        return self._applications.linked_models(app_name)
 
     # Models
 
@@ -222,7 +136,7 @@ class ClipperConnection:
         name, version = check_model_name(name), check_model_version(version)
         return self.cm.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
 
-    @_connected
+    @needs_connection
     def deploy_model(
         self,
         name: str,
@@ -255,7 +169,7 @@ class ClipperConnection:
             name, version, input_type, image, labels, num_replicas, batch_size, batching_policy, batch_delay_micros
         )
 
-    @_connected
+    @needs_connection
     def build_and_deploy_model(
         self,
         name: str,
@@ -287,7 +201,7 @@ class ClipperConnection:
             batch_delay_micros=batch_delay_micros,
         )
 
-    @_connected
+    @needs_connection
     def register_model(
         self,
         name: str,
@@ -305,68 +219,68 @@ class ClipperConnection:
             name, str(version), input_type, image, labels, batch_size, batching_policy, batch_delay_micros
         )
 
-    @_connected
+    @needs_connection
     def set_model_version(self, name: str, version: str | int, num_replicas: int | None = None) -> None:
         """Makes a registered version current, to roll back or forth; then scales it if `num_replicas` is given."""
         self._models.set_current(name, str(version))
         if num_replicas is not None:
             self._deployments.scale(name, str(version), num_replicas)
 
-    @_connected
+    @needs_connection
     def get_current_model_version(self, name: str) -> str:
         """The version that linked applications use."""
         return self._models.current_version(name)
 
-    @_connected
+    @needs_connection
     def get_all_models(self, verbose: bool = False) -> list[Any]:
         """All versions: "name:version" or, if `verbose`, dictionaries as from get_model_info."""
         return self._models.all(verbose)
 
-    @_connected
+    @needs_connection
     def get_model_info(self, name: str, version: str | int) -> dict[str, Any] | None:
         """A version with its input_type, labels, image, batching and whether it is current; None if not registered."""
         return self._models.describe(name, str(version))
 
     # Replicas
 
-    @_connected
+    @needs_connection
     def get_num_replicas(self, name: str, version: str | int | None = None) -> int:
         """How many replicas of a version (None: of the current one) the container manager runs."""
         version = self._models.current_version(name) if version is None else str(version)
         return self.cm.get_num_replicas(name, version)
 
-    @_connected
+    @needs_connection
     def set_num_replicas(self, name: str, num_replicas: int, version: str | int | None = None) -> None:
         """Starts or stops replicas of a version (None: of the current one) until there are `num_replicas`."""
         version = self._models.current_version(name) if version is None else str(version)
         self._deployments.scale(name, version, num_replicas)
 
-    @_connected
+    @needs_connection
     def get_all_model_replicas(self, verbose: bool = False) -> list[Any]:
         """All live replicas: "name:version:replica" or, if `verbose`, dictionaries."""
         return self._models.all_replicas(verbose)
 
-    @_connected
+    @needs_connection
     def get_model_replica_info(self, name: str, version: str | int, replica_id: int) -> dict[str, Any] | None:
         """A live replica with its model and input_type; None if there is none."""
         return self._models.describe_replica(name, str(version), replica_id)
 
-    @_connected
+    @needs_connection
     def stop_models(self, model_names: Iterable[str]) -> None:
         """Unregisters all versions of these models and stops their replicas; links stay."""
         self._deployments.stop(self._models.versions(model_names))
 
-    @_connected
+    @needs_connection
     def stop_versioned_models(self, model_versions_dict: Mapping[str, Iterable[str | int]]) -> None:
         """Unregisters the versions {name: [version]}, current ones too, and stops their replicas."""
         self._deployments.stop({name: list(map(str, versions)) for name, versions in model_versions_dict.items()})
 
-    @_connected
+    @needs_connection
     def stop_inactive_model_versions(self, model_names: Iterable[str]) -> None:
         """Unregisters all versions of these models but the current ones and stops their replicas."""
         self._deployments.stop(self._models.versions(model_names, only_inactive=True))
 
-    @_connected
+    @needs_connection
     def stop_all_model_containers(self) -> None:
         """Unregisters all versions of all models and stops all replicas."""
         self._deployments.stop(self._models.versions(None))
@@ -375,17 +289,3 @@ class ClipperConnection:
     def test_predict_function(self, query: Mapping[str, Any], func: Callable[[Any], Any], input_type: str) -> Any:
         """Calls `func` here as a model container would; needs no cluster. See function_check."""
         return try_function(query, func, input_type)
-
-
-def _wait_until_answered(url: str) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while True:
-        try:
-            if requests.get(url, timeout=_PROBE_TIMEOUT_S).status_code == requests.codes.ok:
-                return
-        except requests.RequestException:
-            if time.monotonic() > deadline:
-                raise
-        if time.monotonic() > deadline:
-            raise ClipperException(f"{url} did not answer within {_START_TIMEOUT_S:.0f} s")
-        time.sleep(_POLL_INTERVAL_S)

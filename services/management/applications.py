@@ -8,12 +8,13 @@ import dataclasses
 from collections.abc import Sequence
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from services.common.names import PRIORITIES, InputType, check_name
+from services.common.names import PRIORITIES, SINGLE, InputType, check_name
 from services.common.records import Application, Change, Configuration
-from services.management import models
+from services.management import models, selection
 
 _SMALLEST_SHARE = 0.001
 _LARGEST_SHARE = 1000.0
+_MOST_MODELS = 64
 
 
 def add(known: Configuration, application: Application) -> list[Change]:
@@ -42,13 +43,13 @@ def delete(known: Configuration, name: str) -> list[Change]:
 
 
 def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> list[Change]:
-    """Links an application to a model.
+    """Links an application to models: to one in all, unless its selection policy takes several.
 
     Raises:
-        NotFound: the application or a model is not registered.
-        InvalidInput: not exactly one model is named.
-        AlreadyExists: the link exists.
-        Conflict: the model's input type is another, or the application is linked to another model.
+        NotFound: the application or a model is not registered; then no link is made.
+        InvalidInput: no model is named, one is named twice, or several are where there can be one.
+        AlreadyExists: a link exists.
+        Conflict: a model's input type is another, or there would be too many links.
     """
     application = known.applications.get(app_name)
     if application is None:
@@ -59,12 +60,12 @@ def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> lis
         raise InvalidInput(
             f"Please provide the name of the model that you want to link to the application '{app_name}'"
         )
-    if len(model_names) > 1:
-        raise InvalidInput(
-            f"Applications must be linked with at most one model. Attempted to add links to {len(model_names)} models."
-        )
-    _check_unlinked(application, model_names[0])
-    return [Change.put(dataclasses.replace(application, linked_models=(model_names[0],)))]
+    if application.selection_policy == SINGLE:
+        _check_single_link(application, model_names)
+    else:
+        _check_several_links(application, model_names)
+    linked = tuple(sorted((*application.linked_models, *model_names)))
+    return [Change.put(dataclasses.replace(application, linked_models=linked))]
 
 
 def unlink(known: Configuration, app_name: str, model_names: Sequence[str]) -> list[Change]:
@@ -91,22 +92,19 @@ def linked_models(known: Configuration, app_name: str) -> tuple[str, ...]:
     Raises:
         NotFound: the application is not registered.
     """
-    application = known.applications.get(app_name)
-    if application is None:
-        raise NotFound(f"No application with name '{app_name}' exists.")
-    return application.linked_models
+    return find(known, app_name).linked_models
 
 
-def state(known: Configuration, app_name: str) -> str:
-    """What an application answers from: its default output, until its selection policy has a state of its own.
+def find(known: Configuration, name: str) -> Application:
+    """The application of this name.
 
     Raises:
-        NotFound: the application is not registered.
+        NotFound: there is none.
     """
-    application = known.applications.get(app_name)
+    application = known.applications.get(name)
     if application is None:
-        raise NotFound(f"No application with name '{app_name}' exists.")
-    return application.default_output
+        raise NotFound(f"No application with name '{name}' exists.")
+    return application
 
 
 def _check(application: Application) -> None:
@@ -126,6 +124,7 @@ def _check(application: Application) -> None:
         raise InvalidInput(
             f"The time to live in the cache must not be negative, but it is {application.cache_ttl_micros} microseconds"
         )
+    selection.check(application)
 
 
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:
@@ -146,8 +145,28 @@ def _linkable_types(known: Configuration, model_name: str) -> list[InputType]:
     return sorted({version.input_type for version in current or versions})
 
 
-def _check_unlinked(application: Application, model_name: str) -> None:
-    if model_name in application.linked_models:
-        raise AlreadyExists(f"The model with name '{model_name}' is already linked to '{application.name}'")
+def _check_single_link(application: Application, model_names: Sequence[str]) -> None:
+    if len(model_names) > 1:
+        raise InvalidInput(
+            f"Applications must be linked with at most one model. Attempted to add links to {len(model_names)} models."
+        )
+    _check_unlinked(application, model_names)
     if application.linked_models:
         raise Conflict(f"A model with name {application.linked_models[0]} is already linked to '{application.name}'.")
+
+
+def _check_several_links(application: Application, model_names: Sequence[str]) -> None:
+    if len(set(model_names)) < len(model_names):
+        raise InvalidInput(f"A model is named twice: {', '.join(model_names)}")
+    _check_unlinked(application, model_names)
+    if len(application.linked_models) + len(model_names) > _MOST_MODELS:
+        raise Conflict(
+            f"Applications must be linked with at most {_MOST_MODELS} models. '{application.name}' has "
+            f"{len(application.linked_models)}. Attempted to add links to {len(model_names)} models."
+        )
+
+
+def _check_unlinked(application: Application, model_names: Sequence[str]) -> None:
+    for model_name in model_names:
+        if model_name in application.linked_models:
+            raise AlreadyExists(f"The model with name '{model_name}' is already linked to '{application.name}'")

@@ -1,5 +1,6 @@
 """The only code of this service that turns protobuf messages into the house's own types and back."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from clipper.v1 import management_service_pb2 as pb
@@ -27,9 +28,15 @@ _JSON_TYPES = {
 }
 
 # The keys that Clipper's admin clients have never had to send; the records have their defaults.
-_APPLICATION_OPTIONS = ("priority", "share", "use_cache", "cache_ttl_micros")
+_APPLICATION_OPTIONS = (
+    "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
+    "loss_scale", "feedback_window_s", "context_ttl_s", "combine",
+)  # fmt: skip
 _MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
-_OPTIONS = frozenset(_APPLICATION_OPTIONS + _MODEL_OPTIONS)
+_PAGE_OPTIONS = ("after", "count")
+_OPTIONS = frozenset((*_APPLICATION_OPTIONS, "policy_parameters", *_MODEL_OPTIONS, *_PAGE_OPTIONS))
+
+_LONGEST_PAGE = 1_000
 
 
 def complete(request: _MessageT) -> _MessageT:
@@ -51,8 +58,7 @@ def schema(request: Message) -> str:
     """A request's JSON schema, in the notation of the admin REST."""
     lines = []
     for field in request.DESCRIPTOR.fields:
-        json_type = _JSON_TYPES[field.type] + (" (optional)" if field.name in _OPTIONS else "")
-        lines.append(f'   "{field.name}" := ' + (f"[{json_type}]" if field.is_repeated else json_type))
+        lines.append(f'   "{field.name}" := {_json_type(field)}' + (" (optional)" if field.name in _OPTIONS else ""))
     return "\n  {\n" + ",\n".join(lines) + "\n  }\n"
 
 
@@ -68,6 +74,7 @@ def application(request: pb.AddApplicationRequest) -> Application:
         input_type=parse_input_type(request.input_type),
         default_output=request.default_output,
         latency_slo_micros=request.latency_slo_micros,
+        policy_parameters=tuple(sorted(request.policy_parameters.items())),
         **_given(request, _APPLICATION_OPTIONS),
     )
 
@@ -109,6 +116,29 @@ def links(request: pb.AddModelLinksRequest | pb.DeleteModelLinksRequest) -> tupl
     """
     complete(request)
     return request.app_name, tuple(request.model_names)
+
+
+def context(request: pb.GetSelectionStateRequest | pb.DeleteSelectionStateRequest) -> tuple[str, str]:
+    """The application and the context that a request is about.
+
+    Raises:
+        InvalidInput: a key is missing.
+    """
+    complete(request)
+    return request.app_name, request.context
+
+
+def events_page(request: pb.GetSelectionEventsRequest) -> tuple[str, str, int]:
+    """The application whose events a request asks for, where they begin, and how many entries of the log at most.
+
+    Raises:
+        InvalidInput: the application is missing, or the number is not one that can be asked for.
+    """
+    complete(request)
+    count = request.count if request.HasField("count") else _LONGEST_PAGE
+    if not 1 <= count <= _LONGEST_PAGE:
+        raise InvalidInput(f"The count must be between 1 and {_LONGEST_PAGE}, but it is {count}")
+    return request.app_name, request.after, count
 
 
 def applicant(request: pb.HoldReplicaLeaseRequest) -> Applicant:
@@ -197,6 +227,29 @@ def get_all_replicas(known: Configuration, verbose: bool) -> pb.GetAllReplicasRe
     return pb.GetAllReplicasResponse(replicas=map(_replica, found), rest=json(body))
 
 
+def get_selection_state(record: Application, state: Mapping[str, float]) -> pb.GetSelectionStateResponse:
+    """The answer with what was learned in a context."""
+    body = json(rest.selection_state(record, state))
+    return pb.GetSelectionStateResponse(
+        selection_policy=record.selection_policy, arms=record.linked_models, state=state, rest=body
+    )
+
+
+def get_selection_events(events: Sequence[str], next_after: str) -> pb.GetSelectionEventsResponse:
+    """The answer with a page of events, which are JSON already."""
+    body = f'{{"events":[{",".join(events)}],"next":{rest.to_json(next_after)}}}'
+    return pb.GetSelectionEventsResponse(events=events, next=next_after, rest=text(body))
+
+
+def _json_type(field: Any) -> str:
+    entry = field.message_type
+    if entry is not None and entry.GetOptions().map_entry:
+        key, value = (_json_type(each) for each in entry.fields)
+        return f"{{{key}: {value}}}"
+    json_type = _JSON_TYPES[field.type]
+    return f"[{json_type}]" if field.is_repeated else json_type
+
+
 def _given(request: Message, options: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(request, name) for name in options if request.HasField(name)}
 
@@ -212,6 +265,14 @@ def _application(record: Application) -> pb.Application:
         share=record.share,
         use_cache=record.use_cache,
         cache_ttl_micros=record.cache_ttl_micros,
+        selection_policy=record.selection_policy,
+        policy_parameters=dict(record.policy_parameters),
+        confidence_threshold=record.confidence_threshold,
+        loss=record.loss,
+        loss_scale=record.loss_scale,
+        feedback_window_s=record.feedback_window_s,
+        context_ttl_s=record.context_ttl_s,
+        combine=record.combine,
     )
 
 

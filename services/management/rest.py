@@ -1,7 +1,7 @@
 """The bodies of the admin REST, as existing admin clients expect them: sentences for commands, JSON for getters."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.common.records import Application, ModelVersion, Replica
 
@@ -36,8 +36,16 @@ def version_set(model_name: str, model_version: str) -> str:
 
 
 def links_added(app_name: str, model_names: Sequence[str]) -> str:
-    """Confirms a link."""
+    """Confirms links."""
+    if len(model_names) > 1:
+        names = ", ".join(f"'{name}'" for name in model_names)
+        return f"Successfully linked models with names {names} to application '{app_name}'"
     return f"Successfully linked model with name '{model_names[0]}' to application '{app_name}'"
+
+
+def state_deleted(app_name: str, context: str) -> str:
+    """Confirms a forgotten context."""
+    return f"Successfully deleted selection state of context '{context}' of application '{app_name}'"
 
 
 def application(application: Application) -> dict[str, object]:
@@ -52,6 +60,14 @@ def application(application: Application) -> dict[str, object]:
         "share": application.share,
         "use_cache": application.use_cache,
         "cache_ttl_micros": application.cache_ttl_micros,
+        "selection_policy": application.selection_policy,
+        "policy_parameters": dict(application.policy_parameters),
+        "confidence_threshold": application.confidence_threshold,
+        "loss": application.loss,
+        "loss_scale": application.loss_scale,
+        "feedback_window_s": application.feedback_window_s,
+        "context_ttl_s": application.context_ttl_s,
+        "combine": application.combine,
     }
 
 
@@ -78,6 +94,15 @@ def replica(replica: Replica) -> dict[str, object]:
         "model_version": replica.model_version,
         "model_replica_id": replica.replica_id,
         "input_type": replica.input_type,
+    }
+
+
+def selection_state(application: Application, state: Mapping[str, float]) -> dict[str, object]:
+    """The JSON object with what was learned in a context."""
+    return {
+        "selection_policy": application.selection_policy,
+        "arms": application.linked_models,
+        "state": state,
     }
 
 

@@ -7,7 +7,7 @@ change is answered when every query service works by it.
 # ruff: noqa: D102, N802  the RPCs have the names and the documentation of the contract
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc.aio
@@ -15,7 +15,10 @@ from clipper.v1 import management_service_pb2 as pb
 from clipper.v1 import management_service_pb2_grpc as pb_grpc
 
 from services.common.errors import StoreUnavailable
-from services.common.records import Configuration, Replica, version_key
+from services.common.names import SINGLE
+from services.common.records import Application, Change, Configuration, Replica, version_key
+from services.common.selection_records import ContextKey, State
+from services.common.selection_store import SelectionStore
 from services.common.store import Decision, Store
 from services.management import applications, convert, models, replicas, rest
 from services.management.leases import Leases
@@ -29,8 +32,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ManagementServicer(pb_grpc.ManagementServiceServicer):
     """The management service's edge."""
 
-    def __init__(self, store: Store, leases: Leases) -> None:
+    def __init__(self, store: Store, selection: SelectionStore, leases: Leases) -> None:
         self._store = store
+        self._selection = selection
         self._leases = leases
 
     async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
@@ -45,7 +49,16 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
         self, request: pb.DeleteApplicationRequest, context: Context
     ) -> pb.DeleteApplicationResponse:
         name = convert.complete(request).name
-        await self._change(lambda known: applications.delete(known, name))
+        registration = 0
+
+        def decide(known: Configuration) -> Sequence[Change]:
+            nonlocal registration
+            changes = applications.delete(known, name)
+            registration = known.applications[name].registration
+            return changes
+
+        await self._change(decide)
+        await self._selection.delete_application(name, registration)
         return pb.DeleteApplicationResponse(rest=convert.text(rest.application_deleted(name)))
 
     async def GetApplication(self, request: pb.GetApplicationRequest, context: Context) -> pb.GetApplicationResponse:
@@ -116,8 +129,35 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         app_name = convert.complete(request).app_name
-        state = applications.state(await self._store.snapshot(), app_name)
+        application = await self._application(app_name)
+        if application.selection_policy == SINGLE:
+            state = application.default_output
+        else:
+            state = rest.to_json(await self._state(application, str(request.uid)))
         return pb.GetStateResponse(state=state, rest=convert.text(state))
+
+    async def GetSelectionState(
+        self, request: pb.GetSelectionStateRequest, context: Context
+    ) -> pb.GetSelectionStateResponse:
+        app_name, user = convert.context(request)
+        application = await self._application(app_name)
+        return convert.get_selection_state(application, await self._state(application, user))
+
+    async def DeleteSelectionState(
+        self, request: pb.DeleteSelectionStateRequest, context: Context
+    ) -> pb.DeleteSelectionStateResponse:
+        app_name, user = convert.context(request)
+        application = await self._application(app_name)
+        await self._selection.delete_context(ContextKey(app_name, application.registration, user))
+        return pb.DeleteSelectionStateResponse(rest=convert.text(rest.state_deleted(app_name, user)))
+
+    async def GetSelectionEvents(
+        self, request: pb.GetSelectionEventsRequest, context: Context
+    ) -> pb.GetSelectionEventsResponse:
+        app_name, after, count = convert.events_page(request)
+        application = await self._application(app_name)
+        page = await self._selection.events(app_name, application.registration, after, count)
+        return convert.get_selection_events(page.events, page.next_after)
 
     async def HoldReplicaLease(
         self, request_iterator: AsyncIterator[pb.HoldReplicaLeaseRequest], context: Context
@@ -132,6 +172,14 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
                 await self._leases.release(replica)
                 return
             yield convert.lease(replica, self._leases.time_to_live_s)
+
+    async def _application(self, name: str) -> Application:
+        return applications.find(await self._store.snapshot(), name)
+
+    async def _state(self, application: Application, context: str) -> State:
+        key = ContextKey(application.name, application.registration, context)
+        [state] = await self._selection.read_states([key])
+        return dict(sorted(state.items()))
 
     async def _change(self, decide: Decision) -> None:
         await self._wait_until_in_force(await self._store.update(decide))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 import requests
 
-from clipper_admin import ClipperConnection, ClipperException
+from clipper_admin import ClipperConnection, ClipperException, replay
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.functions import feature_sum
 
@@ -35,6 +35,15 @@ def predict(cluster: ClipperConnection, application: str, **body: object) -> dic
     return answer
 
 
+def update(cluster: ClipperConnection, application: str, **body: object) -> None:
+    url = f"http://{cluster.get_query_addr()}/{application}/update"
+    assert requests.post(url, json=body, timeout=10).json() == {"feedback": "learned"}
+
+
+def feature_sum_and_one(inputs: Iterable[Iterable[float]]) -> list[str]:
+    return [str(sum(vector) + 1) for vector in inputs]
+
+
 def test_an_application_is_described_as_registered(cluster: ClipperConnection, name: str) -> None:
     cluster.register_application(name, "ints", "none", 50_000)
 
@@ -48,6 +57,14 @@ def test_an_application_is_described_as_registered(cluster: ClipperConnection, n
         "share": 1.0,
         "use_cache": True,
         "cache_ttl_micros": 0,
+        "selection_policy": "single",
+        "policy_parameters": {},
+        "confidence_threshold": 0.0,
+        "loss": "zero_one",
+        "loss_scale": 1.0,
+        "feedback_window_s": 3_600,
+        "context_ttl_s": 2_592_000,
+        "combine": "vote",
     }
     assert cluster.get_app_info(name) == expected
     assert name in cluster.get_all_apps()
@@ -60,7 +77,20 @@ def test_an_application_is_described_as_registered(cluster: ClipperConnection, n
 
 
 def test_an_applications_options_are_described_as_registered(cluster: ClipperConnection, name: str) -> None:
-    options = {"priority": "low", "share": 0.25, "use_cache": False, "cache_ttl_micros": 1_000_000}
+    options = {
+        "priority": "low",
+        "share": 0.25,
+        "use_cache": False,
+        "cache_ttl_micros": 1_000_000,
+        "selection_policy": "exp4",
+        "policy_parameters": {"eta": 0.5},
+        "confidence_threshold": 0.75,
+        "loss": "absolute",
+        "loss_scale": 10.0,
+        "feedback_window_s": 60,
+        "context_ttl_s": 600,
+        "combine": "average",
+    }
     cluster.register_application(name, "doubles", "none", 50_000, **options)  # type: ignore[arg-type]
 
     description = cluster.get_app_info(name)
@@ -71,6 +101,10 @@ def test_an_applications_options_are_described_as_registered(cluster: ClipperCon
         cluster.register_application(f"{name}-urgent", "doubles", "none", 50_000, priority="urgent")
     with pytest.raises(ClipperException, match=r"The share must be between 0\.001 and 1000"):
         cluster.register_application(f"{name}-greedy", "doubles", "none", 50_000, share=-1.0)
+    with pytest.raises(ClipperException, match="Unknown parameter 'speed' of the selection policy 'exp4'"):
+        cluster.register_application(
+            f"{name}-fast", "doubles", "none", 50_000, selection_policy="exp4", policy_parameters={"speed": 1.0}
+        )
 
 
 def test_a_models_batching_is_described_as_deployed_and_it_predicts(cluster: ClipperConnection, name: str) -> None:
@@ -94,6 +128,9 @@ def test_what_is_not_registered_is_none_or_refused(cluster: ClipperConnection, n
     assert cluster.get_model_replica_info(name, 1, 0) is None
     for refused in (
         lambda: cluster.get_linked_models(name),
+        lambda: cluster.get_selection_state(name),
+        lambda: cluster.delete_selection_state(name),
+        lambda: cluster.get_selection_events(name),
         lambda: cluster.delete_application(name),
         lambda: cluster.set_model_version(name, 1),
         lambda: cluster.link_model_to_app(name, name),
@@ -175,6 +212,40 @@ def test_a_link_is_made_once_and_can_be_undone(cluster: ClipperConnection, endpo
 
     assert cluster.get_linked_models(endpoint) == []
     assert predict(cluster, endpoint, input=[1.0])["default"] is True
+
+
+def test_what_a_selection_policy_learned_is_seen_replayed_and_forgotten(cluster: ClipperConnection, name: str) -> None:
+    models = {f"{name}-right": feature_sum, f"{name}-wrong": feature_sum_and_one}
+    cluster.register_application(name, "doubles", "-1.0", 5_000_000, selection_policy="epsilon_greedy")
+    for model, function in models.items():
+        python_deployer.deploy_python_closure(cluster, model, 1, "doubles", function)
+        cluster.link_model_to_app(name, model)
+    assert cluster.get_linked_models(name) == sorted(models)
+
+    for number in range(20):
+        answer = predict(cluster, name, input=[float(number)], uid="ann")
+        update(cluster, name, query_id=answer["query_id"], label=float(number))
+
+    learned = cluster.get_selection_state(name, "ann")
+    assert (learned["selection_policy"], learned["arms"]) == ("epsilon_greedy", sorted(models))
+    assert learned["state"]
+    assert cluster.get_selection_state(name)["state"] == {}
+    events = list(replay.logged(cluster, name))
+    assert sum(event["event"] == "feedback" for event in events) == 20
+    assert replay.earned(events).value > 0.5
+    page = cluster.get_selection_events(name, count=1)
+    assert page["events"] == events[:1]
+    assert cluster.get_selection_events(name, after=page["next"])["events"] == events[1:]
+    wrong = replay.evaluate(events, replay.always(f"{name}-wrong"))
+    assert wrong.events == 20
+    assert wrong.inverse_propensity.value == 0.0
+
+    cluster.delete_selection_state(name, "ann")
+
+    assert cluster.get_selection_state(name, "ann")["state"] == {}
+    assert list(replay.logged(cluster, name)) == []
+    cluster.unregister_application(name)
+    cluster.stop_models(models)
 
 
 def test_stopped_models_are_unregistered_and_their_applications_answer_with_the_default(

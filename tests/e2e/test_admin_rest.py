@@ -73,7 +73,9 @@ def test_ping(cluster: ClipperConnection) -> None:
 def test_an_applications_life(cluster: ClipperConnection, name: str) -> None:
     described = (
         f'{{"input_type":"doubles","default_output":"-1.0","latency_slo_micros":100000,"name":"{name}",'
-        '"linked_models":[],"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0}'
+        '"linked_models":[],"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0,'
+        '"selection_policy":"single","policy_parameters":{},"confidence_threshold":0.0,"loss":"zero_one",'
+        '"loss_scale":1.0,"feedback_window_s":3600,"context_ttl_s":2592000,"combine":"vote"}'
     )
 
     added = succeeds(cluster, "add_app", **application(name))
@@ -125,6 +127,42 @@ def test_a_links_life(cluster: ClipperConnection, name: str) -> None:
     assert succeeds(cluster, "get_linked_models", app_name=name) == "[]"
 
 
+def test_several_links_life(cluster: ClipperConnection, name: str) -> None:
+    succeeds(cluster, "add_app", **application(name, selection_policy="exp3"))
+    models = [f"{name}-{suffix}" for suffix in "abc"]
+    for each in models:
+        succeeds(cluster, "add_model", **model(each))
+
+    linked = succeeds(cluster, "add_model_links", **links(name, models[2], models[0]))
+
+    assert linked == f"Successfully linked models with names '{name}-c', '{name}-a' to application '{name}'"
+    succeeds(cluster, "add_model_links", **links(name, models[1]))
+    assert json.loads(succeeds(cluster, "get_linked_models", app_name=name)) == models
+    assert fails(cluster, "add_model_links", **links(name, models[1])) == (
+        f"The model with name '{models[1]}' is already linked to '{name}'"
+    )
+    assert succeeds(cluster, "delete_model_links", **links(name, *models[:2])) == "Success!"
+    assert json.loads(succeeds(cluster, "get_linked_models", app_name=name)) == models[2:]
+
+
+def test_a_selection_states_life(cluster: ClipperConnection, name: str) -> None:
+    succeeds(cluster, "add_app", **application(name, selection_policy="exp3", policy_parameters={"eta": 0.5}))
+    succeeds(cluster, "add_model", **model(name))
+    succeeds(cluster, "add_model_links", **links(name, name))
+
+    described = json.loads(succeeds(cluster, "get_application", name=name))
+
+    assert (described["selection_policy"], described["policy_parameters"]) == ("exp3", {"eta": 0.5})
+    assert succeeds(cluster, "get_selection_state", app_name=name, context="ann") == (
+        f'{{"selection_policy":"exp3","arms":["{name}"],"state":{{}}}}'
+    )
+    assert succeeds(cluster, "get_state", app_name=name, uid=7) == "{}"
+    assert succeeds(cluster, "get_selection_events", app_name=name).startswith('{"events":[],"next":"')
+    assert succeeds(cluster, "delete_selection_state", app_name=name, context="ann") == (
+        f"Successfully deleted selection state of context 'ann' of application '{name}'"
+    )
+
+
 def test_replicas_are_listed_and_described(cluster: ClipperConnection, name: str) -> None:
     python_deployer.deploy_python_closure(cluster, name, 1, "doubles", telling("1"))
     described = (
@@ -144,7 +182,15 @@ def test_failures_of_applications_say_what_they_said(cluster: ClipperConnection,
 
     assert fails(cluster, "add_app", **application(name)) == f"application '{name}' already exists"
     assert fails(cluster, "delete_app", name="nobody") == "Application 'nobody' does not exist"
-    assert fails(cluster, "get_linked_models", app_name="nobody") == "No application with name 'nobody' exists."
+    for operation, question in (
+        ("get_linked_models", {}),
+        ("get_state", {"uid": 0}),
+        ("get_selection_state", {"context": ""}),
+        ("delete_selection_state", {"context": ""}),
+        ("get_selection_events", {}),
+    ):
+        refused = fails(cluster, operation, app_name="nobody", **question)
+        assert refused == "No application with name 'nobody' exists."
     assert fails(cluster, "add_app", name=name).startswith(
         "Error parsing JSON: JSON object does not have required key: input_type. Expected JSON schema: "
     )

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("nothing_takes_harm")
 
 
 APPLICATION = {"name": "bad-new", "input_type": "doubles", "default_output": "0", "latency_slo_micros": 1_000}
+EXP3 = APPLICATION | {"selection_policy": "exp3"}
 MODEL = {
     "model_name": "bad-new", "model_version": "1", "labels": [], "input_type": "doubles",
     "container_name": "image", "model_data_path": "path", "batch_size": -1,
@@ -63,6 +64,42 @@ ADMIN_INVALID = {
     "a share that is no number": ("add_app", APPLICATION | {"share": "NaN"}, "share must be between 0.001 and 1000"),
     "a cache that is a number": ("add_app", APPLICATION | {"use_cache": 1}, "use_cache: invalid value 1"),
     "a negative time to live": ("add_app", APPLICATION | {"cache_ttl_micros": -1}, "must not be negative"),
+    "an unknown selection policy": (
+        "add_app", APPLICATION | {"selection_policy": "best"}, "Invalid selection policy 'best'"
+    ),
+    "an empty selection policy": ("add_app", APPLICATION | {"selection_policy": ""}, "Invalid selection policy ''"),
+    "a selection policy that is a file": (
+        "add_app", APPLICATION | {"selection_policy": "../policies.py:Mine"}, "Invalid selection policy '../pol"
+    ),
+    "a selection policy that is not installed": (
+        "add_app", APPLICATION | {"selection_policy": "mine"}, "name of an installed entry point of the group"
+    ),
+    "an unknown parameter": ("add_app", EXP3 | {"policy_parameters": {"speed": 1}}, "Unknown parameter 'speed'"),
+    "a parameter for no policy": (
+        "add_app", APPLICATION | {"policy_parameters": {"eta": 1}}, "Unknown parameter 'eta' of the selection"
+    ),
+    "a negative parameter": ("add_app", EXP3 | {"policy_parameters": {"eta": -1}}, "Invalid value -1.0 of the"),
+    "an infinite parameter": ("add_app", EXP3 | {"policy_parameters": {"eta": "Infinity"}}, "must be a finite number"),
+    "a parameter that is no number": ("add_app", EXP3 | {"policy_parameters": {"eta": "NaN"}}, "must be a finite"),
+    "a parameter that is text": ("add_app", EXP3 | {"policy_parameters": {"eta": "fast"}}, "policy_parameters"),
+    "parameters that are a number": ("add_app", EXP3 | {"policy_parameters": 1}, "policy_parameters"),
+    "parameters that are a list": ("add_app", EXP3 | {"policy_parameters": [1]}, "policy_parameters"),
+    "a threshold above 1": ("add_app", APPLICATION | {"confidence_threshold": 1.5}, "must be between 0 and 1"),
+    "a negative threshold": ("add_app", APPLICATION | {"confidence_threshold": -0.5}, "must be between 0 and 1"),
+    "an unknown loss": ("add_app", APPLICATION | {"loss": "hinge"}, "Invalid loss 'hinge'"),
+    "a loss scale of zero": ("add_app", APPLICATION | {"loss_scale": 0}, "loss scale must be positive"),
+    "an infinite loss scale": ("add_app", APPLICATION | {"loss_scale": "Infinity"}, "loss scale must be positive"),
+    "no time for feedback": ("add_app", APPLICATION | {"feedback_window_s": 0}, "The feedback window must be between"),
+    "half a second for feedback": ("add_app", APPLICATION | {"feedback_window_s": 0.5}, "invalid value 0.5"),
+    "a context for ever": ("add_app", APPLICATION | {"context_ttl_s": 1 << 40}, "time to live of a context must be"),
+    "an unknown combination": ("add_app", APPLICATION | {"combine": "median"}, "Invalid combination 'median'"),
+    "no context": ("get_selection_state", {"app_name": "bad-doubles"}, "required key: context"),
+    "no context to forget": ("delete_selection_state", {"app_name": "bad-doubles"}, "required key: context"),
+    "no events": ("get_selection_events", {"app_name": "bad-doubles", "count": 0}, "must be between 1 and 1000"),
+    "a million events": (
+        "get_selection_events", {"app_name": "bad-doubles", "count": 1_000_000}, "must be between 1 and 1000"
+    ),
+    "a page after nothing": ("get_selection_events", {"app_name": "bad-doubles", "after": "x"}, "Invalid cursor 'x'"),
     "an unknown policy": ("add_model", MODEL | {"batching_policy": "clever"}, "Invalid batching policy 'clever'"),
     "batches of no fixed size": ("add_model", MODEL | {"batching_policy": "fixed"}, "needs a positive batch size"),
     "a negative batch delay": ("add_model", MODEL | {"batch_delay_micros": -1}, "The batch delay must not be negative"),

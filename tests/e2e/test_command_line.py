@@ -1,9 +1,16 @@
 """`python -m clipper_admin`."""
 
+import json
 import subprocess
 import sys
 
+import requests
+
+from clipper_admin import ClipperConnection, replay
+from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import NewCluster
+from tests.fixtures.clients import RestClient
+from tests.fixtures.functions import feature_sum
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,3 +42,29 @@ def test_environment_prints_the_interpreter_alone() -> None:
     assert failed.returncode == 1
     assert failed.stdout == ""
     assert "Could not install /no/such.whl" in failed.stderr
+
+
+def test_events_prints_what_is_logged_one_event_a_line(cluster: ClipperConnection) -> None:
+    name = "logged-events"
+    cluster.register_application(name, "doubles", "-1.0", 5_000_000, selection_policy="exp3")
+    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", feature_sum)
+    cluster.link_model_to_app(name, name)
+    with RestClient(cluster.get_query_addr(), name) as client:
+        query_id = client.ask([1.0, 2.0]).query_id
+    body = {"query_id": query_id, "label": "drei"}
+    assert requests.post(f"http://{cluster.get_query_addr()}/{name}/update", json=body, timeout=10).ok
+
+    printed = run("events", "--cluster", "shared", name)
+
+    assert printed.returncode == 0
+    events = [json.loads(line) for line in printed.stdout.splitlines()]
+    assert sorted(event["event"] for event in events) == ["feedback", "prediction"]
+    assert events == list(replay.logged(cluster, name))
+    cluster.stop_models([name])
+
+
+def test_events_of_an_unknown_application_are_refused(cluster: ClipperConnection) -> None:
+    refused = run("events", "--cluster", "shared", "nobody")
+
+    assert refused.returncode == 1
+    assert "No application with name 'nobody' exists." in refused.stderr

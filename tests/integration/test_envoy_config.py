@@ -17,7 +17,7 @@ from clipper.v1 import query_service_pb2 as query
 from clipper_admin.local import edge as edge_configuration
 from clipper_admin.local import executables, ports
 from clipper_admin.readiness import is_serving
-from tests.fixtures.edges import Edge, echo_server, envoy
+from tests.fixtures.edges import Edge, dying_feedback, echo_server, envoy
 
 MIB = 1 << 20
 
@@ -66,12 +66,32 @@ def test_a_prediction_reaches_the_service_as_it_was_sent_and_so_does_its_answer(
     assert response.headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize("path", ["/hello/update", "/hello/update/"], ids=["plain", "with a trailing slash"])
+def test_feedback_reaches_the_service_as_it_was_sent_and_so_does_its_answer(edge: Edge, path: str) -> None:
+    response = requests.post(f"http://{edge.query}{path}", data=b'{"query_id": 1, "label": 1}', timeout=5)
+
+    assert response.text == '{"application": "hello", "bytes": 27}'
+    assert response.headers["content-type"] == "application/json"
+
+
+def test_feedback_whose_service_went_is_not_sent_again(edge: Edge) -> None:
+    body = b'{"input": [1.0], "label": 1}'
+
+    response = requests.post(f"http://{edge.query}/dying/update", data=body, timeout=5)
+
+    assert refusal(response, 503, code=14) == "the service is going"
+    assert dying_feedback == [body]
+
+
 def test_metrics_are_on_the_query_port(edge: Edge) -> None:
     assert requests.get(f"http://{edge.query}/metrics", timeout=5).json() == {"counters": []}
 
 
 def test_admin_bodies_become_typed_fields(edge: Edge) -> None:
-    body = {"name": "a", "input_type": "doubles", "default_output": "0", "latency_slo_micros": 100_000}
+    body = {
+        "name": "a", "input_type": "doubles", "default_output": "0", "latency_slo_micros": 100_000,
+        "selection_policy": "exp3", "policy_parameters": {"eta": 0.5},
+    }  # fmt: skip
 
     response = requests.post(f"http://{edge.admin}/admin/add_app", json=body, timeout=5)
 

@@ -57,6 +57,8 @@ def test_an_application_is_registered_described_and_deleted(redis_server: RedisS
         described = {
             "name": "digits", "input_type": "doubles", "default_output": "-1.0", "latency_slo_micros": 100_000,
             "linked_models": [], "priority": "normal", "share": 1.0, "use_cache": True, "cache_ttl_micros": 0,
+            "selection_policy": "single", "policy_parameters": {}, "confidence_threshold": 0.0, "loss": "zero_one",
+            "loss_scale": 1.0, "feedback_window_s": 3_600, "context_ttl_s": 2_592_000, "combine": "vote",
         }  # fmt: skip
         assert await document(stub.GetApplication(pb.GetApplicationRequest(name="digits"))) == described
         assert await document(stub.GetApplication(pb.GetApplicationRequest(name="oak"))) == {}
@@ -73,7 +75,11 @@ def test_an_application_is_registered_described_and_deleted(redis_server: RedisS
 
 
 def test_options_of_applications_and_models_are_described_as_registered(redis_server: RedisServer) -> None:
-    options = {"priority": "high", "share": 2.5, "use_cache": False, "cache_ttl_micros": 60_000_000}
+    options = {
+        "priority": "high", "share": 2.5, "use_cache": False, "cache_ttl_micros": 60_000_000,
+        "selection_policy": "linucb", "policy_parameters": {"alpha": 0.5}, "confidence_threshold": 0.25,
+        "loss": "squared", "loss_scale": 3.0, "feedback_window_s": 60, "context_ttl_s": 600, "combine": "average",
+    }  # fmt: skip
     batching = {"batching_policy": "aimd", "batch_delay_micros": 2_000}
 
     async def scenario(stub: Stub) -> None:

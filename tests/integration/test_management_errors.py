@@ -13,6 +13,7 @@ from tests.fixtures.redis_server import RedisServer
 
 DIGITS = management.application()
 TEXTS = management.application(name="texts", input_type="strings")
+CLEVER = management.application(name="clever", selection_policy="exp3")
 FOREST = management.model()
 SVM = management.model(model_name="svm")
 NAME_RULE = "It must be 1 to 255 letters, digits, '-', '_' and '.', starting and ending with a letter or a digit"
@@ -58,6 +59,15 @@ INVALID: list[Case] = [
      "The share must be between 0.001 and 1000, but it is 0.0"),
     ([], "AddApplication", management.application(cache_ttl_micros=-1),
      "The time to live in the cache must not be negative, but it is -1 microseconds"),
+    ([], "AddApplication", management.application(selection_policy="exp3", policy_parameters={"speed": 1.0}),
+     "Unknown parameter 'speed' of the selection policy 'exp3'. It takes: 'eta', 'gamma'"),
+    ([], "AddApplication", management.application(confidence_threshold=2.0),
+     "The confidence threshold must be between 0 and 1, but it is 2.0"),
+    ([], "AddApplication", management.application(loss="hinge"),
+     "Invalid loss 'hinge'. It must be one of 'zero_one', 'squared', 'absolute'"),
+    ([CLEVER, FOREST], "AddModelLinks", link("clever", "forest", "forest"), "A model is named twice: forest, forest"),
+    ([CLEVER], "GetSelectionEvents", pb.GetSelectionEventsRequest(app_name="clever", count=1_001),
+     "The count must be between 1 and 1000, but it is 1001"),
     ([], "AddModel", management.model(model_name=""), f"Invalid model name supplied: ''. {NAME_RULE}"),
     ([], "AddModel", management.model(model_name="a:b"),
      "Invalid model name supplied: a:b. Contains one of: ',', ':'"),
@@ -93,6 +103,12 @@ NOT_FOUND: list[Case] = [
     ([], "GetLinkedModels", pb.GetLinkedModelsRequest(app_name="digits"),
      "No application with name 'digits' exists."),
     ([], "GetState", pb.GetStateRequest(app_name="digits", uid=0), "No application with name 'digits' exists."),
+    ([], "GetSelectionState", pb.GetSelectionStateRequest(app_name="digits", context=""),
+     "No application with name 'digits' exists."),
+    ([], "DeleteSelectionState", pb.DeleteSelectionStateRequest(app_name="digits", context=""),
+     "No application with name 'digits' exists."),
+    ([], "GetSelectionEvents", pb.GetSelectionEventsRequest(app_name="digits"),
+     "No application with name 'digits' exists."),
 ]  # fmt: skip
 ALREADY_EXISTS: list[Case] = [
     ([DIGITS], "AddApplication", DIGITS, "application 'digits' already exists"),

@@ -32,6 +32,9 @@ CONNECTED_ONLY: dict[str, tuple[Any, ...]] = {
     "get_all_apps": (),
     "get_app_info": ("a",),
     "get_linked_models": ("a",),
+    "get_selection_state": ("a",),
+    "delete_selection_state": ("a",),
+    "get_selection_events": ("a",),
     "get_all_models": (),
     "get_model_info": ("m", 1),
     "get_all_model_replicas": (),
@@ -67,7 +70,20 @@ DEPLOY_TAIL = {
 }
 # Keyword-only, after everything that existing programs may pass by position.
 BATCHING = {"batching_policy": None, "batch_delay_micros": 0}
-APPLICATION_OPTIONS = {"priority": "normal", "share": 1.0, "use_cache": True, "cache_ttl_micros": 0}
+APPLICATION_OPTIONS = {
+    "priority": "normal",
+    "share": 1.0,
+    "use_cache": True,
+    "cache_ttl_micros": 0,
+    "selection_policy": "single",
+    "policy_parameters": None,
+    "confidence_threshold": 0.0,
+    "loss": "zero_one",
+    "loss_scale": 1.0,
+    "feedback_window_s": 3_600,
+    "context_ttl_s": 2_592_000,
+    "combine": "vote",
+}
 DOCKER_DEFAULTS = {
     "cluster_name": "default-cluster",
     "docker_ip_address": "localhost",

@@ -6,13 +6,14 @@ import math
 import pytest
 
 from services.common.errors import AlreadyExists, ClipperError, Conflict, InvalidInput, NotFound
-from services.common.names import InputType
+from services.common.names import SELECTION_POLICIES, InputType
 from services.common.records import Application, CurrentVersion, ModelVersion
 from services.management import applications
 from tests.fixtures.configurations import after, configuration
 
 DIGITS = Application("digits", InputType.DOUBLES, "-1.0", 100_000)
 LINKED = dataclasses.replace(DIGITS, linked_models=("forest",))
+CLEVER = Application("clever", InputType.DOUBLES, "-1.0", 100_000, selection_policy="exp3")
 FOREST = ModelVersion("forest", "1", InputType.DOUBLES)
 FOREST_OF_TEXTS = ModelVersion("forest", "2", InputType.STRINGS)
 SVM = ModelVersion("svm", "1", InputType.DOUBLES)
@@ -72,6 +73,10 @@ class TestAdd:
         with pytest.raises(InvalidInput) as error:
             applications.add(configuration(), dataclasses.replace(DIGITS, cache_ttl_micros=-1))
         assert message(error) == "The time to live in the cache must not be negative, but it is -1 microseconds"
+
+    def test_refuses_an_option_of_selection_that_is_not_valid(self) -> None:
+        with pytest.raises(InvalidInput, match="Invalid selection policy 'best'"):
+            applications.add(configuration(), dataclasses.replace(DIGITS, selection_policy="best"))
 
     def test_takes_any_text_as_default_output(self) -> None:
         application = dataclasses.replace(DIGITS, default_output="")
@@ -151,7 +156,61 @@ class TestLink:
         assert message(error) == "A model with name forest is already linked to 'digits'."
 
 
+class TestLinkOfSeveralModels:
+    def test_links_all_of_them_by_name_and_keeps_the_rest_of_the_application(self) -> None:
+        known = configuration(dataclasses.replace(CLEVER, registration=3), FOREST, SVM)
+        linked = after(known, applications.link(known, "clever", ["svm", "forest"]))
+        assert linked.applications["clever"] == dataclasses.replace(
+            CLEVER, registration=3, linked_models=("forest", "svm")
+        )
+
+    def test_adds_to_those_that_are_linked(self) -> None:
+        known = configuration(dataclasses.replace(CLEVER, linked_models=("svm",)), FOREST, SVM)
+        linked = after(known, applications.link(known, "clever", ["forest"]))
+        assert applications.linked_models(linked, "clever") == ("forest", "svm")
+
+    @pytest.mark.parametrize("policy", [policy for policy in SELECTION_POLICIES if policy != "single"])
+    def test_is_possible_with_every_policy_but_single(self, policy: str) -> None:
+        application = dataclasses.replace(CLEVER, selection_policy=policy)
+        assert applications.link(configuration(application, FOREST, SVM), "clever", ["forest", "svm"])
+
+    def test_refuses_no_model(self) -> None:
+        with pytest.raises(InvalidInput, match="Please provide the name of the model"):
+            applications.link(configuration(CLEVER), "clever", [])
+
+    def test_refuses_a_model_that_is_named_twice(self) -> None:
+        with pytest.raises(InvalidInput) as error:
+            applications.link(configuration(CLEVER, FOREST), "clever", ["forest", "forest"])
+        assert message(error) == "A model is named twice: forest, forest"
+
+    def test_refuses_a_link_that_exists_and_then_makes_none(self) -> None:
+        known = configuration(dataclasses.replace(CLEVER, linked_models=("forest",)), FOREST, SVM)
+        with pytest.raises(AlreadyExists) as error:
+            applications.link(known, "clever", ["svm", "forest"])
+        assert message(error) == "The model with name 'forest' is already linked to 'clever'"
+
+    def test_refuses_a_model_of_another_input_type_among_others(self) -> None:
+        with pytest.raises(Conflict, match="Model with name 'forest' has incompatible input_type 'strings'"):
+            applications.link(configuration(CLEVER, SVM, FOREST_OF_TEXTS), "clever", ["svm", "forest"])
+
+    def test_refuses_a_65th_model(self) -> None:
+        names = tuple(f"m{number}" for number in range(65))
+        models = [dataclasses.replace(FOREST, model_name=name) for name in names]
+        known = configuration(dataclasses.replace(CLEVER, linked_models=names[:63]), *models)
+        assert applications.link(known, "clever", names[63:64])
+        with pytest.raises(Conflict) as error:
+            applications.link(known, "clever", names[63:])
+        assert message(error) == (
+            "Applications must be linked with at most 64 models. 'clever' has 63. Attempted to add links to 2 models."
+        )
+
+
 class TestUnlink:
+    def test_removes_one_of_several_links(self) -> None:
+        known = configuration(dataclasses.replace(CLEVER, linked_models=("forest", "oak", "svm")))
+        left = after(known, applications.unlink(known, "clever", ["oak"]))
+        assert applications.linked_models(left, "clever") == ("forest", "svm")
+
     def test_removes_the_link(self) -> None:
         known = configuration(*with_forest(LINKED))
         assert after(known, applications.unlink(known, "digits", ["forest"])).applications == {"digits": DIGITS}
@@ -168,6 +227,16 @@ class TestUnlink:
 
     def test_of_no_model_changes_nothing(self) -> None:
         assert applications.unlink(configuration(*with_forest(LINKED)), "digits", []) == []
+
+
+class TestFind:
+    def test_is_the_application_of_that_name(self) -> None:
+        assert applications.find(configuration(DIGITS, CLEVER), "clever") == CLEVER
+
+    def test_refuses_an_unknown_application(self) -> None:
+        with pytest.raises(NotFound) as error:
+            applications.find(configuration(DIGITS), "clever")
+        assert message(error) == "No application with name 'clever' exists."
 
 
 class TestLinkedModels:

@@ -29,10 +29,17 @@ ALL_REQUESTS = [
     pb.DeleteModelLinksRequest(app_name="a", model_names=["m"]),
     pb.GetLinkedModelsRequest(app_name="a"),
     pb.GetStateRequest(app_name="a", uid=0),
+    pb.GetSelectionStateRequest(app_name="a", context=""),
+    pb.DeleteSelectionStateRequest(app_name="a", context=""),
+    pb.GetSelectionEventsRequest(app_name="a"),
     pb.GetReplicaRequest(model_name="m", model_version="1", replica_id=0),
     pb.GetAllReplicasRequest(verbose=False),
 ]
-OPTIONAL_KEYS = {"priority", "share", "use_cache", "cache_ttl_micros", "batching_policy", "batch_delay_micros"}
+OPTIONAL_KEYS = {
+    "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
+    "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "batching_policy", "batch_delay_micros", "after",
+    "count",
+}  # fmt: skip
 SINGLE_KEYS = [
     pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
     for request in ALL_REQUESTS
@@ -70,6 +77,7 @@ class TestRequiredKeys:
             '   "batch_delay_micros" := int (optional)\n  }\n'
         )
         assert '"share" := double (optional)' in convert.schema(pb.AddApplicationRequest())
+        assert '"policy_parameters" := {string: double} (optional)' in convert.schema(pb.AddApplicationRequest())
         assert '"verbose" := bool' in convert.schema(pb.GetAllModelsRequest())
 
 
@@ -94,6 +102,26 @@ class TestRequests:
         )  # fmt: skip
         version = convert.model_version(requests.model(batching_policy="quantile", batch_delay_micros=2_000))
         assert (version.batching_policy, version.batch_delay_micros) == ("quantile", 2_000)
+
+    def test_options_of_selection_are_read_with_the_parameters_by_name(self) -> None:
+        options: dict[str, Any] = {
+            "selection_policy": "exp3", "confidence_threshold": 0.5, "loss": "squared", "loss_scale": 2.0,
+            "feedback_window_s": 60, "context_ttl_s": 600, "combine": "average",
+        }  # fmt: skip
+        request = requests.application(policy_parameters={"gamma": 0.2, "eta": 1.0}, **options)
+        assert convert.application(request) == Application(
+            "digits", InputType.DOUBLES, "-1.0", 100_000, policy_parameters=(("eta", 1.0), ("gamma", 0.2)), **options
+        )
+
+    def test_a_page_of_events_is_the_longest_unless_told(self) -> None:
+        assert convert.events_page(pb.GetSelectionEventsRequest(app_name="a")) == ("a", "", 1_000)
+        request = pb.GetSelectionEventsRequest(app_name="a", after="5-0", count=1)
+        assert convert.events_page(request) == ("a", "5-0", 1)
+
+    @pytest.mark.parametrize("count", [0, -1, 1_001])
+    def test_a_page_of_events_has_a_length_that_can_be_had(self, count: int) -> None:
+        with pytest.raises(InvalidInput, match=f"The count must be between 1 and 1000, but it is {count}"):
+            convert.events_page(pb.GetSelectionEventsRequest(app_name="a", count=count))
 
     def test_an_option_that_is_given_empty_is_not_taken_for_its_default(self) -> None:
         application = convert.application(requests.application(priority="", share=0.0))
@@ -152,8 +180,9 @@ class TestAnswers:
     @pytest.mark.parametrize("input_type", list(InputType))
     def test_carry_typed_fields_beside_the_rest_body(self, input_type: InputType) -> None:
         application = Application(
-            "digits", input_type, "-1.0", 100_000, ("forest",), priority="low", share=2.5, cache_ttl_micros=3
-        )
+            "digits", input_type, "-1.0", 100_000, ("forest",), priority="low", share=2.5, cache_ttl_micros=3,
+            selection_policy="exp3", policy_parameters=(("eta", 0.5),),
+        )  # fmt: skip
         version = ModelVersion(
             "forest", "1", input_type, ("a",), "forest:1", "/models/forest", 8,
             batching_policy="aimd", batch_delay_micros=500,
@@ -164,6 +193,8 @@ class TestAnswers:
         assert convert.get_application(application).application == pb.Application(
             name="digits", input_type=number, default_output="-1.0", latency_slo_micros=100_000,
             linked_models=["forest"], priority="low", share=2.5, use_cache=True, cache_ttl_micros=3,
+            selection_policy="exp3", policy_parameters={"eta": 0.5}, loss="zero_one", loss_scale=1.0,
+            feedback_window_s=3_600, context_ttl_s=2_592_000, combine="vote",
         )  # fmt: skip
         assert convert.get_model(known, version).model == pb.ModelVersion(
             model_name="forest", model_version="1", input_type=number, labels=["a"], container_name="forest:1",
@@ -172,6 +203,17 @@ class TestAnswers:
         )  # fmt: skip
         assert convert.get_replica(replica).replica == pb.Replica(
             model_name="forest", model_version="1", model_replica_id=2, input_type=number, address="10.0.0.1:9000"
+        )
+
+    def test_a_selection_state_names_policy_and_arms(self) -> None:
+        application = Application(
+            "digits", InputType.INTS, "", 1, ("forest", "svm"), selection_policy="exp3", registration=4
+        )
+        answer = convert.get_selection_state(application, {"forest": -1.0, "svm": 0.5})
+        assert (answer.selection_policy, list(answer.arms)) == ("exp3", ["forest", "svm"])
+        assert dict(answer.state) == {"forest": -1.0, "svm": 0.5}
+        assert answer.rest.data == (
+            b'{"selection_policy":"exp3","arms":["forest","svm"],"state":{"forest":-1.0,"svm":0.5}}'
         )
 
     def test_without_a_record_have_no_typed_field_and_an_empty_object(self) -> None:

@@ -17,6 +17,10 @@ def test_commands_are_confirmed_with_the_known_sentences() -> None:
     assert rest.version_set("forest", "1") == "Successfully set model with name 'forest' to version '1'"
     linked = "Successfully linked model with name 'forest' to application 'digits'"
     assert rest.links_added("digits", ["forest"]) == linked
+    linked = "Successfully linked models with names 'forest', 'svm' to application 'digits'"
+    assert rest.links_added("digits", ["forest", "svm"]) == linked
+    forgotten = "Successfully deleted selection state of context 'ann' of application 'digits'"
+    assert rest.state_deleted("digits", "ann") == forgotten
     assert rest.LINKS_DELETED == "Success!"
     assert rest.PONG == "PONG"
 
@@ -25,7 +29,9 @@ def test_an_application_has_the_known_keys() -> None:
     assert rest.to_json(rest.application(DIGITS)) == (
         '{"input_type":"integers","default_output":"é","latency_slo_micros":100000,'
         '"name":"digits","linked_models":["forest"],'
-        '"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0}'
+        '"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0,'
+        '"selection_policy":"single","policy_parameters":{},"confidence_threshold":0.0,"loss":"zero_one",'
+        '"loss_scale":1.0,"feedback_window_s":3600,"context_ttl_s":2592000,"combine":"vote"}'
     )
 
 
