@@ -9,11 +9,21 @@ from google.protobuf.message import DecodeError, Message
 from services.common import input_types, status, tensors
 from services.common.errors import ClipperError, InvalidInput
 from services.common.names import InputType
+from services.query.choice import choice
 from services.query.engine.requests import Query, Request
+from services.query.engine.selected import Pick, Selection
 from services.query.engine.versions import Batch
+from services.query.feedback_item import FeedbackItem
+from services.query.journal.feedback import FeedbackStatus
 from services.query.timing import timing
 
 _MessageT = TypeVar("_MessageT", bound=Message)
+
+_FEEDBACK_STATUSES = {
+    FeedbackStatus.LEARNED: query_service_pb2.FEEDBACK_STATUS_LEARNED,
+    FeedbackStatus.ALREADY_LEARNED: query_service_pb2.FEEDBACK_STATUS_ALREADY_LEARNED,
+    FeedbackStatus.UNKNOWN_QUERY: query_service_pb2.FEEDBACK_STATUS_UNKNOWN_QUERY,
+}
 
 _LENGTH_DELIMITED = 2
 _DATA_TAG = bytes([input_pb2.Inputs.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
@@ -48,6 +58,40 @@ def predict_json_request(message: bytes) -> tuple[str, bytes]:
     return request.application, request.body.data
 
 
+def feedback_request(message: bytes) -> query_service_pb2.FeedbackRequest:
+    """Decodes native feedback.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    return _decode(query_service_pb2.FeedbackRequest, message)
+
+
+def feedback_items(request: query_service_pb2.FeedbackRequest, expected: InputType) -> list[FeedbackItem]:
+    """The feedback of a native request for an application that takes inputs of a type.
+
+    Raises:
+        InvalidInput: an input is of another type or malformed, or there are several in its place.
+    """
+    return [_feedback_item(item, expected) for item in request.feedback]
+
+
+def feedback_json_request(message: bytes) -> tuple[str, bytes]:
+    """Decodes what Envoy made of REST feedback: the application's name and the body.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    request = _decode(query_service_pb2.FeedbackJsonRequest, message)
+    return request.application, request.body.data
+
+
+def feedback_response(statuses: Sequence[FeedbackStatus]) -> bytes:
+    """What became of native feedback."""
+    results = [query_service_pb2.FeedbackResult(status=_FEEDBACK_STATUSES[status]) for status in statuses]
+    return query_service_pb2.FeedbackResponse(results=results).SerializeToString()
+
+
 def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
     """The packed inputs of a native request.
 
@@ -64,7 +108,11 @@ def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
 def predict_response(request: Request) -> query_service_pb2.PredictResponse:
     """A finished request's answers."""
     numbered = enumerate(request.queries, request.first_query_id)
-    return query_service_pb2.PredictResponse(predictions=[_prediction(query, number) for number, query in numbered])
+    response = query_service_pb2.PredictResponse(predictions=[_prediction(query, number) for number, query in numbered])
+    if request.selection is not None:
+        for prediction, pick in zip(response.predictions, request.selection.picks, strict=True):
+            _tell_choice(prediction, request.selection, pick, explain=request.explain)
+    return response
 
 
 def predict_stream_response(request_id: int, request: Request) -> query_service_pb2.PredictStreamResponse:
@@ -91,6 +139,32 @@ def _prediction(query: Query, query_id: int) -> query_service_pb2.Prediction:
         is_default=True,
         default_reason=query_service_pb2.DefaultReason.ValueType(query.reason),
         default_explanation=query.explanation,
+    )
+
+
+def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection, pick: Pick, *, explain: bool) -> None:
+    if selection.selector.tells_confidence:
+        prediction.confidence = pick.confidence
+    if explain:
+        told = choice(selection, pick)
+        prediction.selection.probability = told["probability"]
+        prediction.selection.arms.extend(query_service_pb2.ArmAnswer(**arm) for arm in told["arms"])
+
+
+def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) -> FeedbackItem:
+    data = None
+    if item.HasField("input"):
+        packed = inputs(item.input, expected)
+        if len(packed) != 1:
+            raise InvalidInput(f"Feedback is on one input, but there are {len(packed)}")
+        (data,) = packed
+    return FeedbackItem(
+        query_id=item.query_id if item.HasField("query_id") else None,
+        input=data,
+        context=item.context,
+        label=item.label if item.HasField("label") else None,
+        reward=item.reward if item.HasField("reward") else None,
+        feedback_id=item.feedback_id if item.HasField("feedback_id") else None,
     )
 
 
@@ -127,7 +201,7 @@ def batch_response(message: bytes) -> tuple[int, Sequence[str], dict[int, str], 
 
 
 def json_response(body: bytes) -> bytes:
-    """A REST answer as Envoy takes it, for PredictJson and GetMetrics alike."""
+    """A REST answer as Envoy takes it, for PredictJson, FeedbackJson and GetMetrics alike."""
     response = query_service_pb2.PredictJsonResponse()
     response.body.content_type = "application/json"
     response.body.data = body

@@ -5,6 +5,7 @@ thread needs no lock, and Python threads that hand the interpreter to each other
 answers (docs/decisions/0002-one-thread.md).
 """
 
+import contextlib
 import functools
 import math
 import time
@@ -14,12 +15,15 @@ from typing import Protocol
 
 from services.common.errors import InvalidInput
 from services.common.records import Configuration
+from services.common.selection_records import ContextKey, PredictionRecord, State
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
+from services.query.engine.selection import registry
 from services.query.engine.versions import Batch, Replica, Route, Version
+from services.query.journal.feedback import Feedback, FeedbackResult
 from services.query.telemetry.recorder import Telemetry
 
-_YOUNG_S = 0.01
+_YOUNG_S = 0.05
 
 
 class Loop(Protocol):
@@ -69,6 +73,19 @@ class Link(Protocol):
         """Breaks the connection and waits for its thread."""
 
 
+class Journal(Protocol):
+    """Redis, as far as selection policies need it; calls back on a thread of its own."""
+
+    def read_state(self, key: ContextKey, on_read: Callable[[State | None], None]) -> None:
+        """Reads a context's state; None in its place when Redis is away."""
+
+    def record(self, prediction: PredictionRecord) -> None:
+        """Keeps a prediction for its feedback."""
+
+    def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
+        """Learns from feedback."""
+
+
 class Driver:
     """The engine on the front's thread. Methods marked "any thread" post themselves there.
 
@@ -77,15 +94,22 @@ class Driver:
         loop: the front's thread.
         telemetry: told of what was answered.
         open_link: connects a new replica, reporting to `replica_ready`, `replica_lost` and `batch_answered`.
+        journal: asked for what was learned, and told of predictions and feedback.
     """
 
     def __init__(
-        self, engine: Engine, loop: Loop, telemetry: Telemetry, open_link: Callable[["Driver", Replica], Link]
+        self,
+        engine: Engine,
+        loop: Loop,
+        telemetry: Telemetry,
+        open_link: Callable[["Driver", Replica], Link],
+        journal: Journal,
     ) -> None:
         self._engine = engine
         self._loop = loop
         self._telemetry = telemetry
         self._open_link = open_link
+        self._journal = journal
         self._links: set[Link] = set()
         self._young: deque[tuple[float, Cancellable, Request]] = deque()
         self._in_force: Callable[[], None] | None = None
@@ -118,6 +142,29 @@ class Driver:
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""
         self._engine.cancel(request)
+
+    def evaluate(self, request: Request) -> None:
+        """Asks all models of an application for the only input of a request; its caller is delivered what they say."""
+        self._engine.evaluate(request, request.arrival_s)
+        if not request.unanswered:
+            self._carry_out(time.monotonic())
+
+    def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
+        """Learns from feedback; `on_learned` is called on the front's thread when it is stored, or will not be."""
+
+        def take(result: FeedbackResult) -> None:
+            self.learned(feedback.application.name, result)
+            on_learned(result)
+
+        self._journal.learn(feedback, lambda result: self.post(lambda: take(result)))
+
+    def learned(self, application: str, result: FeedbackResult) -> None:
+        """Takes over what became of feedback."""
+        now_s = time.monotonic()
+        self._telemetry.learned(application, result)
+        if result.key is not None:
+            self._engine.learned(result.key, result.state, now_s)
+            self._carry_out(now_s)
 
     def batch_answered(
         self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str], model_s: float
@@ -153,6 +200,10 @@ class Driver:
 
     def post_configuration(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
         """Any thread: takes over what is registered; `in_force` is called when new replicas have been dialled, too."""
+        for application in configuration.applications.values():
+            # Policies may be anybody's code, and are not to be imported on the front's thread.
+            with contextlib.suppress(InvalidInput):
+                registry.make(application)
         self.post(lambda: self._configure(configuration, in_force))
 
     def close(self) -> None:
@@ -181,6 +232,14 @@ class Driver:
             self._engine.dispatch(now_s)
             self._carry_out(now_s)
 
+    def _state_read(self, key: ContextKey, state: State | None) -> None:
+        now_s = time.monotonic()
+        self._engine.state_read(key, state, now_s)
+        self._carry_out(now_s)
+
+    def _read_state(self, key: ContextKey) -> None:
+        self._journal.read_state(key, lambda state: self.post(lambda: self._state_read(key, state)))
+
     def _carry_out(self, now_s: float) -> None:
         effects = self._engine.take_effects()
         self._loop.wake_at_s = min(self._engine.wake_at_s, self._young[0][0] if self._young else math.inf)
@@ -192,6 +251,13 @@ class Driver:
         for request in effects.finished:
             request.caller.deliver(request)  # type: ignore[attr-defined]
             self._telemetry.request_finished(request, now_s)
+        for prediction in effects.predictions:
+            self._journal.record(prediction)
+            self._telemetry.chosen(prediction)
+        for request in effects.evaluated:
+            request.caller.deliver(request)  # type: ignore[attr-defined]
+        for key in effects.reads:
+            self._read_state(key)
         for replica in effects.released:
             self._links.discard(replica.link)
             replica.link.release()  # type: ignore[attr-defined]

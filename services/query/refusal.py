@@ -1,6 +1,6 @@
 """What a request that forbids default outputs gets instead of one."""
 
-from services.common.errors import ClipperError, DeadlineMissed, ModelFailed, NoCapacity
+from services.common.errors import ClipperError, DeadlineMissed, ModelFailed, ModelsDisagree, NoCapacity
 from services.query.engine.requests import DefaultReason, Query, Request
 
 _MISSED = frozenset({DefaultReason.DEADLINE_IN_QUEUE, DefaultReason.DEADLINE_IN_MODEL})
@@ -14,10 +14,13 @@ def refusal(request: Request) -> ClipperError | None:
     if not request.forbid_default:
         return None
     defaulted = next((query for query in request.queries if query.reason), None)
-    return None if defaulted is None else _error(defaulted, request.route.slo_s)
+    return None if defaulted is None else error(defaulted, request.route.slo_s)
 
 
-def _error(query: Query, slo_s: float) -> ClipperError:
+def error(query: Query, slo_s: float) -> ClipperError:
+    """The error in place of a query's default output, for an application with a latency objective."""
+    if query.reason is DefaultReason.LOW_CONFIDENCE:
+        return ModelsDisagree(query.explanation)
     if query.reason is DefaultReason.MODEL_ERROR:
         return ModelFailed(query.explanation)
     if query.reason in _MISSED:

@@ -10,12 +10,14 @@ from grpc_health.v1 import health as grpc_health
 from grpc_reflection.v1alpha import reflection as grpc_reflection
 
 from services.common.names import QUERY_SERVICE
+from services.common.selection_store import SelectionStore
 from services.common.store import Store
 from services.query.catalog import Catalog
 from services.query.driver import Driver
 from services.query.engine.engine import Engine
 from services.query.front import Front, Loop
 from services.query.health import Health
+from services.query.journal import Journal
 from services.query.links import ReplicaLink
 from services.query.processes.parent_link import ParentLink
 from services.query.reflection import Reflection
@@ -51,16 +53,19 @@ class QueryServer:
         self._settings = settings
         self._parent = parent
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity)
-        self._telemetry = Telemetry(engine.cache)
+        self._journal = Journal(SelectionStore.connect(settings.redis_url))
+        self._telemetry = Telemetry(engine, self._journal)
         open_link = functools.partial(ReplicaLink, max_message_bytes=settings.max_message_bytes)
         loop = Loop()
-        self._driver = Driver(engine, loop, self._telemetry, open_link)
+        self._driver = Driver(engine, loop, self._telemetry, open_link, self._journal)
         self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration)
         self._health = Health()
         self._metrics: MetricsPort | None = None
         with contextlib.ExitStack() as on_failure:
             query_ids = self._catalog.start()
             on_failure.callback(self._catalog.close)
+            self._journal.start()
+            on_failure.callback(self._journal.close)
             if parent is None:
                 self._metrics = MetricsPort(settings.metrics_address, CountsCollector(self._telemetry.counts))
                 on_failure.callback(self._metrics.close)
@@ -85,6 +90,8 @@ class QueryServer:
             {
                 f"/{QUERY_SERVICE}/Predict": servicer.predict,
                 f"/{QUERY_SERVICE}/PredictJson": servicer.predict_json,
+                f"/{QUERY_SERVICE}/Feedback": servicer.feedback,
+                f"/{QUERY_SERVICE}/FeedbackJson": servicer.feedback_json,
                 f"/{QUERY_SERVICE}/GetMetrics": self._parent.get_metrics if self._parent else servicer.get_metrics,
                 f"/{grpc_health.SERVICE_NAME}/Check": self._health.check,
             },
@@ -106,6 +113,7 @@ class QueryServer:
         self._health.end_watches()
         self._front.drain(self._settings.drain_grace_s)
         self._catalog.close()
+        self._journal.close()
         self._driver.close()
         self._telemetry.close()
         if self._metrics is not None:

@@ -1,21 +1,26 @@
 """The query service's RPCs: convert, submit, and deliver the answer when the engine has it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 from clipper.v1 import query_service_pb2
 
 from services.common.errors import InvalidInput, NotFound
-from services.common.records import version_key
+from services.common.records import Application, version_key
 from services.common.status import from_exception
-from services.query import convert, rest
+from services.query import convert
 from services.query.driver import Caller, Driver
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route, Version
+from services.query.feedback_item import FeedbackItem
 from services.query.front import Call, StreamCall, UnaryCall
+from services.query.journal.feedback import FeedbackResult, FeedbackStatus
+from services.query.learning import learn
 from services.query.query_ids import QueryIds
 from services.query.refusal import refusal
+from services.query.rest import feedback, predictions
 from services.query.telemetry.exposition import as_json
 from services.query.telemetry.recorder import Telemetry
 
@@ -41,18 +46,38 @@ class QueryServicer:
         """QueryService.PredictJson."""
         application, text = convert.predict_json_request(message)
         route = self._route(application)
-        body = rest.parse(text)
-        inputs = rest.pack(body, route.application.input_type)
+        body = predictions.parse(text)
+        inputs = predictions.pack(body, route.application.input_type)
         version = self._version(route, body.version)
         caller = _JsonCaller(call, body.is_batch)
         request = self._submit(
-            call, route, version, inputs, caller, explain=body.explain, forbid_default=body.forbid_default
+            call, route, version, inputs, caller, body.context, explain=body.explain, forbid_default=body.forbid_default
         )
         self._driver.cancel_with(call, request)
 
     def predict_stream(self, call: StreamCall) -> "PredictStream":
         """QueryService.PredictStream."""
         return PredictStream(self, call)
+
+    def feedback(self, call: UnaryCall, message: bytes) -> None:
+        """QueryService.Feedback."""
+        proto = convert.feedback_request(message)
+        route = self._route(proto.application)
+        items = convert.feedback_items(proto, route.application.input_type)
+        self._learn(route, items, call, convert.feedback_response)
+
+    def feedback_json(self, call: UnaryCall, message: bytes) -> None:
+        """QueryService.FeedbackJson."""
+        application, text = convert.feedback_json_request(message)
+        route = self._route(application)
+        body = feedback.parse(text, route.application.input_type)
+
+        def response(statuses: Sequence[FeedbackStatus]) -> bytes:
+            if not body.is_batch and statuses[0] is FeedbackStatus.UNKNOWN_QUERY:
+                raise NotFound(_unknown_query(route.application, body.items[0]))
+            return convert.json_response(feedback.answer(statuses, body.is_batch))
+
+        self._learn(route, body.items, call, response)
 
     def get_metrics(self, call: UnaryCall, _message: bytes) -> None:
         """QueryService.GetMetrics."""
@@ -69,12 +94,30 @@ class QueryServicer:
         inputs = convert.inputs(proto.inputs, route.application.input_type)
         version = self._version(route, proto.version if proto.HasField("version") else None)
         return self._submit(
-            call, route, version, inputs, caller, explain=proto.explain, forbid_default=proto.forbid_default
+            call,
+            route,
+            version,
+            inputs,
+            caller,
+            proto.context,
+            explain=proto.explain,
+            forbid_default=proto.forbid_default,
         )
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""
         self._driver.cancel(request)
+
+    def _learn(
+        self,
+        route: Route,
+        items: Sequence[FeedbackItem],
+        call: UnaryCall,
+        response: Callable[[Sequence[FeedbackStatus]], bytes],
+    ) -> None:
+        for item in items:
+            item.check(route.application)
+        learn(self._driver, route, items, partial(_answer_feedback, call, response))
 
     def _route(self, application: str) -> Route:
         route = self._driver.route(application)
@@ -85,6 +128,9 @@ class QueryServicer:
     def _version(self, route: Route, wanted: str | None) -> Version | None:
         if wanted is None or not route.application.linked_models:
             return route.version
+        if route.selector is not None:
+            policy = route.application.selection_policy
+            raise InvalidInput(f"A version cannot be asked for where the selection policy is '{policy}'")
         model = route.application.linked_models[0]
         version = self._driver.version(version_key(model, wanted))
         if version is None:
@@ -98,6 +144,7 @@ class QueryServicer:
         version: Version | None,
         inputs: Sequence[bytes],
         caller: Caller,
+        context: str,
         *,
         explain: bool,
         forbid_default: bool,
@@ -112,6 +159,7 @@ class QueryServicer:
             now_s,
             deadline_s,
             caller,
+            context,
             explain=explain,
             forbid_default=forbid_default,
         )
@@ -120,6 +168,25 @@ class QueryServicer:
         else:
             caller.deliver(request)
         return request
+
+
+def _answer_feedback(
+    call: UnaryCall, response: Callable[[Sequence[FeedbackStatus]], bytes], results: Sequence[FeedbackResult]
+) -> None:
+    try:
+        for result in results:
+            if result.error is not None:
+                raise result.error
+        call.reply(response([result.status for result in results]))
+    except Exception as error:
+        call.fail(from_exception(error))
+
+
+def _unknown_query(application: Application, item: FeedbackItem) -> str:
+    return (
+        f"No prediction with query id {item.query_id} is known. Feedback on a prediction of the application "
+        f"'{application.name}' is taken for {application.feedback_window_s} s."
+    )
 
 
 def _in_time_for(client_deadline_s: float, now_s: float) -> float:
@@ -157,7 +224,7 @@ class _JsonCaller:
         """Replies with the JSON of the predictions."""
         error = refusal(request)
         if error is None:
-            self._call.reply(convert.json_response(rest.answer(request, self._is_batch)))
+            self._call.reply(convert.json_response(predictions.answer(request, self._is_batch)))
         else:
             self._call.fail(from_exception(error))
 

@@ -72,6 +72,7 @@ def test_metrics_have_the_known_names_and_numbers_are_numbers(asked: QueryServic
         "app:app:num_default_predictions:model_error": {"count": 1},
         "app:app:num_predictions": {"count": 21},
         "internal:aggregate_num_predictions": {"count": 21},
+        "internal:num_unrecorded_predictions": {"count": 0},
         "internal:prediction_cache_lookups": {"count": 21},
         "model:m:1.0:num_predictions": {"count": 11},
     }
@@ -150,7 +151,7 @@ def test_reflection_lists_the_services_and_describes_them(asked: QueryServicePro
     assert names == {QUERY_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
     file = descriptor_pb2.FileDescriptorProto.FromString(described.file_descriptor_response.file_descriptor_proto[0])
     methods = {method.name for method in file.service[0].method}
-    assert methods == {"Predict", "PredictStream", "PredictJson", "GetMetrics"}
+    assert methods == {"Predict", "PredictStream", "PredictJson", "Feedback", "FeedbackJson", "GetMetrics"}
     assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 

@@ -4,12 +4,19 @@ Events come in as method calls that carry the time; effects come out as lists th
 There is no socket, no thread, no clock, no Redis and no protobuf in here, so the code that serves production also runs
 under virtual time in simulations.
 
-    engine.py     the machine: events, effects, and how the parts below play together
+    engine.py     the machine: its events, and how the parts below play together
+    effects.py    what it wants done
     requests.py   what is asked: requests, their queries, and why an answer is a default
     versions.py   what can answer: model versions with their queue, and their replicas with what is in flight
+    inventory.py  the routes, versions and replicas that are registered
+    answers.py    how a query gets its answer
+    cache.py      predictions already made or on their way
     queue.py      tasks that wait for a replica: a lane for each application, by deadline
+    deadlines.py  requests by deadline, for the timer
     dispatcher.py when what waits is looked at, and what is sent
     batching/     how large the next batch of a replica is, and when it goes
-    cache.py      predictions already made or on their way
-    deadlines.py  requests by deadline, for the timer
+    chooser.py    whom to ask, where an application chooses among models
+    members.py    several models asked for the same, and one answer made of theirs
+    selected.py   what was chosen for a request, and what becomes of it
+    selection/    the policies that choose, and what they have learned
 """

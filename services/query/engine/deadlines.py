@@ -3,8 +3,22 @@
 import heapq
 import itertools
 import math
+from typing import Generic, Protocol, TypeVar
 
-from services.query.engine.requests import Request
+
+class Waiting(Protocol):
+    """Whoever waits, as a request does.
+
+    Attributes:
+        deadline_s: until when.
+        unanswered: 0 when it waits no longer.
+    """
+
+    deadline_s: float
+    unanswered: int
+
+
+_WaitingT = TypeVar("_WaitingT", bound=Waiting)
 
 # Answered requests stay in the heap until their deadline or until they outnumber the waiting ones this many times; a
 # rebuild then costs no more than what was pushed since the last one.
@@ -12,17 +26,17 @@ _STALE_RATIO = 2
 _SMALLEST_REBUILD = 1024
 
 
-class Deadlines:
+class Deadlines(Generic[_WaitingT]):
     """Unanswered requests, earliest deadline first."""
 
     __slots__ = ("_heap", "_numbers", "_rebuild_at")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Request]] = []
+        self._heap: list[tuple[float, int, _WaitingT]] = []
         self._numbers = itertools.count()
         self._rebuild_at = _SMALLEST_REBUILD
 
-    def add(self, request: Request) -> None:
+    def add(self, request: _WaitingT) -> None:
         """Watches a request until it is answered or its deadline comes."""
         heapq.heappush(self._heap, (request.deadline_s, next(self._numbers), request))
         if len(self._heap) >= self._rebuild_at:
@@ -37,7 +51,7 @@ class Deadlines:
             heapq.heappop(heap)
         return math.inf
 
-    def expire(self, now_s: float) -> list[Request]:
+    def expire(self, now_s: float) -> list[_WaitingT]:
         """Removes and returns the unanswered requests whose deadline is not after `now_s`."""
         expired = []
         while self.next() <= now_s:

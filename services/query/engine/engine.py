@@ -4,6 +4,9 @@ Each event is a method that carries the time; it first settles what that time ha
 the engine wants done is collected in `Effects` until `take_effects`.
 
     submit            a request arrived
+    evaluate          feedback wants to know what all models say to an input
+    state_read        what was learned in a context is known
+    learned           feedback has changed it
     dispatch          nothing else has arrived: what waits may go to the replicas
     cancel            its client has gone
     batch_answered    a replica answered a batch
@@ -17,39 +20,20 @@ called then; a query is answered by its own task only; no batch is larger than i
 its replica is tried once more elsewhere if the deadline allows.
 """
 
-import math
 from collections.abc import Mapping, Sequence
+from random import Random
 
-from services.common.records import Configuration, ModelVersion, version_key
-from services.common.records import Replica as ReplicaRecord
+from services.common.records import Configuration
+from services.common.selection_records import ContextKey, State
+from services.query.engine.answers import Answers
 from services.query.engine.cache import PredictionCache
+from services.query.engine.chooser import Chooser, Wait
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
-from services.query.engine.queue import Lane
-from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request, Spent, Task
-from services.query.engine.versions import Batch, Replica, ReplicaState, Route, Version
-
-# A second loss says more about the input than about the replicas.
-_MOST_ATTEMPTS = 2
-
-
-class Effects:
-    """What the engine wants done, in the order of each list.
-
-    Attributes:
-        sent: batches to send to their replica.
-        finished: requests whose queries are all answered.
-        dialled: new replicas, to be connected.
-        released: replicas that need their connection no longer.
-    """
-
-    __slots__ = ("dialled", "finished", "released", "sent")
-
-    def __init__(self) -> None:
-        self.sent: list[Batch] = []
-        self.finished: list[Request] = []
-        self.dialled: list[Replica] = []
-        self.released: list[Replica] = []
+from services.query.engine.effects import Effects, Outbox
+from services.query.engine.inventory import Inventory
+from services.query.engine.requests import DefaultReason, Request
+from services.query.engine.versions import Replica, ReplicaState, Version
 
 
 class Engine:
@@ -58,18 +42,26 @@ class Engine:
     Args:
         cache_bytes: capacity of the prediction cache; 0 turns it off.
         queue_capacity: most tasks that may wait for one model version.
+        random: the selection policies' chance.
+
+    Attributes:
+        cache: the prediction cache.
+        routes: what is registered of each application, by its name.
+        versions: the registered model versions, by their key.
+        contexts: what the selection policies have learned.
     """
 
-    def __init__(self, cache_bytes: int, queue_capacity: int) -> None:
+    def __init__(self, cache_bytes: int, queue_capacity: int, random: Random | None = None) -> None:
+        self._outbox = Outbox()
+        self._deadlines = Deadlines[Request | Wait]()
         self.cache = PredictionCache(cache_bytes)
-        self.routes: dict[str, Route] = {}
-        self.versions: dict[str, Version] = {}
-        self._queue_capacity = queue_capacity
-        self._replicas: dict[str, Replica] = {}
-        self._configuration = Configuration()
-        self._deadlines = Deadlines()
-        self._effects = Effects()
-        self._dispatcher = Dispatcher(lambda batch: self._effects.sent.append(batch), self._give_up_late)
+        self._answers = Answers(self.cache, self._outbox)
+        self._dispatcher = Dispatcher(lambda batch: self._outbox.effects.sent.append(batch), self._answers.give_up_late)
+        self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, random or Random())  # noqa: S311
+        self.contexts = self._chooser.contexts
+        self._inventory = Inventory(queue_capacity)
+        self.routes = self._inventory.routes
+        self.versions = self._inventory.versions
 
     @property
     def wake_at_s(self) -> float:
@@ -79,36 +71,52 @@ class Engine:
     @property
     def has_undispatched(self) -> bool:
         """Whether `dispatch` has something to do."""
-        return self._dispatcher.has_submitted
+        return self._dispatcher.has_submitted or bool(self._outbox.effects.reads)
 
     @property
     def connecting(self) -> bool:
         """Whether a replica is being dialled for the first time."""
-        return any(replica.state is ReplicaState.CONNECTING for replica in self._replicas.values())
+        return self._inventory.connecting
 
     def take_effects(self) -> Effects:
         """What there is to do since the last call."""
-        effects, self._effects = self._effects, Effects()
-        return effects
+        return self._outbox.take()
 
     def submit(self, request: Request, now_s: float) -> None:
         """Takes a request with at least one query."""
         self.advance(now_s)
         version = request.version
         if request.deadline_s <= now_s:
-            self._finish_late(request)
-        elif version is None:
+            self._answers.finish_late(request)
+        elif version is not None:
             for query in request.queries:
-                self._default(query, DefaultReason.NO_REPLICA)
-        else:
-            for query in request.queries:
-                self._admit(query, version, now_s)
+                self._answers.admit(query, version, now_s)
             if request.unanswered:
                 self._deadlines.add(request)
                 self._dispatcher.submitted(version)
+        elif request.route.selector is not None:
+            self._chooser.submit(request, request.route.selector, now_s)
+        else:
+            for query in request.queries:
+                self._answers.default(query, DefaultReason.NO_REPLICA)
+
+    def evaluate(self, request: Request, now_s: float) -> None:
+        """Takes a request with one query that is to ask all models of its application; it is reported as evaluated."""
+        self.advance(now_s)
+        self._chooser.evaluate(request, now_s)
+
+    def state_read(self, key: ContextKey, state: State | None, now_s: float) -> None:
+        """Takes what was learned in a context, as it was read; None when Redis is away."""
+        self.advance(now_s)
+        self._chooser.state_read(key, state, now_s)
+
+    def learned(self, key: ContextKey, state: State, now_s: float) -> None:
+        """Takes what feedback has made of a context's state."""
+        self.advance(now_s)
+        self.contexts.learned(key, state, now_s)
 
     def dispatch(self, now_s: float) -> None:
-        """Sends what was submitted to the replicas that can take it.
+        """Sends what was submitted to the replicas that can take it, and has read what is to be read.
 
         An event of its own, so that requests which arrive together can leave together.
         """
@@ -119,9 +127,12 @@ class Engine:
         """Forgets a request whose client has gone; it is never reported as finished."""
         for query in request.queries:
             if not query.answered:
-                self._leave(query)
+                self._answers.leave(query)
                 del query.request
         request.unanswered = 0
+        if request.selection is not None and request.selection.members is not None:
+            members, request.selection.members = request.selection.members, None
+            self.cancel(members)
 
     def batch_answered(
         self,
@@ -162,9 +173,9 @@ class Engine:
         for place, task in enumerate(batch.tasks):
             task.batch = None
             if place in failures:
-                self._give_up(task, DefaultReason.MODEL_ERROR, failures[place])
+                self._answers.give_up(task, DefaultReason.MODEL_ERROR, failures[place])
             else:
-                self._resolve(task, outputs[place], batch, model_s, now_s)
+                self._answers.resolve(task, outputs[place], batch, model_s, now_s)
         self._release_if_drained(replica)
         return busy_s
 
@@ -187,7 +198,7 @@ class Engine:
         for batch in batches:
             for task in batch.tasks:
                 task.batch = None
-                self._retry(task)
+                self._answers.retry(task)
         for version in dict.fromkeys(batch.tasks[0].version for batch in batches):
             self._dispatcher.dispatch(version, now_s)
         if replica.version is not None:
@@ -197,10 +208,13 @@ class Engine:
     def configure(self, configuration: Configuration, now_s: float) -> None:
         """Takes over what is registered."""
         self.advance(now_s)
-        self._configure_replicas(configuration.replicas)
-        self._configure_versions(configuration.model_versions)
-        self._configure_routes(configuration)
-        self._configuration = configuration
+        changes = self._inventory.take_over(configuration)
+        self._outbox.effects.dialled.extend(changes.dialled)
+        for replica in changes.draining:
+            self._release_if_drained(replica)
+        for version in changes.removed:
+            self._flush(version)
+            self.cache.forget(version.number)
         for version in self.versions.values():
             self._dispatcher.dispatch(version, now_s)
             self._flush_if_hopeless(version)
@@ -208,193 +222,30 @@ class Engine:
     def advance(self, now_s: float) -> None:
         """Answers every request whose deadline has come, and sends the batches whose time has come."""
         if self._deadlines.next() <= now_s:
-            for request in self._deadlines.expire(now_s):
-                self._finish_late(request)
+            for due in self._deadlines.expire(now_s):
+                if isinstance(due, Request):
+                    self._answers.finish_late(due)
+                else:
+                    self._chooser.waited(due, now_s)
         self._dispatcher.look(now_s)
 
-    # Queries and tasks
-
-    def _admit(self, query: Query, version: Version, now_s: float) -> None:
-        route = query.request.route
-        application = route.application
-        key = None
-        if self.cache.enabled and application.use_cache:
-            key = (version.number, query.input)
-            output = self.cache.output(key, now_s - route.cache_ttl_s)
-            version.cache_lookups += 1
-            if output is not None:
-                version.cache_hits += 1
-                if query.request.explain:
-                    query.spent = Spent(True, 0.0, 0, 0.0, 0.0)
-                self._answer(query, output)
-                return
-            flying = self.cache.flight(key)
-            if flying is not None:
-                self._join(flying, query)
-                return
-        if version.hopeless:
-            self._default(query, DefaultReason.NO_REPLICA)
-        elif version.queue.is_full_for(application):
-            self._default(query, DefaultReason.QUEUE_FULL)
-        else:
-            task = query.task = Task(version, query.input, query, key)
-            if key is not None:
-                self.cache.take_off(key, task)
-            version.queue.push(task, application, task.due_s)
-
-    def _join(self, task: Task, query: Query) -> None:
-        task.join(query)
-        query.task = task
-        request = query.request
-        application = request.route.application
-        # Its place in the queue may be that of somebody who can wait longer, or who has asked too much.
-        another = application.name != task.application.name or request.deadline_s < task.due_s
-        if another and not task.version.queue.is_full_for(application):
-            self._queue(task, query)
-
-    def _queue(self, task: Task, query: Query) -> None:
-        """Puts a task into the queue for the sake of one of its waiters."""
-        if task.batch is None:
-            task.application = query.request.route.application
-            task.due_s = query.request.deadline_s
-            task.version.queue.push(task, task.application, task.due_s)
-
-    def _give_up_late(self, tasks: list[Task], lane: Lane, next_due_s: float) -> None:
-        """Gives up the head of a lane, for those who cannot wait until the next in it is due."""
-        for task in tasks:
-            if task.batch is not None:
-                continue
-            name = lane.application.name
-            own = [query for query in task.waiters if query.request.route.application.name == name]
-            patient = [query for query in own if query.request.deadline_s >= next_due_s]
-            for query in own:
-                if query.request.deadline_s < next_due_s:
-                    self._leave(query)
-                    self._default(query, DefaultReason.DEADLINE_UNREACHABLE)
-            if patient:
-                self._queue(task, min(patient, key=lambda query: query.request.deadline_s))
-
-    def _resolve(self, task: Task, output: str, batch: Batch, model_s: float, now_s: float) -> None:
-        if task.flight is not None:
-            self.cache.land(task.flight, output, now_s)
-        waiters, task.waiters = task.waiters, []
-        for query in waiters:
-            if query.request.explain:
-                query.spent = batch.spent(query.request.arrival_s, model_s, now_s)
-            self._answer(query, output)
-
-    def _give_up(self, task: Task, reason: DefaultReason, explanation: str = "") -> None:
-        if task.flight is not None:
-            self.cache.abandon(task.flight)
-        waiters, task.waiters = task.waiters, []
-        for query in waiters:
-            self._default(query, reason, explanation)
-
-    def _retry(self, task: Task) -> None:
-        version = task.version
-        if task.waiters and task.attempts < _MOST_ATTEMPTS and not version.hopeless:
-            version.queue.push(task, task.application, task.due_s)
-        else:
-            self._give_up(task, DefaultReason.REPLICA_LOST)
-
-    def _finish_late(self, request: Request) -> None:
-        for query in request.queries:
-            if not query.answered:
-                computing = query.task is not None and query.task.batch is not None
-                self._leave(query)
-                self._default(query, DefaultReason.DEADLINE_IN_MODEL if computing else DefaultReason.DEADLINE_IN_QUEUE)
-
-    def _leave(self, query: Query) -> None:
-        task, query.task = query.task, None
-        if task is None:
-            return
-        task.waiters.remove(query)
-        if not task.waiters and task.batch is None and task.flight is not None:
-            # Nobody will compute it now, so nobody may join it. A task that is being computed flies on for the cache.
-            self.cache.abandon(task.flight)
-            task.flight = None
-
-    def _default(self, query: Query, reason: DefaultReason, explanation: str = "") -> None:
-        query.reason = reason
-        query.explanation = explanation or EXPLANATIONS[reason]
-        self._answer(query, query.request.route.application.default_output)
-
-    def _answer(self, query: Query, output: str) -> None:
-        query.output = output
-        query.answered = True
-        query.task = None
-        query.input = b""
-        request = query.request
-        # The way back would make every request a cycle that only the garbage collector can free.
-        del query.request
-        request.unanswered -= 1
-        if request.unanswered == 0:
-            self._effects.finished.append(request)
-
-    # Replicas, versions and routes
+    def _ask(self, request: Request, versions: Sequence[Version], now_s: float) -> None:
+        """Has each query of a request wait for a version of its own."""
+        for query, version in zip(request.queries, versions, strict=True):
+            self._answers.admit(query, version, now_s)
+        if request.unanswered:
+            self._deadlines.add(request)
+            for version in versions:
+                self._dispatcher.submitted(version)
 
     def _release_if_drained(self, replica: Replica) -> None:
         if replica.state is ReplicaState.DRAINING and not replica.in_flight:
-            self._effects.released.append(replica)
+            self._outbox.effects.released.append(replica)
 
     def _flush_if_hopeless(self, version: Version) -> None:
         if version.queue and version.hopeless:
-            for task in version.queue.clear():
-                self._give_up(task, DefaultReason.NO_REPLICA)
+            self._flush(version)
 
-    def _configure_replicas(self, records: Mapping[str, ReplicaRecord]) -> None:
-        if records is self._configuration.replicas:
-            return
-        for key, replica in list(self._replicas.items()):
-            if records.get(key) != replica.record:
-                del self._replicas[key]
-                self._drain(replica)
-        for key, record in records.items():
-            if key not in self._replicas:
-                replica = self._replicas[key] = Replica(record)
-                self._effects.dialled.append(replica)
-                version = self.versions.get(record.version_key)
-                if version is not None:
-                    version.adopt(replica)
-
-    def _drain(self, replica: Replica) -> None:
-        replica.state = ReplicaState.DRAINING
-        if replica.version is not None:
-            replica.version.disown(replica)
-        self._release_if_drained(replica)
-
-    def _configure_versions(self, records: Mapping[str, ModelVersion]) -> None:
-        if records is self._configuration.model_versions:
-            return
-        for key, version in list(self.versions.items()):
-            if records.get(key) != version.record:
-                del self.versions[key]
-                for replica in list(version.replicas):
-                    version.disown(replica)
-                for task in version.queue.clear():
-                    self._give_up(task, DefaultReason.NO_REPLICA)
-                self.cache.forget(version.number)
-        for key, record in records.items():
-            if key not in self.versions:
-                version = self.versions[key] = Version(record, self._queue_capacity)
-                for replica in self._replicas.values():
-                    if replica.record.version_key == key:
-                        version.adopt(replica)
-
-    def _configure_routes(self, configuration: Configuration) -> None:
-        self.routes = {}
-        for version in self.versions.values():
-            version.slo_s = math.inf
-        for name, application in configuration.applications.items():
-            route = self.routes[name] = Route(
-                application, self._current_version(application.linked_models, configuration)
-            )
-            if route.version is not None:
-                route.version.slo_s = min(route.version.slo_s, route.slo_s)
-
-    def _current_version(self, linked_models: Sequence[str], configuration: Configuration) -> Version | None:
-        for model_name in linked_models:
-            current = configuration.current_versions.get(model_name)
-            if current is not None:
-                return self.versions.get(version_key(current.model_name, current.model_version))
-        return None
+    def _flush(self, version: Version) -> None:
+        for task in version.queue.clear():
+            self._answers.give_up(task, DefaultReason.NO_REPLICA)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.query.engine.selected import Selection
     from services.query.engine.versions import Batch, Route, Version
 
 
@@ -22,6 +23,7 @@ class DefaultReason(IntEnum):
     MODEL_ERROR = 5
     REPLICA_LOST = 6
     DEADLINE_UNREACHABLE = 7
+    LOW_CONFIDENCE = 8
 
 
 EXPLANATIONS = {
@@ -37,6 +39,7 @@ EXPLANATIONS = {
     DefaultReason.DEADLINE_UNREACHABLE: (
         "Failed to retrieve a prediction response within the specified latency SLO: the query was given up early"
     ),
+    DefaultReason.LOW_CONFIDENCE: "The models agree less than the application's confidence threshold asks for",
 }
 
 
@@ -63,7 +66,7 @@ class Request:
 
     Attributes:
         route: the application as it was when the request came.
-        version: the model version asked for; None when there is none to ask.
+        version: the model version asked for; None when there is none to ask or a selection policy chooses.
         first_query_id: the id of the first query; the others count up from it.
         arrival_s, deadline_s: on the engine's clock.
         explain: whether the client wants to know where the time went.
@@ -71,17 +74,21 @@ class Request:
         queries: one an input.
         unanswered: how many of them have no answer yet.
         caller: whatever the caller needs to deliver the answers; the engine does not look at it.
+        context: on whose behalf a selection policy chooses; empty for nobody in particular.
+        selection: what it chose; None where none chooses, and until it has chosen.
     """
 
     __slots__ = (
         "arrival_s",
         "caller",
+        "context",
         "deadline_s",
         "explain",
         "first_query_id",
         "forbid_default",
         "queries",
         "route",
+        "selection",
         "unanswered",
         "version",
     )
@@ -95,6 +102,7 @@ class Request:
         arrival_s: float,
         deadline_s: float,
         caller: object,
+        context: str = "",
         *,
         explain: bool = False,
         forbid_default: bool = False,
@@ -109,6 +117,8 @@ class Request:
         self.queries = [Query(self, data) for data in inputs]
         self.unanswered = len(self.queries)
         self.caller = caller
+        self.context = context
+        self.selection: Selection | None = None
 
 
 class Query:

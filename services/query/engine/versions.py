@@ -15,27 +15,30 @@ if TYPE_CHECKING:
     from services.common.records import Application, ModelVersion
     from services.common.records import Replica as ReplicaRecord
     from services.query.engine.requests import Task
+    from services.query.engine.selection.selector import Selector
 
 _MICROS = 1e-6
 
 
 class Route:
-    """An application and the model version that serves it now.
+    """An application and what serves it now: one model version, or those that its selection policy chooses among.
 
     Attributes:
         application: its record.
         slo_s: its latency objective.
         cache_ttl_s: the oldest cached prediction that it takes; infinity when of any age.
-        version: the current version of its linked model; None when there is none.
+        version: the current version of its linked model; None when there is none or a selection policy chooses.
+        selector: its selection policy with all that it may choose among; None with the policy "single".
     """
 
-    __slots__ = ("application", "cache_ttl_s", "slo_s", "version")
+    __slots__ = ("application", "cache_ttl_s", "selector", "slo_s", "version")
 
-    def __init__(self, application: Application, version: Version | None) -> None:
+    def __init__(self, application: Application, version: Version | None, selector: Selector | None = None) -> None:
         self.application = application
         self.slo_s = application.latency_slo_micros * _MICROS
         self.cache_ttl_s = application.cache_ttl_micros * _MICROS or math.inf
         self.version = version
+        self.selector = selector
 
 
 class Version:
@@ -79,9 +82,9 @@ class Version:
     @property
     def hopeless(self) -> bool:
         """Whether no replica can be expected to take a task: none is ready and none is on its way."""
-        # A loop, because a generator would cost every query several times as much.
+        # A loop, because a generator would cost every query several times as much, and so would a set of states.
         for replica in self.replicas:  # noqa: SIM110
-            if replica.state in _HOPEFUL:
+            if replica.state is _READY or replica.state is _CONNECTING:
                 return False
         return True
 
@@ -107,7 +110,7 @@ class ReplicaState(Enum):
     DRAINING = auto()  # its lease ended; it finishes what it has
 
 
-_HOPEFUL = frozenset({ReplicaState.CONNECTING, ReplicaState.READY})
+_CONNECTING, _READY = ReplicaState.CONNECTING, ReplicaState.READY
 
 # One batch that computes and one that waits behind it, so that the replica never idles for a round trip.
 _MOST_IN_FLIGHT = 2

@@ -1,4 +1,4 @@
-"""What a query service has counted: answers by application, batches by model version, the cache.
+"""What a query service has counted: answers and choices by application, batches by model version, the cache.
 
 Each process counts for itself; the counts of a service of several processes are the sum of theirs.
 """
@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 from services.common.metrics import Histogram, Meter
 from services.query.engine.requests import DefaultReason
+from services.query.telemetry.selection_counts import SelectionCounts
 
 _Part = TypeVar("_Part")
 
@@ -66,19 +67,23 @@ class Counts:
     Attributes:
         applications: by name.
         versions: by "model:version".
+        selections: by name, of applications that choose among models or were given feedback.
         throughput: inputs that models evaluated.
         queueing_micros: how long they had waited.
         cache_lookups, cache_hits: how often a prediction was looked for in the cache, and found.
         cache_bytes: what the cache takes.
+        unrecorded: predictions that no feedback can be joined with, as Redis was away for too long.
     """
 
     applications: dict[str, ApplicationCounts]
     versions: dict[str, VersionCounts]
+    selections: dict[str, SelectionCounts]
     throughput: Meter
     queueing_micros: Histogram
     cache_lookups: int
     cache_hits: int
     cache_bytes: int
+    unrecorded: int
 
     @classmethod
     def total(cls, parts: Sequence[Self], now_s: float) -> Self:
@@ -86,11 +91,13 @@ class Counts:
         return cls(
             applications=_by_key([part.applications for part in parts], ApplicationCounts.total, now_s),
             versions=_by_key([part.versions for part in parts], VersionCounts.total, now_s),
+            selections=_by_key([part.selections for part in parts], SelectionCounts.total, now_s),
             throughput=Meter.total((part.throughput for part in parts), now_s),
             queueing_micros=Histogram.total(part.queueing_micros for part in parts),
             cache_lookups=sum(part.cache_lookups for part in parts),
             cache_hits=sum(part.cache_hits for part in parts),
             cache_bytes=sum(part.cache_bytes for part in parts),
+            unrecorded=sum(part.unrecorded for part in parts),
         )
 
     def without_cache_bytes(self) -> Self:

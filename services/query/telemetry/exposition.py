@@ -7,6 +7,7 @@ from prometheus_client.registry import Collector
 
 from services.common.metrics import Histogram, ratio
 from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
+from services.query.telemetry.selection_counts import SelectionCounts
 
 _MICROS = 1e6
 _LATENCY_BOUNDS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]
@@ -36,11 +37,29 @@ def as_json(counts: Counts, now_s: float) -> dict[str, list[dict[str, object]]]:
         meters[f"model:{key}:prediction_throughput"] = version.throughput.as_json(now_s)
         histograms[f"model:{key}:prediction_latency"] = version.latency_micros.as_json("microseconds")
         histograms[f"model:{key}:batch_size"] = version.batch_size.as_json("queries")
+    for name, selection in counts.selections.items():
+        _add_selection(f"app:{name}", selection, counters, ratios)
+    counters["internal:num_unrecorded_predictions"] = {"count": counts.unrecorded}
     counters["internal:aggregate_num_predictions"] = {
         "count": sum(application.throughput.count for application in counts.applications.values())
     }
     groups = {"counters": counters, "ratio_counters": ratios, "meters": meters, "histograms": histograms}
     return {group: [{name: value} for name, value in sorted(named.items())] for group, named in groups.items()}
+
+
+def _add_selection(
+    prefix: str, selection: SelectionCounts, counters: dict[str, object], ratios: dict[str, object]
+) -> None:
+    for status, count in list(selection.feedbacks.items()):
+        counters[f"{prefix}:num_feedbacks:{status}"] = {"count": count}
+    counters[f"{prefix}:regret"] = {"count": selection.regret}
+    for model, arm in list(selection.arms.items()):
+        counters[f"{prefix}:arm:{model}:num_selections"] = {"count": arm.selections}
+        counters[f"{prefix}:arm:{model}:num_feedbacks"] = {"count": arm.feedbacks}
+        counters[f"{prefix}:arm:{model}:sum_rewards"] = {"count": arm.rewards}
+        ratios[f"{prefix}:arm:{model}:mean_reward"] = {"ratio": arm.mean_reward}
+    for model, weight in selection.weights.items():
+        ratios[f"{prefix}:arm:{model}:weight"] = {"ratio": weight}
 
 
 class CountsCollector(Collector):
@@ -54,9 +73,15 @@ class CountsCollector(Collector):
         counts = self._read()
         yield from _of_applications(counts.applications)
         yield from _of_versions(counts.versions)
+        yield from _of_selections(counts.selections)
         yield CounterMetricFamily("clipper_cache_lookups", "Lookups in the cache.", value=counts.cache_lookups)
         yield CounterMetricFamily("clipper_cache_hits", "Predictions answered from the cache.", value=counts.cache_hits)
         yield GaugeMetricFamily("clipper_cache_bytes", "What the cache takes.", value=counts.cache_bytes)
+        yield CounterMetricFamily(
+            "clipper_unrecorded_predictions",
+            "Predictions that no feedback can be joined with, as Redis was away for too long.",
+            value=counts.unrecorded,
+        )
 
 
 def _of_applications(applications: dict[str, ApplicationCounts]) -> Iterator[Metric]:
@@ -93,6 +118,35 @@ def _of_versions(versions: dict[str, VersionCounts]) -> Iterator[Metric]:
         _add_histogram(sizes, names, version.batch_size, _BATCH_BOUNDS, 1.0)
         _add_histogram(latency, names, version.latency_micros, _LATENCY_BOUNDS_S, _MICROS)
     yield from (predictions, sizes, latency)
+
+
+def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
+    feedbacks = CounterMetricFamily(
+        "clipper_feedbacks", "Feedback, by what became of it.", labels=["application", "status"]
+    )
+    regret = GaugeMetricFamily(
+        "clipper_selection_regret",
+        "What the best model alone would have earned more in rewards, estimated.",
+        labels=["application"],
+    )
+    labels = ["application", "model"]
+    asked = CounterMetricFamily("clipper_arm_selections", "Queries that a model was asked.", labels=labels)
+    judged = CounterMetricFamily("clipper_arm_feedbacks", "Outputs that feedback was given on.", labels=labels)
+    rewards = CounterMetricFamily("clipper_arm_rewards", "The sum of their rewards, from 0 to 1.", labels=labels)
+    weights = GaugeMetricFamily(
+        "clipper_arm_weight", "How much the policy relies on a model where there is no context.", labels=labels
+    )
+    for name, selection in selections.items():
+        for status, count in list(selection.feedbacks.items()):
+            feedbacks.add_metric([name, status], count)
+        regret.add_metric([name], selection.regret)
+        for model, arm in list(selection.arms.items()):
+            asked.add_metric([name, model], arm.selections)
+            judged.add_metric([name, model], arm.feedbacks)
+            rewards.add_metric([name, model], arm.rewards)
+        for model, weight in selection.weights.items():
+            weights.add_metric([name, model], weight)
+    yield from (feedbacks, regret, asked, judged, rewards, weights)
 
 
 def _add_histogram(

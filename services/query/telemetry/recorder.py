@@ -1,25 +1,44 @@
-"""What the query service counts: answers by application, batches by model version, the cache."""
+"""What the query service counts: answers and choices by application, batches by model version, the cache."""
 
 import time
+from typing import Protocol
 
 from services.common.metrics import Histogram, Meter
-from services.query.engine.cache import PredictionCache
+from services.common.selection_records import PredictionRecord
+from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
 from services.query.engine.versions import Batch, Version
+from services.query.journal.feedback import FeedbackResult
 from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
 from services.query.telemetry.default_log import DefaultLog
+from services.query.telemetry.selection_counts import SelectionCounts
 
 _MICROS = 1e6
 
 
-class Telemetry:
-    """All counts of this process. The recording methods are called by one thread at a time."""
+class Journal(Protocol):
+    """Who records predictions for their feedback."""
 
-    def __init__(self, cache: PredictionCache) -> None:
-        self._cache = cache
+    @property
+    def dropped(self) -> int:
+        """How many were not recorded."""
+
+
+class Telemetry:
+    """All counts of this process. The recording methods are called by one thread at a time.
+
+    Args:
+        engine: looked at when the counts are read.
+        journal: too.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine = engine
+        self._journal = journal
         self._default_log = DefaultLog()
         self._applications: dict[str, ApplicationCounts] = {}
         self._versions: dict[str, tuple[Version, VersionCounts]] = {}
+        self._selections: dict[str, SelectionCounts] = {}
         self._throughput = Meter(time.monotonic())
         self._queueing_micros = Histogram()
 
@@ -37,6 +56,14 @@ class Telemetry:
                 self._default_log.add(name, query.reason, query.explanation)
         if self._default_log.due_s <= now_s:
             self._default_log.write(now_s)
+
+    def chosen(self, prediction: PredictionRecord) -> None:
+        """Counts whom a selection policy has asked."""
+        self._selection(prediction.key.application).chosen(prediction.chosen)
+
+    def learned(self, application: str, result: FeedbackResult) -> None:
+        """Counts an application's feedback."""
+        self._selection(application).learned(result)
 
     def batch_answered(self, batch: Batch, busy_s: float, now_s: float) -> None:
         """Counts a batch that a replica answered."""
@@ -61,12 +88,32 @@ class Telemetry:
         versions = self._versions.copy()
         for version, counts in versions.values():
             counts.cache_lookups, counts.cache_hits = version.cache_lookups, version.cache_hits
+        cache = self._engine.cache
         return Counts(
             applications=self._applications.copy(),
             versions={key: counts for key, (_version, counts) in versions.items()},
+            selections=self._weighed(),
             throughput=self._throughput,
             queueing_micros=self._queueing_micros,
-            cache_lookups=self._cache.lookups,
-            cache_hits=self._cache.hits,
-            cache_bytes=self._cache.size_bytes,
+            cache_lookups=cache.lookups,
+            cache_hits=cache.hits,
+            cache_bytes=cache.size_bytes,
+            unrecorded=self._journal.dropped,
         )
+
+    def _selection(self, application: str) -> SelectionCounts:
+        counts = self._selections.get(application)
+        if counts is None:
+            counts = self._selections[application] = SelectionCounts()
+        return counts
+
+    def _weighed(self) -> dict[str, SelectionCounts]:
+        """The counts of all selection policies, with what their weights are now."""
+        selections = self._selections.copy()
+        for name, counts in selections.items():
+            route = self._engine.routes.get(name)
+            selector = None if route is None else route.selector
+            known = None if selector is None else self._engine.contexts.last(selector.key(""))
+            if selector is not None and known is not None:
+                counts.weights, counts.weighed_s = selector.weights(known.state), known.known_s
+        return selections

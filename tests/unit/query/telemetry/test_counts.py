@@ -1,6 +1,7 @@
 """The counts of several processes as those of one service."""
 
 import pickle
+from dataclasses import replace
 
 from services.query.engine.requests import DefaultReason
 from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
@@ -20,7 +21,14 @@ def _counts(answers: int, **defaults: int) -> Counts:
         application.latency_micros.record(1e3 * answers)
         version.batch_size.record(answers)
     empty = Counts.total([], 0.0)
-    return Counts({"app": application}, {"m:1": version}, empty.throughput, empty.queueing_micros, 40, 10, 1000)
+    return replace(
+        empty,
+        applications={"app": application},
+        versions={"m:1": version},
+        cache_lookups=40,
+        cache_hits=10,
+        cache_bytes=1000,
+    )
 
 
 def _values(group: str, counts: Counts) -> dict[str, object]:

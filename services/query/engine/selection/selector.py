@@ -1,0 +1,117 @@
+"""How an application chooses among its models: its policy, and the arms with the versions that answer for them now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.common import tensors
+from services.common.errors import InvalidInput
+from services.common.names import InputType
+from services.common.selection_records import ContextKey
+from services.query.engine.selection.features import project
+from services.query.engine.selection.policy import Choice, Combination, Observation, SelectionPolicy, State
+
+if TYPE_CHECKING:
+    from services.common.records import Application
+    from services.query.engine.versions import Version
+
+
+# It becomes part of a key in Redis.
+LONGEST_CONTEXT = 1_024
+
+
+class MissingPolicy(SelectionPolicy):
+    """Stands for a policy that this query service cannot load: it fails at everything, and says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__({})
+        self._why = why
+
+    def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
+        """Fails."""
+        raise InvalidInput(self._why)
+
+    def observe(self, state: State, arms: Sequence[str], observation: Observation) -> State:
+        """Fails."""
+        raise InvalidInput(self._why)
+
+    def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
+        """Fails."""
+        raise InvalidInput(self._why)
+
+
+class Selector:
+    """An application's choice, under one configuration.
+
+    Attributes:
+        application: its record.
+        policy: its policy.
+        arms: the linked models, by name, whether or not they can answer.
+        versions: the current version of each arm that has one.
+        combines: whether its answers are made of several outputs, or otherwise than as one model gave them.
+    """
+
+    __slots__ = ("_key_of_nobody", "application", "arms", "combines", "policy", "versions")
+
+    def __init__(self, application: Application, policy: SelectionPolicy, versions: Mapping[str, Version]) -> None:
+        self.application = application
+        self.policy = policy
+        self.arms = tuple(sorted(application.linked_models))
+        self.versions = versions
+        self._key_of_nobody = ContextKey(application.name, application.registration, "")
+        self.combines = policy.asks_all or type(policy).combine is not SelectionPolicy.combine
+
+    @property
+    def tells_confidence(self) -> bool:
+        """Whether the confidence is part of its answers."""
+        return self.combines or self.application.confidence_threshold > 0.0
+
+    def key(self, context: str) -> ContextKey:
+        """Whose state decides for a context; empty for nobody in particular.
+
+        Raises:
+            InvalidInput: it is too long.
+        """
+        if not context:
+            return self._key_of_nobody
+        if len(context) > LONGEST_CONTEXT:
+            raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
+        return self._key_of_nobody._replace(context=context)
+
+    def askable(self) -> tuple[str, ...]:
+        """The arms that may be chosen: without those that cannot answer, unless no other is left."""
+        hopeful = tuple([arm for arm, version in self.versions.items() if not version.hopeless])
+        if len(hopeful) == len(self.arms):
+            return self.arms
+        # What cannot be computed may still be in the cache.
+        return hopeful or tuple(self.versions)
+
+    def complete(self, state: State) -> State:
+        """A state with all that the policy wants in it for the arms."""
+        missing = self.policy.init(state, self.arms) if self.arms else {}
+        return {**state, **missing} if missing else state
+
+    def features(self, data: bytes) -> Sequence[float]:
+        """An input as the policy sees it, in a few numbers; empty unless the policy looks at inputs."""
+        input_type = self.application.input_type
+        if not self.policy.uses_features or input_type is InputType.STRINGS:
+            return ()
+        elements = len(data) // tensors.ELEMENT_BYTES[input_type]
+        rows = np.asarray(tensors.model_inputs(input_type, data, [elements]), np.float64)
+        features: list[float] = project(rows[0]).tolist()
+        return features
+
+    def weights(self, state: State) -> Mapping[str, float]:
+        """How much the policy relies on each arm; nothing where it fails to tell."""
+        try:
+            return self.policy.weights(state, self.arms) if self.arms else {}
+        except Exception:
+            return {}
+
+    def combine(self, state: State, outputs: Mapping[str, str]) -> Combination:
+        """The answer made of the outputs of those who gave one."""
+        return self.policy.combine(state, self.arms, outputs)
