@@ -34,10 +34,10 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
               || { cat $(BUILD)/images.log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test bench bench-slo run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(DEV) ## Install everything for development into .venv
 
@@ -79,6 +79,9 @@ bench: $(DEV) ## Measure; see bench/README.md
 
 bench-slo: $(DEV) ## Measure what a latency objective brings, with real models
 	@$(BIN)/python -m bench.slo
+
+bench-selection: $(DEV) ## Measure what several models behind one application bring
+	@$(BIN)/python -m bench.selection
 
 run: $(LOCAL) ## Start a cluster here, deploy a digit classifier and ask it
 	@echo "==> preparing the model's environment ($(DEMO_PACKAGES))"

@@ -29,8 +29,14 @@ from services.query.settings import Settings
 ADAPTIVE = "adaptive"
 SINGLE = "single"
 """Two applications, each linked to a model of its own name: batches adapt, or are of one input."""
+BANDIT = "exp3"
+ENSEMBLE = "majority"
+"""Two applications that are linked to all of the same models, named after their selection policies."""
+ARMS = ("arm-1", "arm-2", "arm-3", "arm-4")
 
-_BATCH_SIZES = {ADAPTIVE: -1, SINGLE: 1}
+_BATCH_SIZES = {ADAPTIVE: -1, SINGLE: 1, **dict.fromkeys(ARMS, -1)}
+_LINKS = {ADAPTIVE: [ADAPTIVE], SINGLE: [SINGLE], BANDIT: list(ARMS), ENSEMBLE: list(ARMS)}
+_POLICIES = {ADAPTIVE: "single", SINGLE: "single", BANDIT: "exp3", ENSEMBLE: "majority"}
 _INPUT_TYPE = "doubles"
 # Far away: a late answer is to be seen in the latencies and not to change what is answered.
 _SLO_MICROS = 2_000_000
@@ -101,7 +107,7 @@ class Baseline:
 
 @contextmanager
 def running_cluster(root: Path) -> Iterator[Cluster]:
-    """A cluster with both applications registered, which answers predictions.
+    """A cluster with all applications registered, which answers predictions.
 
     Raises:
         BenchmarkError: a process ended, or something was not ready in time.
@@ -173,12 +179,17 @@ def _register(management: str) -> None:
                     batch_size=batch_size,
                 )
             )
+        for name, models in _LINKS.items():
             stub.AddApplication(
                 management_service_pb2.AddApplicationRequest(
-                    name=name, input_type=_INPUT_TYPE, default_output="none", latency_slo_micros=_SLO_MICROS
+                    name=name,
+                    input_type=_INPUT_TYPE,
+                    default_output="none",
+                    latency_slo_micros=_SLO_MICROS,
+                    selection_policy=_POLICIES[name],
                 )
             )
-            stub.AddModelLinks(management_service_pb2.AddModelLinksRequest(app_name=name, model_names=[name]))
+            stub.AddModelLinks(management_service_pb2.AddModelLinksRequest(app_name=name, model_names=models))
 
 
 def _container(stack: ExitStack, directory: ClusterDirectory, name: str, management: str) -> Process:
@@ -207,7 +218,7 @@ def _query_service(
     address = ports.address(port)
     spec = plan.query(index, port, metrics_port, redis_port, cache_size_bytes)
     process = _start(
-        stack, directory, spec, lambda: all(probes.is_predicting(address, application) for application in _BATCH_SIZES)
+        stack, directory, spec, lambda: all(probes.is_predicting(address, application) for application in _LINKS)
     )
     return QueryService(address, ports.address(metrics_port), process)
 

@@ -63,6 +63,11 @@ AGAINST_BASELINE = (
     Comparison("REST, one call at a time", lanes.BASELINE_REST_ALONE, lanes.REST_ALONE, Quantity.LATENCY, 2.5),
 )
 
+AGAINST_ONE_MODEL = (
+    Comparison("one of four models, chosen by exp3", lanes.NATIVE, lanes.BANDIT_NATIVE, Quantity.RATE, 0.7),
+    Comparison("four models, voting", lanes.NATIVE, lanes.ENSEMBLE_NATIVE, Quantity.RATE, 0.2),
+)
+
 AGAINST_ITSELF = (
     Comparison("adaptive batches, against batches of one", lanes.UNBATCHED, lanes.NATIVE, Quantity.RATE),
     Comparison("a cached input, against no cache", lanes.NATIVE, lanes.CACHED, Quantity.RATE),

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import counters, load, payloads, probes
-from bench.cluster import ADAPTIVE, SINGLE, Baseline, Cluster, Edge, QueryService
+from bench.cluster import ADAPTIVE, ARMS, BANDIT, ENSEMBLE, SINGLE, Baseline, Cluster, Edge, QueryService
 from bench.counters import Counters
-from bench.measure import Lane
-from bench.processes import Process
+from bench.measure import Lane, Worker
+from bench.processes import Processes
 
 BASELINE_NATIVE = "baseline, native"
 NATIVE = "native"
@@ -16,6 +16,8 @@ VECTORS = "native, 64 vectors a call"
 STREAM = "native, PredictStream"
 UNBATCHED = "native, batches of one"
 CACHED = "native, one cached input"
+BANDIT_NATIVE = "native, exp3 over four models"
+ENSEMBLE_NATIVE = "native, four models voting"
 BASELINE_REST = "baseline, REST"
 REST = "REST"
 BASELINE_NATIVE_ALONE = "baseline, native, one at a time"
@@ -46,9 +48,13 @@ def make(cluster: Cluster, baseline: Baseline, scratch: Path) -> dict[str, Lane]
     ours = _clipper(cluster, cluster.query, ADAPTIVE, scratch / "clipper")
     unbatched = _clipper(cluster, cluster.query, SINGLE, scratch / "unbatched")
     cached = _clipper(cluster, cluster.caching_query, ADAPTIVE, scratch / "cached")
+    bandit = _clipper(cluster, cluster.query, BANDIT, scratch / "bandit", ARMS)
+    ensemble = _clipper(cluster, cluster.query, ENSEMBLE, scratch / "ensemble", ARMS)
     return {
         BASELINE_NATIVE: bare.native(IN_FLIGHT),
         NATIVE: ours.native(IN_FLIGHT),
+        BANDIT_NATIVE: bandit.native(IN_FLIGHT),
+        ENSEMBLE_NATIVE: ensemble.native(IN_FLIGHT),
         VECTORS: ours.native(VECTOR_CALLS_IN_FLIGHT, VECTORS_A_CALL),
         BASELINE_REST: bare.rest(IN_FLIGHT),
         REST: ours.rest(IN_FLIGHT),
@@ -77,7 +83,7 @@ class _Side:
 
     address: str
     edge: Edge
-    processes: Mapping[str, Process]
+    processes: Mapping[str, Worker]
     metrics: str | None
     application: str
     scratch: Path
@@ -121,6 +127,10 @@ class _Side:
         return counters.reader(self.metrics, self.application) if self.metrics else None
 
 
-def _clipper(cluster: Cluster, query: QueryService, application: str, scratch: Path) -> _Side:
-    processes = {SERVER: query.process, CONTAINER: cluster.containers[application]}
+def _clipper(
+    cluster: Cluster, query: QueryService, application: str, scratch: Path, models: Sequence[str] = ()
+) -> _Side:
+    """An application with the models that it is linked to; none: the one of its name."""
+    containers = Processes([cluster.containers[model] for model in models or [application]])
+    processes: dict[str, Worker] = {SERVER: query.process, CONTAINER: containers}
     return _Side(query.address, cluster.edge, processes, query.metrics, application, scratch)

@@ -2,17 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bench.counters import Counters
 from bench.errors import BenchmarkError
 from bench.load import Generator, Load
 from bench.probes import Probe
-from bench.processes import Process
 
 GENERATOR = "generator"
 _FIRST_WARM_UP_S = 0.3
 _WARM_UP_S = 1.0
 _PROBES = 5
+
+
+class Worker(Protocol):
+    """Who uses the processor."""
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it has used, in user and system mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Lane:
     generator: Generator
     probe: Probe
     predictions_a_call: int
-    processes: Mapping[str, Process]
+    processes: Mapping[str, Worker]
     counters: Callable[[], Counters] | None = None
 
 

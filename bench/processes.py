@@ -75,6 +75,18 @@ class Process:
         return Path(f"/proc/{self._popen.pid}/{file}").read_text()
 
 
+class Processes:
+    """Several that are told of as one."""
+
+    def __init__(self, processes: Sequence[Process]) -> None:
+        self._processes = processes
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time that all of them have used."""
+        return sum(process.cpu_s for process in self._processes)
+
+
 def cpu_s(pid: int) -> float:
     """Seconds of processor time that a process has used, in user and system mode."""
     return _cpu_s(Path(f"/proc/{pid}/stat").read_text())

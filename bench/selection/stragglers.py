@@ -1,0 +1,206 @@
+"""Figure 9 of the paper: ensembles of 1 to 16 models that are sometimes slow, with an objective and without.
+
+The members are forests whose answers were computed beforehand: in service they wait, as models on machines of their own
+would be waited for, so that it is not the two cores of this one that are measured.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+
+from bench.load import quantile
+from bench.selection import digits, plots
+from bench.selection.client import Client
+from bench.selection.digits import Images, Labelled, Model
+from bench.selection.system import Latency, System
+from bench.slo.finding import Check, ms
+from bench.tables import table
+
+SIZES = (1, 2, 4, 8, 16)
+QUERIES = 250
+_SLO_S = 0.02
+_PATIENCE_S = 5.0
+_TOLERANCE_S = 0.003
+# How long a member takes, and how often it takes how much longer.
+_USUAL_S = (0.003, 0.008)
+_STRAGGLES = 0.03
+_STRAGGLER_S = (0.04, 0.12)
+_INTERVAL_S = 0.03
+_TREES, _DEPTH, _EXAMPLES = 10, 16, 150
+_SEED = 3
+_FILE = "selection-stragglers.svg"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one ensemble with one objective.
+
+    Attributes:
+        service: its latency by the query service's clock.
+        client_mean_s, client_p99_s: by the client's.
+        error: of the answers.
+        missing: the share of members that did not answer in time.
+        defaults: how many answers were default outputs.
+    """
+
+    service: Latency
+    client_mean_s: float
+    client_p99_s: float
+    error: float
+    missing: float
+    defaults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stragglers:
+    """What was found, by the number of members: waiting for all of them, and until the objective."""
+
+    queries: int
+    blocking: Mapping[int, Outcome]
+    mitigated: Mapping[int, Outcome]
+
+    def checks(self) -> list[Check]:
+        """The ceilings."""
+        return [
+            Check(
+                f"members: {size}, p99 of the answer until the objective, ms",
+                outcome.service.p99_s * 1e3,
+                most=(_SLO_S + _TOLERANCE_S) * 1e3,
+            )
+            for size, outcome in self.mitigated.items()
+        ]
+
+    def section(self) -> str:
+        """The text."""
+        head = (
+            "members",
+            "waiting for all: p50, ms",
+            "p99, ms",
+            "p99 at the client, ms",
+            "error",
+            "until the objective: p50, ms",
+            "p99, ms",
+            "p99 at the client, ms",
+            "error",
+            "members missing",
+        )
+        rows = [
+            (
+                str(size),
+                *_cells(self.blocking[size]),
+                *_cells(self.mitigated[size]),
+                f"{self.mitigated[size].missing:.1%}",
+            )
+            for size in self.mitigated
+        ]
+        return _SECTION.format(
+            queries=self.queries,
+            slo=ms(_SLO_S),
+            usual=" to ".join(ms(each) for each in _USUAL_S),
+            straggles=f"{_STRAGGLES:.0%}",
+            straggler=" to ".join(ms(each) for each in _STRAGGLER_S),
+            interval=ms(_INTERVAL_S),
+            file=_FILE,
+            rows=table(head, rows),
+        )
+
+    def draw(self, directory: Path) -> None:
+        """Latencies, and errors, over the number of members."""
+        sizes = list(self.mitigated)
+        with plots.figure(directory / _FILE, panels=2) as (latencies, errors):
+            for title, outcomes in (("waiting for all", self.blocking), ("until the objective", self.mitigated)):
+                latencies.plot(sizes, [outcomes[size].service.p99_s * 1e3 for size in sizes], marker="o", label=title)
+                errors.plot(sizes, [outcomes[size].error for size in sizes], marker="o", label=title)
+            latencies.axhline(_SLO_S * 1e3, color="0.5", linestyle="--", label="objective")
+            latencies.set(ylabel="p99 of the answer, ms", ylim=(0.0, None))
+            errors.set(ylabel="error", ylim=(0.0, None))
+            for axes in (latencies, errors):
+                axes.set(xlabel="members", xscale="log")
+                axes.set_xticks(sizes, [str(size) for size in sizes], minor=False)
+                axes.minorticks_off()
+                axes.legend()
+
+
+def measure(system: System, queries: int = QUERIES, sizes: Sequence[int] = SIZES) -> Stragglers:
+    """Asks ensembles of each size one query after the other, waiting for all members and until the objective."""
+    asked = digits.queries(queries, _SEED)
+    members = [_member(number, asked) for number in range(max(sizes))]
+    blocking, mitigated = {}, {}
+    with system.serving(members):
+        for size in sizes:
+            blocking[size] = _outcome(system, f"patient-{size}", members[:size], _PATIENCE_S, asked.labels)
+            mitigated[size] = _outcome(system, f"prompt-{size}", members[:size], _SLO_S, asked.labels)
+    return Stragglers(queries, blocking, mitigated)
+
+
+def _outcome(system: System, name: str, members: Sequence[Model], slo_s: float, labels: Sequence[str]) -> Outcome:
+    latencies_s, wrong, missing, defaults = [], [], [], 0
+    with (
+        system.application(name, members, slo_s, "majority", use_cache=False) as application,
+        Client(system.address, application) as client,
+    ):
+        due_s = time.perf_counter()
+        for number, label in enumerate(labels):
+            asked_s = time.perf_counter()
+            (answer,) = client.predict(np.array([[float(number)]]), explain=True)
+            latencies_s.append(time.perf_counter() - asked_s)
+            wrong.append(answer.output != label)
+            missing.append(sum(not arm.HasField("output") for arm in answer.selection.arms) / len(members))
+            defaults += answer.is_default
+            due_s = max(due_s + _INTERVAL_S, time.perf_counter())
+            time.sleep(due_s - time.perf_counter() if due_s > time.perf_counter() else 0.0)
+        service = system.latency(application)
+    latencies_s.sort()
+    return Outcome(
+        service=service,
+        client_mean_s=float(np.mean(latencies_s)),
+        client_p99_s=quantile(latencies_s, 0.99),
+        error=float(np.mean(wrong)),
+        missing=float(np.mean(missing)),
+        defaults=defaults,
+    )
+
+
+def _member(number: int, asked: Labelled) -> Model:
+    """A forest that has seen few images; an input is the number of a query."""
+    forest = RandomForestClassifier(_TREES, max_depth=_DEPTH, random_state=number)
+    answers = digits.classifying(forest, digits.training(_EXAMPLES, number))(asked.images)
+    chance = random.Random(number)
+
+    def wait_and_answer(inputs: Images) -> list[int]:
+        time.sleep(chance.uniform(*(_STRAGGLER_S if chance.random() < _STRAGGLES else _USUAL_S)))
+        return [answers[int(number)] for number in inputs[:, 0]]
+
+    return Model(f"member-{number}", wait_and_answer, packages=())
+
+
+def _cells(outcome: Outcome) -> tuple[str, str, str, str]:
+    return (
+        ms(outcome.service.p50_s),
+        f"**{ms(outcome.service.p99_s)}**",
+        ms(outcome.client_p99_s),
+        f"{outcome.error:.1%}",
+    )
+
+
+_SECTION = """## When members are slow
+
+Ensembles that vote (`majority`), asked {queries} queries, one every {interval} ms or, where answers take longer, one
+after the other. A member takes {usual} ms, and {straggler} ms for {straggles} of the queries. "Waiting for all" is an
+objective of many seconds; the other one is {slo} ms: then the answer is made of what has arrived. This is the paper's
+figure 9.
+
+![p99 and error over the number of members](figures/{file})
+
+{rows}
+
+Latencies are the query service's own, from the request's arrival to its answer, right to within 5 %; beside them those
+of the client, which shares two cores with sixteen containers and is woken up to 8 ms after its time has come. The
+members are forests whose answers were computed beforehand: they wait and do not compute, as if each were on a machine
+of its own. A member that did not answer in time lowers the confidence, never delays the answer.
+"""
