@@ -252,16 +252,14 @@ class Simulator:
         self._dispatch_soon()
 
     def _read(self, key: ContextKey) -> None:
-        asked_s = self.now_s
         is_answered = self.read_s <= _LONGEST_READ_S
 
         def tell() -> None:
-            # As it is when Redis answers, which is on the way.
             state = self.states.get(key, {}) if is_answered else None
             self.engine.state_read(key, state, self.now_s)
             self._carry_out()
 
-        self.at(asked_s + min(self.read_s, _LONGEST_READ_S), tell)
+        self.after(min(self.read_s, _LONGEST_READ_S), tell)
 
     def _dial(self, replica: Replica) -> None:
         image, service_time = self._containers[replica.record.key]

@@ -201,7 +201,8 @@ class Driver:
     def post_configuration(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
         """Any thread: takes over what is registered; `in_force` is called when new replicas have been dialled, too."""
         for application in configuration.applications.values():
-            # Policies may be anybody's code, and are not to be imported on the front's thread.
+            # A policy may be anybody's code, which is not to be imported on the front's thread. If it cannot be, the
+            # engine finds that out again, and says so to whoever asks.
             with contextlib.suppress(InvalidInput):
                 registry.make(application)
         self.post(lambda: self._configure(configuration, in_force))

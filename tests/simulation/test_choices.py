@@ -1,4 +1,4 @@
-"""Applications that choose among models, under load, change and failure; the referee fails a run that breaks a promise."""
+"""Choosing among models under load, change and failure; the referee fails a run that breaks a promise."""
 
 import math
 from collections import Counter
@@ -41,7 +41,7 @@ def _choosing(
 @every_cache
 def test_with_enough_capacity_there_are_no_defaults(policy: str, seed: int, cache_bytes: int) -> None:
     simulator = _choosing(policy, seed, cache_bytes=cache_bytes)
-    simulator.offer(Load("app", poisson(2_000), 1.0, distinct_inputs=500, most_inputs=3, contexts=20))
+    simulator.offer(Load("app", poisson(1_000), 1.0, distinct_inputs=500, most_inputs=3, contexts=20))
     score = simulator.run().total
     assert score.predicted == score.asked > 1_500
     assert score.latency_s(0.5) < _SLO_S / 3
@@ -51,10 +51,10 @@ def test_with_enough_capacity_there_are_no_defaults(policy: str, seed: int, cach
 @every_seed
 def test_an_overload_makes_defaults_in_time_and_nothing_worse(policy: str, seed: int) -> None:
     simulator = _choosing(policy, seed)
-    simulator.offer(Load("app", poisson(60_000), 0.1))
+    simulator.offer(Load("app", poisson(60_000), 0.05))
     score = simulator.run().total
     assert set(score.defaults) <= {DefaultReason.DEADLINE_UNREACHABLE, DefaultReason.DEADLINE_IN_MODEL}
-    assert score.predicted > 500
+    assert score.predicted > 300
 
 
 @every_seed
@@ -86,12 +86,12 @@ def test_one_dead_model_costs_no_default_and_is_hardly_asked(seed: int) -> None:
 @every_seed
 def test_while_redis_is_slow_or_away_answers_come_in_time(policy: str, seed: int) -> None:
     simulator = _choosing(policy, seed)
-    simulator.offer(Load("app", poisson(2_000), 2.0, contexts=100))
+    simulator.offer(Load("app", poisson(1_000), 2.0, contexts=100))
     simulator.at(0.5, partial(setattr, simulator, "read_s", math.inf))
     simulator.at(1.0, partial(setattr, simulator, "read_s", 0.015))
     simulator.at(1.5, partial(setattr, simulator, "read_s", 0.001))
     score = simulator.run().total
-    assert score.predicted == score.asked > 3_500
+    assert score.predicted == score.asked > 1_700
     # A read that is waited for ends after 20 ms or a quarter of the objective.
     assert score.latency_s(1.0) < 0.02 + _SLO_S / 3
 
@@ -140,22 +140,22 @@ def test_feedback_on_every_answer_finds_the_best_model(seed: int) -> None:
 
 
 @pytest.mark.parametrize("policy", ["exp3", "majority"])
-@pytest.mark.parametrize("seed", range(3))
+@every_seed
 @every_cache
 def test_all_at_once(policy: str, seed: int, cache_bytes: int) -> None:
     simulator = _choosing(policy, seed, cache_bytes=cache_bytes, service_time=_STRAGGLING, confidence_threshold=0.3)
     _turmoil(simulator)
     score = simulator.run().total
-    assert score.asked > 5_000
+    assert score.asked > 4_000
     assert score.cancelled > 100
-    assert score.predicted > score.asked / 2
+    assert score.predicted > score.asked / 3
 
 
 def _turmoil(simulator: Simulator) -> None:
     simulator.add_application("alone", "a", 0.05)
     for load in (
         Load(
-            "app", gamma(1_500), 2.0, distinct_inputs=1_000, most_inputs=4, cancelled=0.3, bad_inputs=0.01, contexts=50
+            "app", gamma(1_000), 2.0, distinct_inputs=1_000, most_inputs=4, cancelled=0.3, bad_inputs=0.01, contexts=50
         ),
         Load("app", on_off(500), 2.0, patience_s=0.01),
         Load("alone", poisson(500), 2.0, distinct_inputs=1_000, cancelled=0.2),

@@ -54,7 +54,7 @@ class Members(Selection):
     __slots__ = ("_answers", "_request", "_selection")
 
     def __init__(self, request: Request, selection: Selection, answers: Answers) -> None:
-        super().__init__(selection.selector, selection.state, selection.picks)
+        super().__init__(selection.selector, selection.state, selection.picks, selection.outbox)
         self._request = request
         self._selection = selection
         self._answers = answers

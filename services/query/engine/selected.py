@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from services.common.errors import ClipperError
 from services.common.selection_records import PredictionRecord
 from services.query.engine.effects import Outbox
 from services.query.engine.requests import Request
@@ -12,7 +13,8 @@ from services.query.engine.selection.selector import Selector
 
 def policy_failure(error: Exception) -> str:
     """What is told of a policy that raised an exception; built-in ones do not, but anybody may write one."""
-    return f"The selection policy failed: {type(error).__name__}: {error}"
+    what = str(error) if isinstance(error, ClipperError) else f"{type(error).__name__}: {error}"
+    return f"The selection policy failed: {what}"
 
 
 class Pick:
@@ -42,15 +44,17 @@ class Selection(ABC):
         state: by what knowledge.
         picks: what, for each query of the client's request.
         members: the request that asks several models on behalf of this one, until that is answered.
+        outbox: takes what is reported.
     """
 
-    __slots__ = ("members", "picks", "selector", "state")
+    __slots__ = ("members", "outbox", "picks", "selector", "state")
 
-    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick]) -> None:
+    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick], outbox: Outbox) -> None:
         self.selector = selector
         self.state = state
         self.picks = picks
         self.members: Request | None = None
+        self.outbox = outbox
 
     @abstractmethod
     def settle(self, request: Request) -> None:
@@ -60,15 +64,11 @@ class Selection(ABC):
 class Selected(Selection):
     """A client's request: it is finished, and its predictions are kept for their feedback."""
 
-    __slots__ = ("_outbox",)
-
-    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick], outbox: Outbox) -> None:
-        super().__init__(selector, state, picks)
-        self._outbox = outbox
+    __slots__ = ()
 
     def settle(self, request: Request) -> None:
         """Reports the answers and how they came about."""
-        effects = self._outbox.effects
+        effects = self.outbox.effects
         effects.finished.append(request)
         key = self.selector.key(request.context)
         number = request.first_query_id
@@ -96,14 +96,10 @@ class SelectedOne(Selected):
 
 
 class Evaluated(Selection):
-    """A request that nobody made: it wants to know what each model says to an input."""
+    """A request that nobody made: feedback wants to know what each model says to an input."""
 
-    __slots__ = ("_outbox",)
-
-    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick], outbox: Outbox) -> None:
-        super().__init__(selector, state, picks)
-        self._outbox = outbox
+    __slots__ = ()
 
     def settle(self, request: Request) -> None:
         """Reports what the models said."""
-        self._outbox.effects.evaluated.append(request)
+        self.outbox.effects.evaluated.append(request)

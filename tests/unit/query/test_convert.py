@@ -14,6 +14,9 @@ from services.common.records import Application, ModelVersion, Replica
 from services.query import convert
 from services.query.engine import requests, versions
 from services.query.engine.requests import DefaultReason, Request, Spent, Task
+from services.query.feedback_item import FeedbackItem
+from services.query.journal.feedback import FeedbackStatus
+from tests.fixtures.choices import answered
 
 _NOT_PROTOBUF = b"\xff\xff\xff"
 
@@ -152,6 +155,82 @@ def test_a_cached_prediction_says_so() -> None:
     request.queries[0].spent = Spent(cached=True, queue_s=0.0, batch_size=0, model_s=0.0, network_s=0.0)
     (prediction,) = convert.predict_response(request).predictions
     assert prediction.timing == query_service_pb2.Timing(cached=True)
+
+
+def test_an_ensemble_tells_its_confidence_and_when_asked_what_each_model_said() -> None:
+    said = {"a": "1", "b": "1"}
+    (prediction,) = convert.predict_response(answered("majority", said)).predictions
+    assert prediction.output == "1"
+    assert prediction.confidence == pytest.approx(2 / 3)
+    assert not prediction.HasField("selection")
+    (prediction,) = convert.predict_response(answered("majority", said, explain=True)).predictions
+    arms = [(arm.model, arm.asked, arm.output) for arm in prediction.selection.arms]
+    assert arms == [("a", True, "1"), ("b", True, "1"), ("c", True, "")]
+    assert [arm.weight for arm in prediction.selection.arms] == pytest.approx([1 / 3] * 3)
+    assert [arm.HasField("output") for arm in prediction.selection.arms] == [True, True, False]
+
+
+def test_a_choice_of_one_model_tells_its_confidence_only_where_there_is_a_threshold() -> None:
+    only_b = (("b", 1.0),)
+    (prediction,) = convert.predict_response(answered("static", {"b": "1"}, policy_parameters=only_b)).predictions
+    assert not prediction.HasField("confidence")
+    request = answered("static", {"b": "1"}, confidence_threshold=0.5, policy_parameters=only_b)
+    (prediction,) = convert.predict_response(request).predictions
+    assert prediction.confidence == 1.0
+
+
+def test_a_default_for_want_of_confidence_tells_that() -> None:
+    request = answered("majority", {"a": "1", "b": "2"}, confidence_threshold=0.9)
+    (prediction,) = convert.predict_response(request).predictions
+    assert prediction.default_reason == query_service_pb2.DEFAULT_REASON_LOW_CONFIDENCE
+    assert prediction.confidence == pytest.approx(1 / 3)
+
+
+def test_native_feedback_is_taken_item_by_item() -> None:
+    packed = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"x" * 8, lengths=[1])
+    request = query_service_pb2.FeedbackRequest(
+        application="app",
+        feedback=[
+            query_service_pb2.FeedbackItem(query_id=2**64 - 1, label=""),
+            query_service_pb2.FeedbackItem(input=packed, label="y", context="ann", feedback_id="f"),
+            query_service_pb2.FeedbackItem(query_id=0, reward=0.5),
+            query_service_pb2.FeedbackItem(),
+        ],
+    )
+    assert convert.feedback_request(request.SerializeToString()) == request
+    assert convert.feedback_items(request, InputType.DOUBLES) == [
+        FeedbackItem(query_id=2**64 - 1, label=""),
+        FeedbackItem(input=b"x" * 8, label="y", context="ann", feedback_id="f"),
+        FeedbackItem(query_id=0, reward=0.5),
+        FeedbackItem(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "input_type", "says"),
+    [
+        ([1, 1], InputType.DOUBLES, "Feedback is on one input, but there are 2"),
+        ([], InputType.DOUBLES, "The inputs' lengths add up"),
+        ([2], InputType.FLOATS, "The input type is 'doubles', but the application takes 'floats'"),
+    ],
+)
+def test_native_feedback_is_on_exactly_one_input(lengths: list[int], input_type: InputType, says: str) -> None:
+    packed = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"x" * 16, lengths=lengths)
+    item = query_service_pb2.FeedbackItem(input=packed, label="y")
+    with pytest.raises(InvalidInput, match=says):
+        convert.feedback_items(query_service_pb2.FeedbackRequest(feedback=[item]), input_type)
+
+
+def test_what_became_of_native_feedback_is_told_in_order() -> None:
+    statuses = [FeedbackStatus.LEARNED, FeedbackStatus.UNKNOWN_QUERY, FeedbackStatus.ALREADY_LEARNED]
+    response = query_service_pb2.FeedbackResponse.FromString(convert.feedback_response(statuses))
+    assert [result.status for result in response.results] == [1, 3, 2]
+
+
+def test_rest_feedback_is_the_application_and_the_body() -> None:
+    body = httpbody_pb2.HttpBody(content_type="application/json", data=b"{}")
+    request = query_service_pb2.FeedbackJsonRequest(application="app", body=body)
+    assert convert.feedback_json_request(request.SerializeToString()) == ("app", b"{}")
 
 
 def test_a_refused_pipelined_request_is_answered_with_its_status() -> None:

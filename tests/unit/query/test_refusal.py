@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.common.errors import ClipperError, DeadlineMissed, ModelFailed, NoCapacity
+from services.common.errors import ClipperError, DeadlineMissed, ModelFailed, ModelsDisagree, NoCapacity
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.requests import DefaultReason, Request
@@ -40,6 +40,7 @@ def test_defaults_are_no_reason_to_refuse_who_has_not_forbidden_them() -> None:
         (DefaultReason.DEADLINE_IN_QUEUE, DeadlineMissed),
         (DefaultReason.DEADLINE_IN_MODEL, DeadlineMissed),
         (DefaultReason.MODEL_ERROR, ModelFailed),
+        (DefaultReason.LOW_CONFIDENCE, ModelsDisagree),
     ],
 )
 def test_one_default_among_predictions_refuses_them_all(reason: DefaultReason, error: type[ClipperError]) -> None:

@@ -39,7 +39,7 @@ class _DefaultReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Default
     DEFAULT_REASON_DEADLINE_IN_MODEL: _DefaultReason.ValueType  # 4
     """The deadline came while a replica was computing the prediction."""
     DEFAULT_REASON_MODEL_ERROR: _DefaultReason.ValueType  # 5
-    """The model raised an exception for this input or answered against its contract."""
+    """The model raised an exception for this input or answered against its contract, or the selection policy failed."""
     DEFAULT_REASON_REPLICA_LOST: _DefaultReason.ValueType  # 6
     """The replica died with this query, and no other could take it."""
     DEFAULT_REASON_DEADLINE_UNREACHABLE: _DefaultReason.ValueType  # 7
@@ -61,7 +61,7 @@ DEFAULT_REASON_DEADLINE_IN_QUEUE: DefaultReason.ValueType  # 3
 DEFAULT_REASON_DEADLINE_IN_MODEL: DefaultReason.ValueType  # 4
 """The deadline came while a replica was computing the prediction."""
 DEFAULT_REASON_MODEL_ERROR: DefaultReason.ValueType  # 5
-"""The model raised an exception for this input or answered against its contract."""
+"""The model raised an exception for this input or answered against its contract, or the selection policy failed."""
 DEFAULT_REASON_REPLICA_LOST: DefaultReason.ValueType  # 6
 """The replica died with this query, and no other could take it."""
 DEFAULT_REASON_DEADLINE_UNREACHABLE: DefaultReason.ValueType  # 7

@@ -40,7 +40,7 @@ class QueryServiceStub:
     RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
     delay is the application's latency objective
     DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
-    INTERNAL            MODEL_ERROR
+    INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
 
     def __init__(self, channel):
@@ -96,7 +96,7 @@ class QueryServiceServicer:
     RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
     delay is the application's latency objective
     DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
-    INTERNAL            MODEL_ERROR
+    INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
 
     def Predict(self, request, context):
@@ -208,7 +208,7 @@ class QueryService:
     RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
     delay is the application's latency objective
     DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
-    INTERNAL            MODEL_ERROR
+    INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
 
     @staticmethod

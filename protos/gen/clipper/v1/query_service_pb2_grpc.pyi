@@ -41,7 +41,7 @@ class QueryServiceStub:
       RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
                           delay is the application's latency objective
       DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
-      INTERNAL            MODEL_ERROR
+      INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
 
     @_typing.overload
@@ -92,7 +92,7 @@ class QueryServiceAsyncStub(QueryServiceStub):
       RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
                           delay is the application's latency objective
       DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
-      INTERNAL            MODEL_ERROR
+      INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -139,7 +139,7 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
       RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
                           delay is the application's latency objective
       DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
-      INTERNAL            MODEL_ERROR
+      INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
 
     @_abc_1.abstractmethod

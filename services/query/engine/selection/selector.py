@@ -80,7 +80,7 @@ class Selector:
             return self._key_of_nobody
         if len(context) > LONGEST_CONTEXT:
             raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
-        return self._key_of_nobody._replace(context=context)
+        return ContextKey(self.application.name, self.application.registration, context)
 
     def askable(self) -> tuple[str, ...]:
         """The arms that may be chosen: without those that cannot answer, unless no other is left."""
@@ -92,7 +92,13 @@ class Selector:
 
     def complete(self, state: State) -> State:
         """A state with all that the policy wants in it for the arms."""
-        missing = self.policy.init(state, self.arms) if self.arms else {}
+        if not self.arms:
+            return state
+        try:
+            missing = self.policy.init(state, self.arms)
+        # It will fail to select as well, and be answered for then.
+        except Exception:
+            missing = {}
         return {**state, **missing} if missing else state
 
     def features(self, data: bytes) -> Sequence[float]:

@@ -109,6 +109,8 @@ def test_a_policy_of_ones_own_may_ask_some_of_the_models() -> None:
     ("policy", "says"),
     [
         ("FailsToSelect", "The selection policy failed: KeyError: 'oops'"),
+        ("FailsToBegin", "The selection policy failed: KeyError: 'oops'"),
+        ("FailsToBeMade", "cannot be made: oops"),
         ("ChoosesNobody", "The selection policy failed: ValueError: it chose no model"),
         ("NoSuch", "cannot be imported"),
     ],
@@ -119,6 +121,9 @@ def test_a_policy_that_fails_is_answered_for_with_the_default_and_its_error(poli
     assert reasons(request) == [DefaultReason.MODEL_ERROR] * 2
     assert says in request.queries[0].explanation
     assert world.finished == [request]
+    world.ask(b"z", context="ann")
+    world.read(key("ann"), {})
+    assert len(world.finished) == 2
 
 
 @pytest.mark.parametrize(

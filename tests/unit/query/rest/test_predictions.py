@@ -11,6 +11,7 @@ from services.common.records import Application
 from services.query.engine.requests import DefaultReason, Request, Spent
 from services.query.engine.versions import Route
 from services.query.rest import predictions as rest
+from tests.fixtures.choices import answered
 
 SCHEMA = '. Expected JSON schema: \n  {\n   "input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
 
@@ -347,3 +348,44 @@ def test_an_explained_prediction_tells_where_the_time_went() -> None:
         b'{"query_id":1,"output":"b","default":false,"timing":{"cached":true,'
         b'"queue_micros":0,"batch_size":0,"model_micros":0,"network_micros":0}}]}'
     )
+
+
+# Choices among models
+
+
+def test_an_ensemble_tells_its_confidence() -> None:
+    request = answered("majority", {"a": "1", "b": "1", "c": "1"})
+    assert rest.answer(request, is_batch=False) == b'{"query_id":0,"output":1,"default":false,"confidence":1.0}'
+    assert rest.answer(request, is_batch=True) == (
+        b'{"batch_predictions":[{"query_id":0,"output":1,"default":false,"confidence":1.0}]}'
+    )
+
+
+def test_an_explained_choice_tells_whom_it_asked_and_what_they_said() -> None:
+    request = answered("static", {"b": '{"x": [1]}'}, explain=True, policy_parameters=(("b", 3.0), ("c", 1.0)))
+    request.queries[0].spent = None
+    assert rest.answer(request, is_batch=False) == (
+        b'{"query_id":0,"output":{"x": [1]},"default":false,"selection":{"probability":0.75,"arms":['
+        b'{"model":"a","weight":0.0,"asked":false},'
+        b'{"model":"b","weight":0.75,"asked":true,"output":{"x": [1]}},'
+        b'{"model":"c","weight":0.25,"asked":false}]}}'
+    )
+
+
+def test_a_default_of_an_ensemble_tells_its_confidence_too() -> None:
+    request = answered("majority", {"a": "cat"}, confidence_threshold=0.5)
+    assert rest.answer(request, is_batch=False) == (
+        b'{"query_id":0,"output":"default","default":true,"default_explanation":'
+        b'"The models agree less than the application\'s confidence threshold asks for",'
+        b'"confidence":0.3333333333333333}'
+    )
+
+
+def test_a_choice_of_one_model_looks_like_any_answer() -> None:
+    request = answered("static", {"b": "1"}, policy_parameters=(("b", 1.0),))
+    assert rest.answer(request, is_batch=False) == b'{"query_id":0,"output":1,"default":false}'
+
+
+def test_a_policy_that_fails_to_weigh_its_models_is_explained_without_weights() -> None:
+    request = answered("tests.fixtures.choices:FailsToWeigh", {"a": "1", "b": "2"}, explain=True)
+    assert b'"arms":[{"model":"a","weight":0.0,"asked":true,"output":1}' in rest.answer(request, is_batch=False)
