@@ -35,11 +35,18 @@ def engine() -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="session")
-def compose(engine: docker.DockerClient) -> Iterator[ComposeCluster]:
-    """A running cluster with one query service; a test that breaks or scales it mends it."""
+def compose_cluster(engine: docker.DockerClient) -> Iterator[ComposeCluster]:
+    """A running cluster with one query service."""
     cluster = ComposeCluster(engine)
     try:
         cluster.up()
         yield cluster
     finally:
         cluster.down(keep_data=False)
+
+
+@pytest.fixture(scope="module")
+def compose(compose_cluster: ComposeCluster) -> Iterator[ComposeCluster]:
+    """The cluster; a test that breaks or scales it mends it. Replicas do not outlive the module's tests."""
+    yield compose_cluster
+    compose_cluster.remove_replicas()

@@ -2,7 +2,8 @@
 # Gives a Debian machine without a Docker engine one, for tests: `engine.sh start DIRECTORY` and `engine.sh stop DIRECTORY`.
 #
 # `start` installs Debian's engine and Compose where there are none and starts dockerd where none answers; its process id
-# and log are kept in DIRECTORY. `stop` ends what `start` started, and nothing else.
+# and log are kept in DIRECTORY. `stop` ends what `start` started, and nothing else, and takes its traces out of the
+# machine's network.
 set -euo pipefail
 
 START_TIMEOUT_S=60
@@ -10,7 +11,7 @@ STOP_TIMEOUT_S=60
 
 install_engine() {
     local missing=()
-    command -v dockerd > /dev/null || missing+=(docker.io iptables)
+    command -v dockerd > /dev/null || missing+=(docker.io iptables iproute2)
     docker compose version > /dev/null 2>&1 || command -v docker-compose > /dev/null || missing+=(docker-compose)
     if [ "${#missing[@]}" -gt 0 ]; then
         echo "==> installing ${missing[*]}"
@@ -41,14 +42,28 @@ start_engine() {
 }
 
 stop_engine() {
-    local pid
+    local pid bridges
     pid="$(cat "$1/dockerd.pid")"
+    bridges="$(docker network ls --quiet --filter driver=bridge | sed 's/^/br-/')"
     kill "$pid" 2> /dev/null || true
     for _ in $(seq "$STOP_TIMEOUT_S"); do
         kill -0 "$pid" 2> /dev/null || break
         sleep 1
     done
     rm "$1/dockerd.pid"
+    remove_traces $bridges
+}
+
+# dockerd leaves its bridges and its packet filter's rules behind, and all packets pass those, also on the loopback. It
+# makes both anew when it starts.
+remove_traces() {
+    local bridge tables
+    for bridge in docker0 "$@"; do
+        ip link delete "$bridge" 2> /dev/null || true
+    done
+    for tables in iptables ip6tables; do
+        "$tables-save" 2> /dev/null | grep -v -E 'DOCKER|docker0|br-[0-9a-f]{12}' | "$tables-restore" || true
+    done
 }
 
 case "${1:-}" in

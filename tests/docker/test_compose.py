@@ -5,8 +5,6 @@ from pathlib import Path
 
 import requests
 
-from clipper_admin import ClipperConnection, DockerContainerManager
-from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import NativeClient, RestClient
 from tests.fixtures.compose import ComposeCluster
 from tests.fixtures.functions import feature_sum
@@ -30,19 +28,6 @@ def test_a_model_that_joins_the_cluster_predicts_by_rest_and_grpc(compose: Compo
     assert response.json()["default"] is False
     with NativeClient(compose.query_address, "sum") as client:
         assert client.ask([1.0, 2.0]).output == 3.0
-
-
-def test_the_admin_library_finds_the_cluster_and_deploys_into_it(compose: ComposeCluster) -> None:
-    connection = ClipperConnection(DockerContainerManager(cluster_name=compose.project))
-    connection.connect()
-    python_deployer.create_endpoint(connection, "from-afar", "doubles", feature_sum, slo_micros=1_000_000)
-
-    with RestClient(compose.query_address, "from-afar") as client:
-        wait_until(lambda: client.ask([1.0, 2.0]).output == 3.0)
-
-    connection.stop_all()
-    assert connection.cm.get_num_replicas("from-afar", "1") == 0
-    assert all(compose.container(service).status == "running" for service in ("envoy", "query", "management", "redis"))
 
 
 def test_prometheus_scrapes_query_services_and_envoy(compose: ComposeCluster) -> None:

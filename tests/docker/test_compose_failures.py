@@ -1,12 +1,19 @@
 """What is killed in a compose cluster under a running client, and what that costs."""
 
+import json
 import time
 
-from tests.fixtures.clients import RestClient
+from tests.fixtures.clients import Answer, RestClient
 from tests.fixtures.compose import ComposeCluster, is_healthy
+from tests.fixtures.docker_clusters import crash
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
 from tests.fixtures.waiting import wait_until
+
+# From the start of a query service to the first prediction through Envoy.
+BACK_WITHIN_S = 5.0
+# Envoy tries again for some seconds before it gives up on a query service.
+NOBODY_WAITS_LONGER_S = 10.0
 
 
 def assert_all_predicted(load: Load) -> None:
@@ -31,6 +38,49 @@ def test_a_killed_model_container_of_two_costs_no_answer(compose: ComposeCluster
 
     assert_all_predicted(load)
     assert hosts(load, killed_s + 0.2) == {other.short_id}
+
+
+def is_refusal(answer: Answer) -> bool:
+    """Whether a client was told in the words of its protocol that nobody serves."""
+    if answer.error.startswith("UNAVAILABLE "):
+        return True
+    status, kind, text = answer.error.split(" ", 2)
+    return (status, kind, json.loads(text)["code"]) == ("503", "application/json", 14)
+
+
+def test_the_only_query_service_crashes_and_requests_wait_until_it_is_started_again(compose: ComposeCluster) -> None:
+    compose.register("only", slo_s=5.0)
+    compose.deploy("only", "1", telling("1"))
+
+    with Load(compose.query_address, "only") as load:
+        crash(compose.container("query"))
+        load.wait_for_more(100)
+
+    assert_all_predicted(load)
+    assert max(answer.latency_s for answer in load.answers) < BACK_WITHIN_S
+
+
+def test_while_the_only_query_service_is_away_clients_are_refused_and_soon_after_it_is_back_they_are_served(
+    compose: ComposeCluster,
+) -> None:
+    compose.register("away")
+    compose.deploy("away", "1", telling("1"))
+    query = compose.container("query")
+
+    with Load(compose.query_address, "away") as load:
+        # What somebody has killed the engine does not start again.
+        query.kill()
+        wait_until(lambda: len(errors(load.answers)) >= 20, within_s=30)
+        query.start()
+        started_s = time.monotonic()
+        wait_until(lambda: load.answers[-1].is_prediction)
+        back_s = time.monotonic()
+        load.wait_for_more(200)
+
+    assert [answer for answer in errors(load.answers) if not is_refusal(answer)] == []
+    assert max(answer.latency_s for answer in load.answers) < NOBODY_WAITS_LONGER_S
+    assert back_s - started_s < BACK_WITHIN_S
+    assert [answer for answer in asked_between(load.answers, back_s) if not answer.is_prediction] == []
 
 
 def test_management_is_killed_and_predictions_go_on_and_replicas_keep_their_leases(compose: ComposeCluster) -> None:

@@ -26,6 +26,7 @@ from tests.fixtures.docker_clusters import (
     remove_images,
 )
 from tests.fixtures.docker_engine import MODEL_CONTAINER_IMAGE
+from tests.fixtures.fluentd import Fluentd
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.waiting import wait_until
 
@@ -44,7 +45,35 @@ def taken_ports() -> Iterator[list[int]]:
 
 
 @pytest.fixture(scope="module")
-def special(engine: docker.DockerClient, taken_ports: list[int]) -> Iterator[ClipperConnection]:
+def users_redis(engine: docker.DockerClient, docker_cluster: ClipperConnection) -> Iterator[str]:
+    """The address of a Redis that no cluster has started."""
+    [redis] = of_role(engine, docker_cluster, "redis")
+    started = engine.containers.run(
+        str(redis.attrs["Config"]["Image"]),
+        ["redis-server", "--protected-mode", "no"],
+        entrypoint=[],
+        detach=True,
+        network=NETWORK,
+        name=f"redis-{RUN}",
+    )
+    try:
+        started.reload()
+        yield started.attrs["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
+    finally:
+        started.remove(force=True, v=True)
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Fluentd]:
+    """Who collects the logs of several machines."""
+    with Fluentd() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def special(
+    engine: docker.DockerClient, taken_ports: list[int], users_redis: str, collector: Fluentd
+) -> Iterator[ClipperConnection]:
     """A second cluster on the same network, with everything that can be chosen, and a model of its own."""
     query, management, prometheus = taken_ports
     connection = ClipperConnection(
@@ -53,6 +82,9 @@ def special(engine: docker.DockerClient, taken_ports: list[int]) -> Iterator[Cli
             clipper_query_port=query,
             clipper_management_port=management,
             prometheus_port=prometheus,
+            redis_ip=users_redis,
+            use_centralized_log=True,
+            fluentd_port=collector.port,
             extra_container_kwargs=EXTRA,
         )
     )
@@ -118,7 +150,7 @@ def test_taken_ports_are_replaced_by_free_ones(special: ClipperConnection, taken
 def test_extra_container_kwargs_reach_every_container(engine: docker.DockerClient, special: ClipperConnection) -> None:
     found = containers(engine, special)
 
-    assert {container.labels["ai.clipper.role"] for container in found} == {*ROLES, "replica"}
+    assert {container.labels["ai.clipper.role"] for container in found} == {*ROLES, "replica"} - {"redis"}
     assert {container.labels["team"] for container in found} == {"vision"}
     assert {container.attrs["HostConfig"]["Memory"] for container in found} == {1 << 30}
     assert of_role(engine, special, "management")[0].logs() == b""
@@ -159,25 +191,6 @@ def test_a_cluster_that_runs_cannot_be_started_again(docker_cluster: ClipperConn
     assert docker_cluster.inspect_instance()
 
 
-def test_stopping_leaves_neither_containers_nor_networks_nor_volumes(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
-) -> None:
-    connection = new_docker_cluster("stopped", docker_network=f"{NETWORK}-own")
-    connection.start_clipper()
-    python_deployer.create_endpoint(connection, "sums", "doubles", feature_sum, slo_micros=SLO_MICROS)
-    mounts = [mount for container in containers(engine, connection) for mount in container.attrs["Mounts"]]
-
-    connection.stop_all()
-    connection.stop_all()
-
-    assert containers(engine, connection) == []
-    assert [network.name for network in engine.networks.list() if f"{NETWORK}-own" in str(network.name)] == []
-    assert mounts
-    assert {mount["Name"] for mount in mounts}.isdisjoint(volume.name for volume in engine.volumes.list())
-    with pytest.raises(ClipperException, match="no running cluster"):
-        connection.connect()
-
-
 def test_a_new_interpreter_finds_the_cluster_again(docker_cluster: ClipperConnection) -> None:
     program = (
         "from clipper_admin import ClipperConnection, DockerContainerManager\n"
@@ -189,34 +202,6 @@ def test_a_new_interpreter_finds_the_cluster_again(docker_cluster: ClipperConnec
     told = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True).stdout.split()
 
     assert told == [docker_cluster.get_query_addr(), docker_cluster.get_metric_addr(), "True"]
-
-
-def test_configuration_outlives_the_cluster_in_a_redis_of_the_users_own(
-    engine: docker.DockerClient, docker_cluster: ClipperConnection, new_docker_cluster: NewDockerCluster
-) -> None:
-    [redis] = of_role(engine, docker_cluster, "redis")
-    mine = engine.containers.run(
-        str(redis.attrs["Config"]["Image"]),
-        ["redis-server", "--protected-mode", "no"],
-        entrypoint=[],
-        detach=True,
-        network=NETWORK,
-        name=f"redis-{RUN}",
-    )
-    try:
-        mine.reload()
-        address = mine.attrs["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
-        connection = new_docker_cluster("external", redis_ip=address)
-        connection.start_clipper()
-        assert of_role(engine, connection, "redis") == []
-        connection.register_application("kept", "doubles", "0", SLO_MICROS)
-
-        connection.stop_all()
-        connection.start_clipper()
-
-        assert connection.get_all_apps() == ["kept"]
-    finally:
-        mine.remove(force=True, v=True)
 
 
 def test_logs_of_every_container_are_collected(
@@ -232,25 +217,17 @@ def test_logs_of_every_container_are_collected(
 
 
 def test_centralized_logs_are_sent_to_fluentd_and_stay_readable(
-    new_docker_cluster: NewDockerCluster, tmp_path: Path
+    special: ClipperConnection, collector: Fluentd, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as fluentd:
-        fluentd.settimeout(30)
-        connection = new_docker_cluster("central", use_centralized_log=True, fluentd_port=fluentd.getsockname()[1])
-        connection.start_clipper()
-        received, _address = fluentd.accept()
-        with received:
-            received.settimeout(30)
-            record = received.recv(1 << 16)
-        assert b"container_name" in record
-        assert connection.get_clipper_logs(str(tmp_path))
-        connection.stop_all(graceful=False)
+    assert b"container_name" in collector.received.get(timeout=30)
+    assert any(Path(file).read_bytes() for file in special.get_clipper_logs(str(tmp_path)))
 
 
-def test_a_service_that_dies_fails_the_start_with_its_own_log(
+def test_a_service_that_dies_fails_the_start_with_its_own_log_and_nothing_is_left(
     engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
 ) -> None:
-    connection = new_docker_cluster("dying")
+    connection = new_docker_cluster("dying", docker_network=f"{NETWORK}-own")
+    volumes = {volume.name for volume in engine.volumes.list()}
 
     with pytest.raises(
         ClipperException, match=r"(?s)query_frontend-\d+ ended with exit code 2 while.*CLIPPER_MODEL_NAME"
@@ -258,6 +235,8 @@ def test_a_service_that_dies_fails_the_start_with_its_own_log(
         connection.start_clipper(query_frontend_image=MODEL_CONTAINER_IMAGE)
 
     assert containers(engine, connection) == []
+    assert {volume.name for volume in engine.volumes.list()} <= volumes
+    assert [network.name for network in engine.networks.list() if f"{NETWORK}-own" in str(network.name)] == []
 
 
 def test_an_image_that_cannot_be_had_fails_the_start_by_name(
@@ -303,3 +282,31 @@ def test_a_compose_cluster_is_found_gets_models_and_is_left_running(
 def test_a_cluster_of_another_engine_is_not_found() -> None:
     with pytest.raises(ClipperException, match="There is no running cluster"):
         ClipperConnection(DockerContainerManager("nobody-started-this")).connect()
+
+
+def test_stopped_models_and_a_stopped_cluster_leave_nothing_but_what_is_in_the_users_redis(
+    engine: docker.DockerClient, special: ClipperConnection
+) -> None:
+    special.stop_all_model_containers()
+
+    assert of_role(engine, special, "replica") == []
+    assert special.get_all_models() == []
+    assert special.get_all_apps() == ["there"]
+    mounts = [mount for container in containers(engine, special) for mount in container.attrs["Mounts"]]
+    before = {network.name for network in engine.networks.list()}
+
+    special.stop_all()
+    special.stop_all()
+
+    assert containers(engine, special) == []
+    assert mounts
+    assert {mount["Name"] for mount in mounts}.isdisjoint(volume.name for volume in engine.volumes.list())
+    gone = before - {network.name for network in engine.networks.list()}
+    assert len(gone) == 1
+    assert NETWORK not in gone
+    with pytest.raises(ClipperException, match="no running cluster"):
+        special.connect()
+
+    special.start_clipper()
+
+    assert special.get_all_apps() == ["there"]

@@ -22,16 +22,22 @@ SLO_MICROS = 2_000_000
 LEASES_LAST_S = 7.0
 
 
-@pytest.fixture
-def name(docker_cluster: ClipperConnection, request: pytest.FixtureRequest) -> Iterator[str]:
-    """An application and its model of the same name, version 1 with two replicas, for one test."""
-    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].rstrip("-")
+@pytest.fixture(scope="module")
+def deployed(docker_cluster: ClipperConnection) -> Iterator[str]:
+    """An application and its model of the same name."""
     python_deployer.create_endpoint(
-        docker_cluster, name, "doubles", telling("1"), "no prediction", slo_micros=SLO_MICROS, num_replicas=2
+        docker_cluster, "steady", "doubles", telling("1"), "no prediction", slo_micros=SLO_MICROS, num_replicas=2
     )
-    yield name
-    docker_cluster.stop_models([name])
-    docker_cluster.unregister_application(name)
+    yield "steady"
+    docker_cluster.stop_models(["steady"])
+    docker_cluster.unregister_application("steady")
+
+
+@pytest.fixture
+def name(docker_cluster: ClipperConnection, deployed: str) -> str:
+    """The application's, of whose model version 1 is current and has two replicas."""
+    docker_cluster.set_model_version(deployed, "1", num_replicas=2)
+    return deployed
 
 
 def load_on(connection: ClipperConnection, name: str) -> Load:
@@ -129,6 +135,15 @@ def test_predictions_go_on_without_redis_and_the_configuration_is_kept(
     docker_cluster.set_num_replicas(name, 1)
 
 
+def test_replicas_come_and_go_unnoticed(docker_cluster: ClipperConnection, name: str) -> None:
+    with load_on(docker_cluster, name) as load:
+        docker_cluster.set_num_replicas(name, 3)
+        docker_cluster.set_num_replicas(name, 1)
+        load.wait_for_more()
+
+    assert_all_predicted(load.answers)
+
+
 def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
     docker_cluster: ClipperConnection, name: str
 ) -> None:
@@ -142,12 +157,3 @@ def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
     assert_all_predicted(load.answers)
     assert said(load.answers) == {"1", "2"}
     assert said(asked_between(load.answers, changed_s)) == {"2"}
-
-
-def test_replicas_come_and_go_unnoticed(docker_cluster: ClipperConnection, name: str) -> None:
-    with load_on(docker_cluster, name) as load:
-        docker_cluster.set_num_replicas(name, 3)
-        docker_cluster.set_num_replicas(name, 1)
-        load.wait_for_more()
-
-    assert_all_predicted(load.answers)

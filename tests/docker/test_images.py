@@ -13,6 +13,15 @@ INSTALLED = (
     "import importlib.metadata, json;"
     "print(json.dumps({found.name: found.version for found in importlib.metadata.distributions()}))"
 )
+# Imports every module of the service, of which the first argument is the name.
+IMPORTS = """
+import importlib, pkgutil, sys
+package = importlib.import_module(f"services.{sys.argv[1]}")
+for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+        print(module.name)
+"""
 OWN = {QUERY_IMAGE: "query", MANAGEMENT_IMAGE: "management", MODEL_CONTAINER_IMAGE: "model_container"}
 # What an image adds to the one that it stands on: 94, 36, 93 and less than one megabyte are expected.
 MOST_ADDED_MB = {QUERY_IMAGE: 120, MANAGEMENT_IMAGE: 50, MODEL_CONTAINER_IMAGE: 120, EDGE_IMAGE: 1}
@@ -30,6 +39,11 @@ def normalized(package: str) -> str:
 @pytest.mark.parametrize("image", OWN)
 def test_a_service_image_has_only_its_own_service(engine: docker.DockerClient, image: str) -> None:
     assert run(engine, image, "ls", "/srv/clipper/services").split() == sorted(["common", OWN[image]])
+
+
+@pytest.mark.parametrize("image", OWN)
+def test_a_service_image_has_all_that_its_service_imports(engine: docker.DockerClient, image: str) -> None:
+    assert f"services.{OWN[image]}.server" in run(engine, image, "python", "-c", IMPORTS, OWN[image]).split()
 
 
 @pytest.mark.parametrize("image", OWN)

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,19 +23,26 @@ from tests.fixtures.waiting import wait_until
 SERVICES = ("redis", "management", "query-0", "envoy")
 
 
-@pytest.fixture
-def started(new_cluster: NewCluster) -> ClipperConnection:
-    """A cluster of the test's own."""
-    connection = new_cluster("own")
-    connection.start_clipper()
-    return connection
+@pytest.fixture(scope="module")
+def serving(clipper_home: Path) -> Iterator[ClipperConnection]:
+    """A cluster with an application "sums"; a test mends what it breaks."""
+    connection = ClipperConnection(free_ports_manager("serving"))
+    try:
+        yield with_sums(connection)
+    finally:
+        connection.stop_all(graceful=False)
 
 
 @pytest.fixture
-def serving(started: ClipperConnection) -> ClipperConnection:
+def own(new_cluster: NewCluster) -> ClipperConnection:
     """A cluster of the test's own with an application "sums"."""
-    python_deployer.create_endpoint(started, "sums", "doubles", feature_sum, default_output="-1.0")
-    return started
+    return with_sums(new_cluster("own"))
+
+
+def with_sums(connection: ClipperConnection) -> ClipperConnection:
+    connection.start_clipper()
+    python_deployer.create_endpoint(connection, "sums", "doubles", feature_sum, default_output="-1.0")
+    return connection
 
 
 def local(connection: ClipperConnection) -> LocalCluster:
@@ -66,10 +73,10 @@ def predicts(connection: ClipperConnection) -> Callable[[], bool]:
     return holds
 
 
-def in_new_interpreter(program: str) -> str:
+def in_new_interpreter(connection: ClipperConnection, program: str) -> str:
     preamble = (
         "from clipper_admin import ClipperConnection, ProcessContainerManager\n"
-        "connection = ClipperConnection(ProcessContainerManager('own'))\n"
+        f"connection = ClipperConnection(ProcessContainerManager({connection.cm.cluster_identifier!r}))\n"
         "connection.connect()\n"
     )
     finished = subprocess.run([sys.executable, "-c", preamble + program], capture_output=True, text=True, check=True)
@@ -79,13 +86,13 @@ def in_new_interpreter(program: str) -> str:
 def test_a_new_interpreter_finds_the_cluster_its_applications_and_replicas(serving: ClipperConnection) -> None:
     program = "print(connection.get_all_apps(), connection.get_num_replicas('sums'), connection.get_query_addr())"
 
-    assert in_new_interpreter(program).strip() == f"['sums'] 1 {serving.get_query_addr()}"
+    assert in_new_interpreter(serving, program).strip() == f"['sums'] 1 {serving.get_query_addr()}"
 
 
-def test_a_new_interpreter_can_stop_what_another_started(serving: ClipperConnection) -> None:
-    processes = state_of(serving).alive()
+def test_a_new_interpreter_can_stop_what_another_started(own: ClipperConnection) -> None:
+    processes = state_of(own).alive()
 
-    in_new_interpreter("connection.stop_all()")
+    in_new_interpreter(own, "connection.stop_all()")
 
     assert not any(identity.is_alive() for identity in processes)
 
@@ -96,14 +103,12 @@ def test_connecting_to_a_cluster_that_does_not_run_says_how_to_start_it(new_clus
 
 
 @pytest.mark.parametrize("graceful", [True, False], ids=["gracefully", "by force"])
-def test_stopping_leaves_no_process_no_port_and_no_state_but_the_logs(
-    serving: ClipperConnection, graceful: bool
-) -> None:
-    state, directory = state_of(serving), local(serving).directory
+def test_stopping_leaves_no_process_no_port_and_no_state_but_the_logs(own: ClipperConnection, graceful: bool) -> None:
+    state, directory = state_of(own), local(own).directory
     processes = state.alive()
     assert len(processes) == len(SERVICES) + 2
 
-    serving.stop_all(graceful=graceful)
+    own.stop_all(graceful=graceful)
 
     assert not any(identity.is_alive() for identity in processes)
     for address in (state.addresses.query, state.addresses.admin, state.addresses.management_service):
@@ -116,17 +121,17 @@ def test_stopping_what_does_not_run_is_no_error(new_cluster: NewCluster) -> None
     new_cluster("never-started").stop_all()
 
 
-def test_a_stopped_cluster_starts_again_empty(serving: ClipperConnection) -> None:
-    serving.stop_all()
+def test_a_stopped_cluster_starts_again_empty(own: ClipperConnection) -> None:
+    own.stop_all()
 
-    serving.start_clipper()
+    own.start_clipper()
 
-    assert serving.get_all_apps() == []
+    assert own.get_all_apps() == []
 
 
 def test_a_running_cluster_cannot_be_started_twice_and_is_not_disturbed(serving: ClipperConnection) -> None:
-    with pytest.raises(ClipperException, match=r"^Cluster own cannot be started because it already exists"):
-        ClipperConnection(free_ports_manager("own")).start_clipper()
+    with pytest.raises(ClipperException, match=r"^Cluster serving cannot be started because it already exists"):
+        ClipperConnection(free_ports_manager("serving")).start_clipper()
 
     assert prediction(serving, [1.0, 2.0])["output"] == 3.0
 
@@ -166,26 +171,26 @@ def test_a_killed_replica_is_started_again(serving: ClipperConnection) -> None:
     assert serving.get_num_replicas("sums") == 1
 
 
-def test_a_cluster_whose_supervisor_was_killed_serves_on_and_can_still_be_stopped(serving: ClipperConnection) -> None:
-    state = state_of(serving)
+def test_a_cluster_whose_supervisor_was_killed_serves_on_and_can_still_be_stopped(own: ClipperConnection) -> None:
+    state = state_of(own)
     assert state.supervisor is not None
     state.supervisor.send(signal.SIGKILL)
     assert state.supervisor.wait_until_gone(5)
 
-    serving.connect()
-    assert prediction(serving, [1.0, 2.0])["output"] == 3.0
+    own.connect()
+    assert prediction(own, [1.0, 2.0])["output"] == 3.0
     with pytest.raises(ClipperException, match="already exists"):
-        serving.start_clipper()
+        own.start_clipper()
     with pytest.raises(ClipperException, match="supervisor does not answer"):
-        serving.set_num_replicas("sums", 2)
+        own.set_num_replicas("sums", 2)
 
-    serving.stop_all()
+    own.stop_all()
     assert state.alive() == []
-    serving.start_clipper()
+    own.start_clipper()
 
 
-def test_a_terminated_supervisor_stops_everything(serving: ClipperConnection) -> None:
-    state = state_of(serving)
+def test_a_terminated_supervisor_stops_everything(own: ClipperConnection) -> None:
+    state = state_of(own)
     assert state.supervisor is not None
 
     state.supervisor.send(signal.SIGTERM)
@@ -194,7 +199,7 @@ def test_a_terminated_supervisor_stops_everything(serving: ClipperConnection) ->
     assert state.alive() == []
 
 
-def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(started: ClipperConnection) -> None:
+def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(serving: ClipperConnection) -> None:
     class Exploding:
         def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
             return eval, ("1/0",)
@@ -203,10 +208,10 @@ def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(sta
             return inputs
 
     with pytest.raises(ClipperException, match="ZeroDivisionError"):
-        python_deployer.deploy_python_closure(started, "broken", 1, "doubles", Exploding())
+        python_deployer.deploy_python_closure(serving, "broken", 1, "doubles", Exploding())
 
-    assert started.get_all_models() == []
-    assert started.get_num_replicas("broken", 1) == 0
+    assert serving.get_all_models() == ["sums:1"]
+    assert serving.get_num_replicas("broken", 1) == 0
 
 
 def test_a_registered_version_is_refused_before_anything_is_built_or_started(serving: ClipperConnection) -> None:
@@ -241,7 +246,8 @@ def test_logs_of_every_process_are_copied(serving: ClipperConnection, tmp_path: 
     files = serving.get_clipper_logs(str(tmp_path / "logs"))
 
     names = {Path(file).name for file in files}
-    assert names == {"supervisor.log", "sums_1-0.log", *(f"{service}.log" for service in SERVICES)}
+    assert names == {log.name for log in local(serving).directory.log_file("query-0").parent.iterdir()}
+    assert names >= {"supervisor.log", "sums_1-0.log", *(f"{service}.log" for service in SERVICES)}
     assert all(Path(file).exists() for file in files)
 
 
