@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.errors import BenchmarkError
-from bench.selection import agreement, convergence, degradation, personalization, stragglers
+from bench.selection import agreement, bookkeeping, convergence, degradation, personalization, stragglers
 from bench.selection.report import DrawnFinding, Report
 from bench.selection.system import System, running_system
 
@@ -76,6 +76,7 @@ def _parts() -> Parts:
         "convergence": lambda _system, divisor: convergence.measure(convergence.RUNS // divisor),
         "agreement": lambda system, divisor: agreement.measure(system, agreement.QUERIES // divisor),
         "stragglers": lambda system, divisor: stragglers.measure(system, stragglers.QUERIES // divisor),
+        "bookkeeping": lambda _system, divisor: bookkeeping.measure(bookkeeping.FEEDBACKS // divisor),
         "users": lambda system, divisor: personalization.measure(system, personalization.USERS // divisor),
     }
 

@@ -47,6 +47,11 @@ class Client:
         item = query_service_pb2.FeedbackItem(query_id=query_id, label=label)
         return self._feedback([item])
 
+    def learn(self, query_ids: Sequence[int], label: str) -> list[int]:
+        """Tells what the output of some predictions should have been; what became of it, as FeedbackStatus."""
+        items = [query_service_pb2.FeedbackItem(query_id=query_id, label=label) for query_id in query_ids]
+        return [result.status for result in self._feedback(items).result().results]
+
     def learn_from_inputs(self, inputs: Images, labels: Sequence[str], contexts: Sequence[str]) -> None:
         """Tells what outputs should be, of inputs that nobody asked for."""
         items = [

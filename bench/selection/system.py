@@ -1,5 +1,7 @@
 """Clipper, running as `ProcessContainerManager` runs it, with several models for an application."""
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,12 +33,17 @@ class System:
     """A running cluster.
 
     Attributes:
-        address: host:port of its query service.
+        addresses: host:port of each query service.
     """
 
-    address: str
+    addresses: Sequence[str]
     _connection: ClipperConnection = field(repr=False)
     _cluster: LocalCluster = field(repr=False)
+
+    @property
+    def address(self) -> str:
+        """host:port of the first query service."""
+        return self.addresses[0]
 
     @contextmanager
     def serving(self, models: Sequence[Model]) -> Iterator[None]:
@@ -85,6 +92,15 @@ class System:
         found = next(each[name] for each in histograms if name in each)
         return Latency(found["p50"] / _MICROS, found["p99"] / _MICROS)
 
+    def selection_state(self, application: str) -> dict[str, float]:
+        """What an application has learned for nobody in particular."""
+        return dict(self._connection.get_selection_state(application)["state"])
+
+    def kill_query_service(self, index: int) -> None:
+        """Kills one; the cluster starts it again."""
+        name = f"query-{index}"
+        os.kill(next(status.pid for status in self._cluster.processes() if status.name == name), signal.SIGKILL)
+
     def check_nothing_died(self) -> None:
         """BenchmarkError when a process had to be started again."""
         died = [status.name for status in self._cluster.processes() if status.deaths]
@@ -93,12 +109,12 @@ class System:
 
 
 @contextmanager
-def running_system() -> Iterator[System]:
-    """A cluster of one query service and no model."""
-    connection = ClipperConnection(ProcessContainerManager(_CLUSTER, query_port=0, management_port=0, metrics_port=0))
-    cluster = LocalCluster(_CLUSTER, clipper_home())
-    connection.start_clipper()
+def running_system(name: str = _CLUSTER, query_services: int = 1) -> Iterator[System]:
+    """A cluster without a model."""
+    connection = ClipperConnection(ProcessContainerManager(name, query_port=0, management_port=0, metrics_port=0))
+    cluster = LocalCluster(name, clipper_home())
+    connection.start_clipper(num_frontend_replicas=query_services)
     try:
-        yield System(cluster.state().addresses.query_services[0], connection, cluster)
+        yield System(cluster.state().addresses.query_services, connection, cluster)
     finally:
         connection.stop_all(graceful=False)

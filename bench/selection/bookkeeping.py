@@ -1,0 +1,192 @@
+"""Many clients, three query services, one of them killed: what was learned is what was confirmed, each exactly once."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+import grpc
+import numpy as np
+from clipper.v1 import query_service_pb2
+
+from bench.errors import BenchmarkError
+from bench.selection.client import Client, Prediction
+from bench.selection.digits import Images, Model
+from bench.selection.system import System, running_system
+from bench.slo.finding import Check
+from bench.tables import table
+
+FEEDBACKS = 100_000
+_QUERY_SERVICES = 3
+_CLIENTS = 32
+_AT_ONCE = 50
+_APPLICATION = "bookkeeping"
+_CLUSTER = "bench-selection-many"
+_OUTPUTS = ("0", "1", "2", "3")
+_SLO_S = 2.0
+_ETA = 0.1
+_GAMMA = 0.002
+_RETRY_S = 0.05
+_PATIENCE_S = 60.0
+# Redis and this process add the same numbers in different orders.
+_MOST_DIFFERENCE = 1e-9
+_Answer = TypeVar("_Answer")
+
+_CONFIRMED = frozenset({query_service_pb2.FEEDBACK_STATUS_LEARNED, query_service_pb2.FEEDBACK_STATUS_ALREADY_LEARNED})
+
+
+@dataclass(frozen=True, slots=True)
+class Bookkeeping:
+    """What was found.
+
+    Attributes:
+        confirmed: how much feedback was confirmed.
+        unknown: how much was about predictions that nobody knows, of the service that was killed.
+        seconds: how long it took.
+        learned: the sum of what each model was charged, as the state has it.
+        expected: as the confirmed feedback makes it.
+    """
+
+    confirmed: int
+    unknown: int
+    seconds: float
+    learned: Sequence[float]
+    expected: Sequence[float]
+
+    @property
+    def difference(self) -> float:
+        """The largest, as a part of what is expected."""
+        return max(abs(a - b) / abs(b) for a, b in zip(self.learned, self.expected, strict=True))
+
+    def checks(self) -> list[Check]:
+        """The ceiling."""
+        return [Check("what was learned against what was confirmed, as a part", self.difference, most=_MOST_DIFFERENCE)]
+
+    def section(self) -> str:
+        """The text."""
+        rows = [
+            (f"model {number}", f"{learned:,.6f}", f"{expected:,.6f}")
+            for number, (learned, expected) in enumerate(zip(self.learned, self.expected, strict=True))
+        ]
+        return _SECTION.format(
+            clients=_CLIENTS,
+            services=_QUERY_SERVICES,
+            confirmed=f"{self.confirmed:,}",
+            unknown=f"{self.unknown:,}",
+            seconds=f"{self.seconds:.0f}",
+            rows=table(("", "logarithm of the weight", "as confirmed"), rows),
+        )
+
+    def draw(self, directory: Path) -> None:
+        """There is nothing to draw."""
+
+
+class _Books:
+    """What the clients have been told, by all of them."""
+
+    def __init__(self, wanted: int) -> None:
+        self._lock = threading.Lock()
+        self._wanted = wanted
+        self.confirmed = 0
+        self.unknown = 0
+        self.charges = [0.0] * len(_OUTPUTS)
+        self.is_half_done = threading.Event()
+
+    @property
+    def is_done(self) -> bool:
+        return self.confirmed >= self._wanted
+
+    def enter(self, predictions: Sequence[Prediction], label: str, statuses: Sequence[int]) -> None:
+        with self._lock:
+            for prediction, status in zip(predictions, statuses, strict=True):
+                if status not in _CONFIRMED:
+                    self.unknown += 1
+                    continue
+                self.confirmed += 1
+                if prediction.output != label:
+                    arm = next(place for place, each in enumerate(prediction.selection.arms) if each.asked)
+                    self.charges[arm] -= _ETA / (prediction.selection.probability + _GAMMA)
+            if 2 * self.confirmed >= self._wanted:
+                self.is_half_done.set()
+
+
+def measure(feedbacks: int = FEEDBACKS) -> Bookkeeping:
+    """Predicts, and tells what was right to whichever query service, until so much is confirmed.
+
+    Raises:
+        BenchmarkError: a query service could not be reached any more.
+    """
+    models = [_constant(output) for output in _OUTPUTS]
+    with (
+        running_system(_CLUSTER, _QUERY_SERVICES) as system,
+        system.serving(models),
+        system.application(_APPLICATION, models, _SLO_S, "exp3", policy_parameters={"eta": _ETA, "gamma": _GAMMA}),
+    ):
+        books = _Books(feedbacks)
+        started_s = time.monotonic()
+        with ThreadPoolExecutor(_CLIENTS) as clients:
+            runs = [clients.submit(_run, system, books, number) for number in range(_CLIENTS)]
+            books.is_half_done.wait(_PATIENCE_S * _CLIENTS)
+            system.kill_query_service(1)
+            for run in runs:
+                run.result()
+        seconds = time.monotonic() - started_s
+        state = system.selection_state(_APPLICATION)
+    learned = [state[f"log_weight:{model.name}"] for model in models]
+    return Bookkeeping(books.confirmed, books.unknown, seconds, learned, books.charges)
+
+
+def _constant(output: str) -> Model:
+    return Model(f"always-{output}", lambda images: [output] * len(images), ())
+
+
+def _run(system: System, books: _Books, number: int) -> None:
+    """One client: asks one query service after the other, and tells the next."""
+    random, generator = Random(number), np.random.default_rng(number)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(Client(address, _APPLICATION)) for address in system.addresses]
+        turns = itertools.islice(itertools.cycle(clients), number, None)
+        while not books.is_done:
+            images = generator.random((_AT_ONCE, 1))
+            answers = _patiently(turns, partial(_ask, images=images))
+            label = random.choice(_OUTPUTS)
+            books.enter(answers, label, _patiently(turns, partial(_tell, answers=answers, label=label)))
+
+
+def _ask(client: Client, images: Images) -> list[Prediction]:
+    return [answer for answer in client.predict(images, explain=True) if not answer.is_default]
+
+
+def _tell(client: Client, answers: Sequence[Prediction], label: str) -> list[int]:
+    return client.learn([answer.query_id for answer in answers], label)
+
+
+def _patiently(turns: Iterator[Client], call: Callable[[Client], list[_Answer]]) -> list[_Answer]:
+    """Calls one query service after the other until one answers; feedback that was learned already does no harm."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return call(next(turns))
+        except grpc.RpcError as error:
+            if time.monotonic() > deadline_s:
+                raise BenchmarkError(f"no query service answers: {error}") from error
+            time.sleep(_RETRY_S)
+
+
+_SECTION = """## Nothing is learned twice, and nothing is lost
+
+{clients} clients share {services} query services: predictions of one are told to the next, {confirmed} in all, in
+{seconds} s (policy `exp3`; four models whose outputs never change, so that losses are chance). Half-way one query
+service is killed and started again; calls that fail are made again, to another. {unknown} predictions were known to
+nobody, as the killed service had answered them in its last moments; their feedback is refused. What Redis holds in the
+end, beside the sum of all that was confirmed:
+
+{rows}
+"""
