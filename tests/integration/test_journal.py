@@ -63,7 +63,7 @@ def other_journal(redis_server: RedisServer) -> Iterator[Journal]:
 def test_a_prediction_is_learned_from_at_once(journal: Journal) -> None:
     journal.record(prediction(3, context="ann"))
     key = key_of(context="ann")
-    assert learn(journal, feedback(3)) == FeedbackResult(LEARNED, key, ONE_RIGHT, {"apple": 0.0})
+    assert learn(journal, feedback(3)) == FeedbackResult(LEARNED, key, ONE_RIGHT, {"apple": 0.0}, answer_loss=0.0)
     assert read(journal, key) == ONE_RIGHT
     assert read(journal, key_of()) == {}
 
