@@ -17,6 +17,9 @@ from services.query.front.stream import StreamCall, StreamHandlerFactory
 _REQUESTS_AHEAD = 1024
 # Beyond this many waiting calls the core refuses some on its own. Admission is for the engine to decide.
 _MAX_WAITING_CALLS = 1_000_000
+# Between this and a hard limit a quarter above it the core refuses calls by chance. Envoy passes on what a REST client
+# sends along, and a path that it has rewritten.
+_LARGEST_METADATA_BYTES = 32 * 1024
 _UNIMPLEMENTED = RpcStatus(grpc.StatusCode.UNIMPLEMENTED, "Method not found")
 
 
@@ -68,6 +71,7 @@ class Front:
             *ageing,
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
             ("grpc.so_reuseport", int(reuse_port)),
             ("grpc.server.max_pending_requests", _MAX_WAITING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", _MAX_WAITING_CALLS),
