@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -89,15 +90,15 @@ class Bookkeeping:
 
 
 class _Books:
-    """What the clients have been told, by all of them."""
+    """What all clients have been told; calls `half_way` once, when half of what is wanted is confirmed."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, half_way: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._wanted = wanted
+        self._half_way: Callable[[], None] | None = half_way
         self.confirmed = 0
         self.unknown = 0
-        self.charges = [0.0] * len(_OUTPUTS)
-        self.is_half_done = threading.Event()
+        self.charges: defaultdict[str, float] = defaultdict(float)
 
     @property
     def is_done(self) -> bool:
@@ -111,10 +112,11 @@ class _Books:
                     continue
                 self.confirmed += 1
                 if prediction.output != label:
-                    arm = next(place for place, each in enumerate(prediction.selection.arms) if each.asked)
-                    self.charges[arm] -= _ETA / (prediction.selection.probability + _GAMMA)
-            if 2 * self.confirmed >= self._wanted:
-                self.is_half_done.set()
+                    arm = next(arm for arm in prediction.selection.arms if arm.asked)
+                    self.charges[arm.model] -= _ETA / (prediction.selection.probability + _GAMMA)
+            if self._half_way is not None and 2 * self.confirmed >= self._wanted:
+                half_way, self._half_way = self._half_way, None
+                half_way()
 
 
 def measure(feedbacks: int = FEEDBACKS) -> Bookkeeping:
@@ -129,18 +131,16 @@ def measure(feedbacks: int = FEEDBACKS) -> Bookkeeping:
         system.serving(models),
         system.application(_APPLICATION, models, _SLO_S, "exp3", policy_parameters={"eta": _ETA, "gamma": _GAMMA}),
     ):
-        books = _Books(feedbacks)
+        books = _Books(feedbacks, partial(system.kill_query_service, 1))
         started_s = time.monotonic()
         with ThreadPoolExecutor(_CLIENTS) as clients:
             runs = [clients.submit(_run, system, books, number) for number in range(_CLIENTS)]
-            books.is_half_done.wait(_PATIENCE_S * _CLIENTS)
-            system.kill_query_service(1)
             for run in runs:
                 run.result()
         seconds = time.monotonic() - started_s
         state = system.selection_state(_APPLICATION)
     learned = [state[f"log_weight:{model.name}"] for model in models]
-    return Bookkeeping(books.confirmed, books.unknown, seconds, learned, books.charges)
+    return Bookkeeping(books.confirmed, books.unknown, seconds, learned, [books.charges[each.name] for each in models])
 
 
 def _constant(output: str) -> Model:

@@ -153,7 +153,7 @@ def _outcome(system: System, name: str, members: Sequence[Model], slo_s: float, 
             missing.append(sum(not arm.HasField("output") for arm in answer.selection.arms) / len(members))
             defaults += answer.is_default
             due_s = max(due_s + _INTERVAL_S, time.perf_counter())
-            time.sleep(due_s - time.perf_counter() if due_s > time.perf_counter() else 0.0)
+            time.sleep(max(0.0, due_s - time.perf_counter()))
         service = system.latency(application)
     latencies_s.sort()
     return Outcome(

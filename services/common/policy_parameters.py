@@ -1,7 +1,7 @@
 """The parameters of the built-in selection policies: what they are called, their defaults and their ranges.
 
-Management checks registrations against them, so that a wrong one is an error there and never later. They are the
-PARAMETERS of the query service's policies, which management does not know; a test holds the two together.
+Management checks registrations against them, so that a wrong one is an error there and never later; the query service's
+policies, which management does not know, take them from here.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,13 @@ class Parameter(NamedTuple):
     highest: float
 
 
+Parameters = Mapping[str, Parameter]
+
 _LEARNING_RATE = Parameter(0.1, 1e-6, 10.0)
+# Numbers this close to the average round to the same whole number.
 _TOLERANCE = Parameter(0.5, 0.0, 1e300)
 
-BUILT_IN: Mapping[str, Mapping[str, Parameter]] = {
+BUILT_IN: Mapping[str, Parameters] = {
     "single": {},
     "static": {MODEL_NAME: Parameter(1.0, 0.0, 1e9)},
     "epsilon_greedy": {"epsilon": Parameter(0.1, 0.0, 1.0)},
@@ -38,18 +41,17 @@ BUILT_IN: Mapping[str, Mapping[str, Parameter]] = {
 }
 
 
-def check(policy: str, given: Mapping[str, float]) -> None:
-    """Checks the parameters that a built-in policy is given.
+def check(known: Parameters, given: Mapping[str, float]) -> None:
+    """Checks the parameters that a policy is given against those that it has.
 
     Raises:
-        InvalidInput: the policy has no such parameter, or its value is out of range.
+        InvalidInput: it has no such parameter, or the value is out of range.
     """
-    known = BUILT_IN[policy]
     for name, value in given.items():
         parameter = known.get(name) or known.get(MODEL_NAME)
         if parameter is None:
             takes = ", ".join(f"'{each}'" for each in known) or "none"
-            raise InvalidInput(f"Unknown parameter '{name}' of the selection policy '{policy}'. It takes: {takes}")
+            raise InvalidInput(f"Unknown parameter '{name}' of the selection policy. It takes: {takes}")
         if not parameter.lowest <= value <= parameter.highest:
             raise InvalidInput(
                 f"Invalid value {value} of the parameter '{name}'. "

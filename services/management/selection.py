@@ -47,7 +47,7 @@ def _check_policy(application: Application) -> None:
                 f"The parameter '{name}' of a selection policy must be a finite number, but it is {value}"
             )
     if policy in SELECTION_POLICIES:
-        policy_parameters.check(policy, dict(application.policy_parameters))
+        policy_parameters.check(policy_parameters.BUILT_IN[policy], dict(application.policy_parameters))
         _check_inputs(application)
     elif not _CLASS.fullmatch(policy) and not _is_installed(policy):
         known = ", ".join(f"'{name}'" for name in SELECTION_POLICIES)

@@ -101,7 +101,7 @@ def test_an_applications_options_are_described_as_registered(cluster: ClipperCon
         cluster.register_application(f"{name}-urgent", "doubles", "none", 50_000, priority="urgent")
     with pytest.raises(ClipperException, match=r"The share must be between 0\.001 and 1000"):
         cluster.register_application(f"{name}-greedy", "doubles", "none", 50_000, share=-1.0)
-    with pytest.raises(ClipperException, match="Unknown parameter 'speed' of the selection policy 'exp4'"):
+    with pytest.raises(ClipperException, match="Unknown parameter 'speed' of the selection policy"):
         cluster.register_application(
             f"{name}-fast", "doubles", "none", 50_000, selection_policy="exp4", policy_parameters={"speed": 1.0}
         )

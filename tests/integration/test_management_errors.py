@@ -60,7 +60,7 @@ INVALID: list[Case] = [
     ([], "AddApplication", management.application(cache_ttl_micros=-1),
      "The time to live in the cache must not be negative, but it is -1 microseconds"),
     ([], "AddApplication", management.application(selection_policy="exp3", policy_parameters={"speed": 1.0}),
-     "Unknown parameter 'speed' of the selection policy 'exp3'. It takes: 'eta', 'gamma'"),
+     "Unknown parameter 'speed' of the selection policy. It takes: 'eta', 'gamma'"),
     ([], "AddApplication", management.application(confidence_threshold=2.0),
      "The confidence threshold must be between 0 and 1, but it is 2.0"),
     ([], "AddApplication", management.application(loss="hinge"),

@@ -75,10 +75,10 @@ class TestParameters:
 
     def test_that_the_policy_does_not_have_are_refused(self) -> None:
         assert refused(selection_policy="epsilon_greedy", policy_parameters=(("eta", 0.5),)) == (
-            "Unknown parameter 'eta' of the selection policy 'epsilon_greedy'. It takes: 'epsilon'"
+            "Unknown parameter 'eta' of the selection policy. It takes: 'epsilon'"
         )
         assert refused(selection_policy="single", policy_parameters=(("eta", 0.5),)) == (
-            "Unknown parameter 'eta' of the selection policy 'single'. It takes: none"
+            "Unknown parameter 'eta' of the selection policy. It takes: none"
         )
 
     @pytest.mark.parametrize("policy", ["exp3", "static", "my.policies:Mine"])

@@ -2,23 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import ClassVar
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import equal
 from services.query.engine.selection.policy import (
     AdditivePolicy,
     Choice,
     Combination,
     Observation,
-    Parameter,
-    Parameters,
     SelectionPolicy,
     State,
 )
 from services.query.engine.selection.voting import average, vote
-
-# Numbers this close to the average round to the same whole number.
-TOLERANCE = Parameter(0.5, 0.0, 1e300)
 
 
 class Ensemble(SelectionPolicy):
@@ -60,7 +55,7 @@ class Majority(_Equals):
 class Average(_Equals):
     """The mean of what the arms say, whatever the application's `combine`."""
 
-    PARAMETERS: ClassVar[Parameters] = {"tolerance": TOLERANCE}
+    PARAMETERS = BUILT_IN["average"]
 
     def __init__(self, parameters: Mapping[str, float], combine: str = "average") -> None:
         super().__init__(parameters, "average")

@@ -4,10 +4,10 @@ Sutton and Barto, "Reinforcement Learning", 2018, section 2.2.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import greedy
-from services.query.engine.selection.policy import Parameter, Parameters, State
+from services.query.engine.selection.policy import State
 from services.query.engine.selection.rewards import RewardBandit, counts, sums
 
 
@@ -18,7 +18,7 @@ class EpsilonGreedy(RewardBandit):
     feedback arrives.
     """
 
-    PARAMETERS: ClassVar[Parameters] = {"epsilon": Parameter(0.1, 0.0, 1.0)}
+    PARAMETERS = BUILT_IN["epsilon_greedy"]
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """The best arm's is the largest, and none below epsilon / K."""

@@ -12,10 +12,10 @@ worse.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import Bandit, proportional
-from services.query.engine.selection.policy import Observation, Parameter, Parameters, State
+from services.query.engine.selection.policy import Observation, State
 
 _NAME = "log_weight:"
 
@@ -26,7 +26,7 @@ class Exp3(Bandit):
     A new arm starts with the mean of the others' weights.
     """
 
-    PARAMETERS: ClassVar[Parameters] = {"eta": Parameter(0.1, 1e-6, 10.0), "gamma": Parameter(0.002, 0.0, 1.0)}
+    PARAMETERS = BUILT_IN["exp3"]
 
     def init(self, state: State, arms: Sequence[str]) -> State:
         """The logarithm of the mean weight, for arms that have none."""

@@ -13,11 +13,11 @@ would be relied upon until it had lost all of its lead, however bad it has becom
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import proportional
-from services.query.engine.selection.ensembles import TOLERANCE, Ensemble
-from services.query.engine.selection.policy import Observation, Parameter, Parameters, State
+from services.query.engine.selection.ensembles import Ensemble
+from services.query.engine.selection.policy import Observation, State
 
 _NAME = "weight:"
 
@@ -25,11 +25,7 @@ _NAME = "weight:"
 class Exp4(Ensemble):
     """Keeps `weight:{arm}`; a new arm starts with the mean of the others'."""
 
-    PARAMETERS: ClassVar[Parameters] = {
-        "eta": Parameter(0.1, 1e-6, 10.0),
-        "share": Parameter(0.0002, 1e-9, 1.0),
-        "tolerance": TOLERANCE,
-    }
+    PARAMETERS = BUILT_IN["exp4"]
 
     def init(self, state: State, arms: Sequence[str]) -> State:
         """The mean weight, for arms that have none."""

@@ -11,14 +11,15 @@ numbers for each arm, so it suits applications with one context or few.
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import Bandit, equal, greedy, proportional
 from services.query.engine.selection.features import project
 from services.query.engine.selection.memory import remembered
-from services.query.engine.selection.policy import Observation, Parameter, Parameters, State
+from services.query.engine.selection.policy import Observation, State
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class LinUcb(Bandit):
     Without chance: between two feedbacks equal inputs go to the same arm.
     """
 
-    PARAMETERS: ClassVar[Parameters] = {"alpha": Parameter(1.0, 0.0, 100.0)}
+    PARAMETERS = BUILT_IN["linucb"]
     uses_features = True
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:

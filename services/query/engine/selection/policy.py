@@ -4,7 +4,8 @@ A policy chooses among the models that an application is linked to, its *arms*, 
 from feedback. It is pure: what it has learned is a `State` that others keep, one for each context, and chance is handed
 in. So it may be shared by threads, and its states by query services.
 
-A state is never changed once it was handed over: policies remember what they derived from one by its identity.
+A state is never changed once it was handed over: policies remember what they derived from one by its identity. A name
+that it lacks counts as 0 unless the policy says otherwise.
 """
 
 from abc import ABC, abstractmethod
@@ -12,21 +13,20 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import ClassVar, NamedTuple
 
-from services.common.errors import InvalidInput
+from services.common.policy_parameters import MODEL_NAME, Parameter, Parameters, check
+from services.common.selection_records import State
 
-# What was learned in one context, by name. A name that is absent counts as 0 unless the policy says otherwise.
-State = Mapping[str, float]
-
-
-class Parameter(NamedTuple):
-    """A number that an application may set: its default, and the range it must be in, bounds included."""
-
-    default: float
-    lowest: float
-    highest: float
-
-
-Parameters = Mapping[str, Parameter]
+# All that who writes a policy needs.
+__all__ = [
+    "AdditivePolicy",
+    "Choice",
+    "Combination",
+    "Observation",
+    "Parameter",
+    "Parameters",
+    "SelectionPolicy",
+    "State",
+]
 
 
 class Choice(NamedTuple):
@@ -96,9 +96,9 @@ class SelectionPolicy(ABC):
     asks_all: ClassVar[bool] = False
 
     def __init__(self, parameters: Mapping[str, float], combine: str = "vote") -> None:
-        for name, value in parameters.items():
-            self._check(name, value)
-        self.parameters = {name: parameter.default for name, parameter in self.PARAMETERS.items()} | dict(parameters)
+        check(self.PARAMETERS, parameters)
+        defaults = {name: known.default for name, known in self.PARAMETERS.items() if name != MODEL_NAME}
+        self.parameters = defaults | dict(parameters)
         self.combination = combine
 
     def init(self, state: State, arms: Sequence[str]) -> State:
@@ -131,14 +131,6 @@ class SelectionPolicy(ABC):
     def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
         """How much it relies on each arm, for people to look at; they sum to 1."""
 
-    def _check(self, name: str, value: float) -> None:
-        """Raises InvalidInput unless a parameter may have a value."""
-        parameter = self.PARAMETERS.get(name)
-        if parameter is None:
-            known = ", ".join(f"'{known}'" for known in self.PARAMETERS) or "none"
-            raise InvalidInput(f"Unknown parameter '{name}' of the selection policy. It takes: {known}")
-        check_range(name, value, parameter)
-
 
 class AdditivePolicy(SelectionPolicy):
     """A policy whose observations add to the state, so that many may learn at once and none is lost."""
@@ -155,12 +147,3 @@ class AdditivePolicy(SelectionPolicy):
         for name, increment in self.increments(arms, observation).items():
             after[name] = after.get(name, 0.0) + increment
         return after
-
-
-def check_range(name: str, value: float, parameter: Parameter) -> None:
-    """Raises InvalidInput unless `value` is within the range of the parameter called `name`."""
-    if not parameter.lowest <= value <= parameter.highest:
-        raise InvalidInput(
-            f"Invalid value {value} of the parameter '{name}'. "
-            f"It must be from {parameter.lowest:g} to {parameter.highest:g}"
-        )

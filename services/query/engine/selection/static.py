@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import Bandit, equal, proportional
-from services.query.engine.selection.policy import Observation, Parameter, State, check_range
-
-_WEIGHT = Parameter(1.0, 0.0, 1e9)
+from services.query.engine.selection.policy import Observation, State
 
 
 class Single(Bandit):
@@ -27,6 +26,8 @@ class Static(Bandit):
     the same. An arm of weight 0 is asked only when none with a weight can answer.
     """
 
+    PARAMETERS = BUILT_IN["static"]
+
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """In proportion to the weights."""
         weights = [self.parameters.get(arm, 0.0) for arm in arms]
@@ -35,6 +36,3 @@ class Static(Bandit):
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
         """Nothing."""
         return {}
-
-    def _check(self, name: str, value: float) -> None:
-        check_range(name, value, _WEIGHT)

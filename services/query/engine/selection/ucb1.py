@@ -5,10 +5,10 @@ Auer, Cesa-Bianchi and Fischer, "Finite-time analysis of the multiarmed bandit p
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
+from services.common.policy_parameters import BUILT_IN
 from services.query.engine.selection.bandit import greedy
-from services.query.engine.selection.policy import Parameter, Parameters, State
+from services.query.engine.selection.policy import State
 from services.query.engine.selection.rewards import RewardBandit, counts, sums
 
 
@@ -18,7 +18,7 @@ class Ucb1(RewardBandit):
     Arms without feedback come first. Without chance: between two feedbacks every query goes to the same arm.
     """
 
-    PARAMETERS: ClassVar[Parameters] = {"exploration": Parameter(1.0, 0.0, 10.0)}
+    PARAMETERS = BUILT_IN["ucb1"]
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """All for the arm with the highest bound."""
