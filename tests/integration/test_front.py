@@ -245,3 +245,10 @@ def test_finished_calls_leave_nothing_behind(front: Front) -> None:
             wait_until(lambda: not any(type(thing) is UnaryCall for thing in gc.get_objects()))
     finally:
         gc.enable()
+
+
+def test_metadata_beyond_the_cores_soft_limit_is_never_refused_by_chance(front: Front) -> None:
+    with channel_to(front) as channel:
+        metadata = (("note", "x" * 12_000),)
+        answers = [unary(channel)(b"hello", timeout=PATIENCE_S, metadata=metadata) for _ in range(100)]
+    assert answers == [b"hello"] * 100
