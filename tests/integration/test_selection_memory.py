@@ -61,7 +61,7 @@ def test_a_context_that_is_left_alone_is_forgotten_and_learning_keeps_it(redis_s
     async def scenario(store: SelectionStore) -> None:
         left, kept = key_of(context="left"), key_of(context="kept")
         await store.add([addition({"a": 1.0}, key=left), addition({"a": 0.0}, key=kept)])
-        assert await store.contexts("digits", 7) == ["left", "kept"]
+        assert set(await store.contexts("digits", 7)) == {"left", "kept"}
 
         async def is_forgotten() -> bool:
             await store.add([addition({"a": 1.0}, key=kept)])
