@@ -150,7 +150,7 @@ class QueryServicer:
         forbid_default: bool,
     ) -> Request:
         now_s = time.monotonic()
-        deadline_s = min(now_s + route.slo_s, _in_time_for(call.deadline_s, now_s))
+        deadline_s = now_s + min(route.slo_s, _until_due_s(call.remaining_s))
         request = Request(
             route,
             version,
@@ -189,9 +189,9 @@ def _unknown_query(application: Application, item: FeedbackItem) -> str:
     )
 
 
-def _in_time_for(client_deadline_s: float, now_s: float) -> float:
-    """By when a client's deadline wants the answer to be on its way."""
-    return client_deadline_s - min(_WAY_BACK_S, (client_deadline_s - now_s) / 2)
+def _until_due_s(remaining_s: float) -> float:
+    """How long an answer may take to be on its way, for a client that still waits for `remaining_s`."""
+    return remaining_s - min(_WAY_BACK_S, remaining_s / 2)
 
 
 class _NativeCaller:

@@ -50,10 +50,10 @@ class Call(ABC):
         return name.decode()
 
     @property
-    def deadline_s(self) -> float:
-        """When the client stops waiting, on time.monotonic()'s clock; infinite when it set no deadline."""
+    def remaining_s(self) -> float:
+        """How long the client still waits; infinite when it set no deadline."""
         remaining_s: float = self._details.deadline - time.time()
-        return math.inf if remaining_s > _NO_DEADLINE_S else time.monotonic() + remaining_s
+        return math.inf if remaining_s > _NO_DEADLINE_S else remaining_s
 
     @property
     def on_cancel(self) -> Callable[[], None] | None:
@@ -149,3 +149,5 @@ class UnaryCall(Call):
     def _on_answered(self, _event: Event) -> None:
         self._on_cancel = None
         self._live.discard(self)
+        # The core's memory for the call is not to wait for whoever still holds this object.
+        self._rpc = None

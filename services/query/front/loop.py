@@ -21,8 +21,8 @@ _SLICE_WITHOUT_BELL_S = 0.01
 _LONGEST_POLL_S = 3600.0
 _AT_ONCE = 0.0
 _NO_EVENT = cygrpc.CompletionType.queue_timeout
-# How many events may be taken before `on_idle` though more are waiting.
-_LONGEST_ROW = 64
+# For how long events may be taken before `on_idle` though more are waiting.
+_LONGEST_ROW_S = 0.005
 
 
 class Loop:
@@ -32,7 +32,7 @@ class Loop:
         queue: the completion queue.
         wake_at_s: when `on_wake` is to be called, on time.monotonic()'s clock; infinity for never.
         on_wake: called at `wake_at_s`, and again until that is in the future.
-        on_idle: called when no event waits, or after many in a row.
+        on_idle: called when no event waits, and while they come without end every few milliseconds.
     """
 
     def __init__(self) -> None:
@@ -65,34 +65,34 @@ class Loop:
         self._bell = call
 
     def run(self, is_over: Callable[[], bool]) -> None:
-        """Takes events until `is_over`."""
+        """Takes events until `is_over`; what one of them or a callback raises is logged."""
         while not is_over():
             try:
-                self._take_events(is_over)
+                none_waits = self._take_row()
+                self.on_idle()
+                if none_waits and not is_over():
+                    self._sleep()
             except Exception:
                 _LOG.exception("an event failed")
 
-    def _take_events(self, is_over: Callable[[], bool]) -> None:
-        """Takes events until `is_over`; what one of them or a callback raises comes out here, and nothing is lost."""
-        poll, callbacks, in_a_row = self.queue.poll, self._callbacks, 0
-        while not is_over():
+    def _take_row(self) -> bool:
+        """Takes the events that wait, but not for too long; returns whether none waits any more."""
+        poll, callbacks = self.queue.poll, self._callbacks
+        now_s = time.monotonic()
+        until_s = now_s + _LONGEST_ROW_S
+        while now_s < until_s:
             while callbacks:
                 callbacks.popleft()()
-            if self.wake_at_s <= time.monotonic():
+            if self.wake_at_s <= now_s:
                 self.on_wake()
             event = poll(_AT_ONCE)
             if event.completion_type == _NO_EVENT:
-                in_a_row = 0
-                self.on_idle()
-                event = self._sleep()
-            if event.completion_type != _NO_EVENT:
-                event.tag(event)
-                in_a_row += 1
+                return True
+            event.tag(event)
             # Kept until the next event, it would keep its call alive, too.
             del event
-            if in_a_row == _LONGEST_ROW:
-                in_a_row = 0
-                self.on_idle()
+            now_s = time.monotonic()
+        return False
 
     def close(self) -> None:
         """Shuts the queue down; callbacks are kept no longer."""
@@ -102,11 +102,13 @@ class Loop:
         while self.queue.poll().completion_type != cygrpc.CompletionType.queue_shutdown:
             pass
 
-    def _sleep(self) -> Event:
+    def _sleep(self) -> None:
+        """Waits for an event, a callback or the time to wake, and takes the event."""
         self._asleep = True
         event = self.queue.poll(_AT_ONCE if self._callbacks else self._poll_until())
         self._asleep = False
-        return event
+        if event.completion_type != _NO_EVENT:
+            event.tag(event)
 
     def _poll_until(self) -> float:
         longest_s = _SLICE_WITHOUT_BELL_S if self._bell is None else _LONGEST_POLL_S

@@ -1,7 +1,7 @@
 """The front: a gRPC server that serves all its calls from one thread on one completion queue."""
 
 from collections.abc import Mapping
-from threading import Lock, Thread
+from threading import Thread
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
@@ -81,7 +81,6 @@ class Front:
         self.port = _bind(self._server, address, credentials)
         self._live: set[Call] = set()
         self._draining = False
-        self._server_lock = Lock()  # its methods do not look out for each other
         self._shut_down = False
         self._thread = Thread(target=self._serve, name="front", daemon=True)
 
@@ -100,27 +99,29 @@ class Front:
         """
         if self._thread.ident is None:
             return
-        with self._server_lock:
-            if not self._draining:
-                self._draining = True
-                self._server.shutdown(self._loop.queue, self._on_shutdown)
+        self._loop.call_soon(self._begin_drain)
         self._thread.join(grace_s)
         if self._thread.is_alive():
-            for call in list(self._live):
-                call.watch()
-            with self._server_lock:
-                self._server.cancel_all_calls()
+            self._loop.call_soon(self._cancel_calls)
             self._thread.join()
 
+    def _begin_drain(self) -> None:
+        if not self._draining:
+            self._draining = True
+            self._server.shutdown(self._loop.queue, self._on_shutdown)
+
+    def _cancel_calls(self) -> None:
+        for call in list(self._live):
+            call.watch()
+        self._server.cancel_all_calls()
+
     def _request_call(self) -> None:
-        with self._server_lock:
-            if not self._draining:
-                self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
+        if not self._draining:
+            self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
 
     def _serve(self) -> None:
         self._loop.run(self._is_over)
-        with self._server_lock:
-            self._server.destroy()
+        self._server.destroy()
         self._loop.close()
 
     def _is_over(self) -> bool:
