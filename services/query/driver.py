@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -111,7 +111,7 @@ class Driver:
         self._open_link = open_link
         self._journal = journal
         self._links: set[Link] = set()
-        self._young: deque[tuple[float, Cancellable, Request]] = deque()
+        self._young: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
         self._in_force: Callable[[], None] | None = None
         loop.on_wake = self._advance
         loop.on_idle = self._dispatch
@@ -137,7 +137,7 @@ class Driver:
         fifth of what a request costs, so a call is watched only once it has taken a while.
         """
         if request.unanswered:
-            self._young.append((request.arrival_s + _YOUNG_S, call, request))
+            self._young[request] = request.arrival_s + _YOUNG_S, call
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""
@@ -220,10 +220,9 @@ class Driver:
 
     def _advance(self) -> None:
         now_s = time.monotonic()
-        while self._young and self._young[0][0] <= now_s:
-            _, call, request = self._young.popleft()
-            if request.unanswered:
-                call.on_cancel = functools.partial(self.cancel, request)
+        while self._grows_up_s <= now_s:
+            request, (_, call) = self._young.popitem(last=False)
+            call.on_cancel = functools.partial(self.cancel, request)
         self._engine.advance(now_s)
         self._carry_out(now_s)
 
@@ -243,13 +242,14 @@ class Driver:
 
     def _carry_out(self, now_s: float) -> None:
         effects = self._engine.take_effects()
-        self._loop.wake_at_s = min(self._engine.wake_at_s, self._young[0][0] if self._young else math.inf)
+        self._loop.wake_at_s = min(self._engine.wake_at_s, self._grows_up_s)
         for replica in effects.dialled:
             link = replica.link = self._open_link(self, replica)
             self._links.add(link)
         for batch in effects.sent:
             batch.replica.link.send(batch)  # type: ignore[attr-defined]
         for request in effects.finished:
+            self._young.pop(request, None)
             request.caller.deliver(request)  # type: ignore[attr-defined]
             self._telemetry.request_finished(request, now_s)
         for prediction in effects.predictions:
@@ -265,3 +265,8 @@ class Driver:
         if self._in_force is not None and not self._engine.connecting:
             in_force, self._in_force = self._in_force, None
             in_force()
+
+    @property
+    def _grows_up_s(self) -> float:
+        """When the next call is to be watched."""
+        return next(iter(self._young.values()))[0] if self._young else math.inf

@@ -23,7 +23,7 @@ _WaitingT = TypeVar("_WaitingT", bound=Waiting)
 # Answered requests stay in the heap until their deadline or until they outnumber the waiting ones this many times; a
 # rebuild then costs no more than what was pushed since the last one.
 _STALE_RATIO = 2
-_SMALLEST_REBUILD = 1024
+_SMALLEST_REBUILD = 256
 
 
 class Deadlines(Generic[_WaitingT]):
