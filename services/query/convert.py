@@ -107,11 +107,19 @@ def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
 
 def predict_response(request: Request) -> query_service_pb2.PredictResponse:
     """A finished request's answers."""
-    numbered = enumerate(request.queries, request.first_query_id)
-    response = query_service_pb2.PredictResponse(predictions=[_prediction(query, number) for number, query in numbered])
-    if request.selection is not None:
-        for prediction, pick in zip(response.predictions, request.selection.picks, strict=True):
-            _tell_choice(prediction, request.selection, pick, explain=request.explain)
+    response = query_service_pb2.PredictResponse()
+    predictions = response.predictions
+    # Added in place, since protobuf would copy every message that it is given.
+    for number, query in enumerate(request.queries, request.first_query_id):
+        prediction = predictions.add(query_id=number, output=query.output)
+        if query.reason:
+            _tell_reason(prediction, query)
+        elif query.spent is not None:
+            prediction.timing.CopyFrom(query_service_pb2.Timing(**timing(query.spent)))
+    selection = request.selection
+    if selection is not None and (selection.selector.tells_confidence or request.explain):
+        for prediction, pick in zip(predictions, selection.picks, strict=True):
+            _tell_choice(prediction, selection, pick, explain=request.explain)
     return response
 
 
@@ -127,19 +135,10 @@ def predict_stream_error(request_id: int, error: ClipperError) -> query_service_
     )
 
 
-def _prediction(query: Query, query_id: int) -> query_service_pb2.Prediction:
-    if not query.reason:
-        prediction = query_service_pb2.Prediction(query_id=query_id, output=query.output)
-        if query.spent is not None:
-            prediction.timing.CopyFrom(query_service_pb2.Timing(**timing(query.spent)))
-        return prediction
-    return query_service_pb2.Prediction(
-        query_id=query_id,
-        output=query.output,
-        is_default=True,
-        default_reason=query_service_pb2.DefaultReason.ValueType(query.reason),
-        default_explanation=query.explanation,
-    )
+def _tell_reason(prediction: query_service_pb2.Prediction, query: Query) -> None:
+    prediction.is_default = True
+    prediction.default_reason = query_service_pb2.DefaultReason.ValueType(query.reason)
+    prediction.default_explanation = query.explanation
 
 
 def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection, pick: Pick, *, explain: bool) -> None:

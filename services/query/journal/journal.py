@@ -20,7 +20,7 @@ from services.query.journal.recorder import Recorder
 
 _LOG = logging.getLogger(__name__)
 # How long predictions are gathered before they go to Redis in one step, which costs as much as a hundred of them.
-_GATHER_S = 0.02
+_GATHER_S = 0.05
 _FINISH_S = 2.0
 
 _Answer = TypeVar("_Answer")

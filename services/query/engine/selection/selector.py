@@ -53,9 +53,10 @@ class Selector:
         arms: the linked models, by name, whether or not they can answer.
         versions: the current version of each arm that has one.
         combines: whether its answers are made of several outputs, or otherwise than as one model gave them.
+        tells_confidence: whether the confidence is part of its answers.
     """
 
-    __slots__ = ("_key_of_nobody", "application", "arms", "combines", "policy", "versions")
+    __slots__ = ("_key_of_nobody", "application", "arms", "combines", "policy", "tells_confidence", "versions")
 
     def __init__(self, application: Application, policy: SelectionPolicy, versions: Mapping[str, Version]) -> None:
         self.application = application
@@ -64,11 +65,7 @@ class Selector:
         self.versions = versions
         self._key_of_nobody = ContextKey(application.name, application.registration, "")
         self.combines = policy.asks_all or type(policy).combine is not SelectionPolicy.combine
-
-    @property
-    def tells_confidence(self) -> bool:
-        """Whether the confidence is part of its answers."""
-        return self.combines or self.application.confidence_threshold > 0.0
+        self.tells_confidence = self.combines or application.confidence_threshold > 0.0
 
     def key(self, context: str) -> ContextKey:
         """Whose state decides for a context; empty for nobody in particular.
@@ -84,9 +81,13 @@ class Selector:
 
     def askable(self) -> tuple[str, ...]:
         """The arms that may be chosen: without those that cannot answer, unless no other is left."""
+        if len(self.versions) == len(self.arms):
+            for version in self.versions.values():
+                if version.hopeless:
+                    break
+            else:
+                return self.arms
         hopeful = tuple([arm for arm, version in self.versions.items() if not version.hopeless])
-        if len(hopeful) == len(self.arms):
-            return self.arms
         # What cannot be computed may still be in the cache.
         return hopeful or tuple(self.versions)
 
