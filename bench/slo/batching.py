@@ -184,13 +184,10 @@ def _row(bench: Bench, subject: Subject, batching: Batching) -> Row:
         inputs = inputs_a_call(subject, batching, bench.slo_s)
         job = bench.job(application, calls(subject, application, inputs), bench.slo_s)
         samples = bench.saturate(application, job)
-    shown = best([sample for sample in samples if _keeps(sample, bench.slo_s)] or samples[:1])
+    keeping = [sample for sample in samples if sample.outcome.p99_s <= _MOST_P99 * bench.slo_s]
+    shown = best(keeping) if keeping else min(samples, key=lambda sample: sample.outcome.p99_s)
     size = max(1, round(shown.mean_batch))
     return Row(subject, batching, samples, shown, model_s(subject, size) / size * 1e6)
-
-
-def _keeps(sample: Sample, slo_s: float) -> bool:
-    return sample.outcome.p99_s <= _MOST_P99 * slo_s
 
 
 def _line(row: Row) -> tuple[str, ...]:
