@@ -158,7 +158,7 @@ def test_native_grpc_passes_with_its_deadline(edge: Edge) -> None:
         [with_deadline] = stub.Predict(query.PredictRequest(), timeout=5).predictions
         [without] = stub.Predict(query.PredictRequest()).predictions
 
-    assert 0 < float(with_deadline.output) <= 5
+    assert 0 < float(with_deadline.output) < 5.1  # a timeout travels rounded up
     assert float(without.output) > 3600
 
 
