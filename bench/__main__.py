@@ -78,8 +78,8 @@ def _tell(progress: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Clipper against a bare server.")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each load is measured (default: 3)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long each time (default: 4)")
+    parser.add_argument("--rounds", type=int, default=7, help="how often each load is measured (default: 7)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long each time (default: 1.5)")
     parser.add_argument(
         "--predictions", type=int, default=1_000_000, help="over how many the memory is watched (default: a million)"
     )

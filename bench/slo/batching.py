@@ -208,11 +208,12 @@ _SECTION = """## Real models
 
 An objective of {slo} ms, one replica, no cache. The models are scikit-learn's, in an environment of their own,
 trained on one half of its digits scaled up to 28 x 28 pixels; an input is 784 doubles, 6,272 bytes. Native calls of
-up to {most_inputs} inputs are kept outstanding, twice as many from one load to the next until the predictions in time
-become no more. Shown is, of the loads that keep the objective (99 % of the calls are answered within {most_p99} times
-as long, by the client's clock), the lowest that brings 95 % of the most; "beyond" is the highest load, where generator,
-service and container want more than the machine has. Latencies are those of whole calls at the client. A prediction
-counts when the model made it and its call was answered within the objective and 5 ms.
+up to {most_inputs} inputs are kept outstanding, twice as many from one load to the next until the predictions in
+time become no more. Shown is, of the loads that keep the objective (99 % of the calls are answered within
+{most_p99} times as long, by the client's clock), the lowest that brings 95 % of the most; where none does, the one
+that comes nearest. "Beyond" is the highest load, where generator, service and container want more than the machine
+has. Latencies are those of whole calls at the client. A prediction counts when the model made it and its call was
+answered within the objective and 5 ms.
 
 {rows}
 

@@ -77,8 +77,8 @@ _SECTION = """## Batch delay
 A model that takes {batch} ms for a batch of any size, with {replicas} replicas, asked for {rate} predictions a second,
 one a call, at random times. A replica that is free takes what there is, so a wait brings no prediction that would not
 have been made without it, as long as the replicas keep up; it brings larger batches, so that they are busy for a
-smaller part of the time. In the paper (figure 5) the same showed as throughput. What the first wait gains depends on
-how much comes together without one, which is more on a machine where every message waits for a processor.
+smaller part of the time. In the paper (figure 5) the same showed as throughput. The gain is over what comes together
+without a wait.
 
 {rows}
 """

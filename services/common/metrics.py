@@ -8,7 +8,7 @@ a time.
 import math
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Self
 
 # Sixteen buckets an octave: a quantile read from them is right to within 5 %, for values of 1 and more.
@@ -51,17 +51,6 @@ class Histogram:
             self.minimum = value
         if value > self.maximum:
             self.maximum = value
-
-    def record_all(self, values: Sequence[float]) -> None:
-        """Adds values, at least one; faster than one by one."""
-        buckets = self._buckets
-        for value in values:
-            buckets[_bucket(value)] += 1
-        self.count += len(values)
-        self.sum += sum(values)
-        self.sum_of_squares += sum([value * value for value in values])
-        self.minimum = min(self.minimum, *values)
-        self.maximum = max(self.maximum, *values)
 
     def quantile(self, share: float) -> float:
         """The value below which `share` (0 to 1) of the values lie; 0 when there are none."""

@@ -9,6 +9,7 @@ import requests
 from clipper_admin import ClipperConnection, ClipperException, replay
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.functions import feature_sum
+from tests.fixtures.waiting import wait_until
 
 COUNTER = itertools.count()
 
@@ -230,6 +231,8 @@ def test_what_a_selection_policy_learned_is_seen_replayed_and_forgotten(cluster:
     assert (learned["selection_policy"], learned["arms"]) == ("epsilon_greedy", sorted(models))
     assert learned["state"]
     assert cluster.get_selection_state(name)["state"] == {}
+    # Feedback is stored when it is answered, predictions a moment later.
+    wait_until(lambda: len(list(replay.logged(cluster, name))) == 40)
     events = list(replay.logged(cluster, name))
     assert sum(event["event"] == "feedback" for event in events) == 20
     assert replay.earned(events).value > 0.5

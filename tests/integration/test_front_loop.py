@@ -127,3 +127,21 @@ def test_the_loop_wakes_on_time(loop: Loop, front: Front) -> None:
         loop.call_soon(wake_in_50_ms)
         wait_until(lambda expected=awaited: len(woken_s) == expected)  # type: ignore[misc]
         assert 0 <= woken_s[-1] - due_s < 0.15
+
+
+def test_the_loop_is_idle_now_and_then_though_calls_come_without_end(loop: Loop) -> None:
+    """A hundred calls keep the front's thread busy for 200 ms, of which none may wait for the last."""
+    answered = 0
+    answered_before: list[int] = []
+
+    def answer_slowly(call: UnaryCall, request: bytes) -> None:
+        nonlocal answered
+        time.sleep(0.002)
+        call.reply(request)
+        answered += 1
+
+    loop.on_idle = lambda: answered_before.append(answered)
+    with running_front({ECHO: answer_slowly}, loop=loop) as front, channel_to(front) as channel:
+        calls = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(100)]
+        assert all(call.result() == b"" for call in calls)
+        assert len({before for before in answered_before if 0 < before < 100}) >= 10

@@ -9,7 +9,7 @@ from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.members import members_of
 from services.query.engine.requests import DefaultReason, Query, Request
-from services.query.engine.selected import Evaluated, Pick, Selected, SelectedOne, Selection, policy_failure
+from services.query.engine.selected import Evaluated, Pick, Selected, Selection, policy_failure
 from services.query.engine.selection import registry
 from services.query.engine.selection.contexts import Contexts
 from services.query.engine.selection.policy import Choice, State
@@ -131,11 +131,12 @@ class Chooser:
             return
         if not arms:
             self._give_up(request, selector, state, DefaultReason.NO_REPLICA)
-        elif selector.combines or len(versions) > len(picks):
-            selection = Selected(selector, state, picks, self._outbox)
+            return
+        selection = Selected(selector, state, picks, self._outbox)
+        if selector.combines or len(versions) > len(picks):
             self._ask_members(request, selection, versions, now_s)
         else:
-            request.selection = SelectedOne(selector, state, picks, self._outbox)
+            request.selection = selection
             self._ask(request, versions, now_s)
 
     def _pick(self, query: Query, selector: Selector, state: State, arms: Sequence[str]) -> Pick:

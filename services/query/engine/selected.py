@@ -75,24 +75,14 @@ class Selected(Selection):
         for query, pick in zip(request.queries, self.picks, strict=True):
             arms, probability = pick.choice
             is_default = bool(query.reason)
+            if not is_default and not pick.outputs:
+                # One model was asked, and its output is the answer.
+                pick.outputs = {arms[0]: query.output}
+                pick.confidence = 1.0
             effects.predictions.append(
                 PredictionRecord(key, number, probability, pick.outputs, query.output, is_default, arms, pick.features)
             )
             number += 1
-
-
-class SelectedOne(Selected):
-    """The same where one model is asked for each query, and its output is the answer."""
-
-    __slots__ = ()
-
-    def settle(self, request: Request) -> None:
-        """Reports the answers and how they came about."""
-        for query, pick in zip(request.queries, self.picks, strict=True):
-            if not query.reason:
-                pick.outputs = {pick.choice.arms[0]: query.output}
-                pick.confidence = 1.0
-        super().settle(request)
 
 
 class Evaluated(Selection):

@@ -15,9 +15,9 @@ from services.query.journal.recorder import Recorder
 
 _LOG = logging.getLogger(__name__)
 _MOST_AT_ONCE = 64
-# When a prediction is looked for again: another query service may have made it just now, and records it in a moment, or
-# in a while when it has much to do.
-_LOOK_AGAIN_AFTER_S = (0.05, 0.2)
+# When a prediction is looked for again: another query service may have made it just now, and records it once it has
+# gathered some (journal.py), or in a while when it has much to do.
+_LOOK_AGAIN_AFTER_S = (0.1, 0.2)
 
 OnLearned = Callable[[FeedbackResult], None]
 

@@ -76,8 +76,8 @@ class Telemetry:
         counts.latency_micros.record(busy_s * _MICROS)
         counts.throughput.mark(size, now_s)
         self._throughput.mark(size, now_s)
-        sent_s = batch.sent_s
-        self._queueing_micros.record_all([(sent_s - task.arrival_s) * _MICROS for task in batch.tasks])
+        for task in batch.tasks:
+            self._queueing_micros.record((batch.sent_s - task.arrival_s) * _MICROS)
 
     def close(self) -> None:
         """Logs what is still to be logged."""

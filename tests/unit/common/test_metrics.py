@@ -166,15 +166,3 @@ def test_reading_a_meter_changes_nothing() -> None:
         unread.mark(10, float(second))
         read.as_json(second + 0.5)
     assert read.as_json(70.0) == unread.as_json(70.0)
-
-
-def test_values_added_together_count_as_one_by_one() -> None:
-    seeded = random.Random(5)
-    values = [seeded.lognormvariate(3.0, 4.0) for _ in range(300)]
-    together = Histogram()
-    together.record_all(values[:100])
-    together.record_all(values[100:])
-    one_by_one = _recorded(values)
-    assert [together.quantile(share) for share in _SHARES] == [one_by_one.quantile(share) for share in _SHARES]
-    assert (together.count, together.minimum, together.maximum) == (300, min(values), max(values))
-    assert together.sum == pytest.approx(sum(values))

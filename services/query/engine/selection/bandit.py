@@ -8,11 +8,15 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from services.query.engine.selection.memory import remembered
 from services.query.engine.selection.policy import AdditivePolicy, Choice, State
 
 
 class Bandit(AdditivePolicy):
-    """Asks one arm."""
+    """Asks one arm.
+
+    Its shares are computed once for each state, unless it looks at inputs.
+    """
 
     @abstractmethod
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
@@ -20,7 +24,7 @@ class Bandit(AdditivePolicy):
 
     def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
         """Draws an arm."""
-        shares = self.shares(state, arms, features)
+        shares = self.shares(state, arms, features) if self.uses_features else _shares(state, self, tuple(arms))
         point = random.random()
         for arm, share in zip(arms, shares, strict=True):
             point -= share
@@ -33,6 +37,11 @@ class Bandit(AdditivePolicy):
     def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
         """The probability of each arm."""
         return dict(zip(arms, self.shares(state, arms, ()), strict=True))
+
+
+@remembered(states=1024)
+def _shares(state: State, policy: Bandit, arms: tuple[str, ...]) -> Sequence[float]:
+    return policy.shares(state, arms, ())
 
 
 def equal(arms: int) -> list[float]:

@@ -81,15 +81,11 @@ class Selector:
 
     def askable(self) -> tuple[str, ...]:
         """The arms that may be chosen: without those that cannot answer, unless no other is left."""
-        if len(self.versions) == len(self.arms):
-            for version in self.versions.values():
-                if version.hopeless:
-                    break
-            else:
-                return self.arms
-        hopeful = tuple([arm for arm, version in self.versions.items() if not version.hopeless])
+        hopeful = [arm for arm, version in self.versions.items() if not version.hopeless]
+        if len(hopeful) == len(self.arms):
+            return self.arms
         # What cannot be computed may still be in the cache.
-        return hopeful or tuple(self.versions)
+        return tuple(hopeful or self.versions)
 
     def complete(self, state: State) -> State:
         """A state with all that the policy wants in it for the arms."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.query.engine.selection.memory import remembered
 from services.query.engine.selection.policy import State
 from services.query.engine.selection.rewards import RewardBandit, counts, sums
 
@@ -36,14 +35,9 @@ class Thompson(RewardBandit):
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """The probability that an arm is the best."""
-        return _shares(state, tuple(arms))
-
-
-@remembered(states=1024)
-def _shares(state: State, arms: tuple[str, ...]) -> list[float]:
-    observed = np.array(counts(state, arms))
-    rewards = np.array(sums(state, arms)).clip(0.0, observed)
-    return probabilities_of_being_largest(1.0 + rewards, 1.0 + observed - rewards)
+        observed = np.array(counts(state, arms))
+        rewards = np.array(sums(state, arms)).clip(0.0, observed)
+        return probabilities_of_being_largest(1.0 + rewards, 1.0 + observed - rewards)
 
 
 def probabilities_of_being_largest(alphas: "Floats", betas: "Floats") -> list[float]:
