@@ -5,11 +5,13 @@ import shutil
 import signal
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from bench import lanes, machine, memory
 from bench.cluster import running_baseline, running_cluster
 from bench.comparisons import Samples
+from bench.disturbances import Disturbances
 from bench.errors import BenchmarkError
 from bench.measure import Lane, Sample, measure
 from bench.report import Results
@@ -53,20 +55,21 @@ def run(rounds: int, seconds: float, predictions: int) -> Results:
     shutil.rmtree(directory, ignore_errors=True)
     scratch = directory / "load"
     scratch.mkdir(parents=True)
+    disturbances = Disturbances()
     with ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(directory / "cluster"))
         baseline = stack.enter_context(running_baseline(directory / "baseline", cluster))
-        samples = _measure_all(lanes.make(cluster, baseline, scratch), rounds, seconds)
+        samples = _measure_all(lanes.make(cluster, baseline, scratch), rounds, seconds, disturbances)
         _tell(f"memory over {predictions:,} predictions")
         series = memory.measure(cluster.caching_query, predictions)
-    return Results(machine.describe(), seconds, samples, series)
+    return Results(machine.describe() | {"disturbances": str(disturbances)}, seconds, samples, series)
 
 
-def _measure_all(by_name: dict[str, Lane], rounds: int, seconds: float) -> Samples:
+def _measure_all(by_name: dict[str, Lane], rounds: int, seconds: float, disturbances: Disturbances) -> Samples:
     samples: dict[str, list[Sample]] = {name: [] for name in by_name}
     for number in range(rounds):
         for name, lane in by_name.items():
-            sample = measure(lane, seconds)
+            sample = disturbances.avoid(partial(measure, lane, seconds))
             samples[name].append(sample)
             _tell(f"round {number + 1}, {name}: {sample.predictions_per_s:,.0f}/s, {sample.p50_s * 1e3:.2f} ms")
     return samples
@@ -78,7 +81,7 @@ def _tell(progress: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Clipper against a bare server.")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each load is measured (default: 7)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each load is measured (default: 5)")
     parser.add_argument("--seconds", type=float, default=1.5, help="how long each time (default: 1.5)")
     parser.add_argument(
         "--predictions", type=int, default=1_000_000, help="over how many the memory is watched (default: a million)"

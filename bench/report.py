@@ -199,7 +199,7 @@ Once the cache is full and all of it was replaced once: {growth}.
 
 ## How to repeat it
 
-`make bench` measures, prints this page, and fails when a ratio is below its floor; it takes about six minutes and
+`make bench` measures, prints this page, and fails when a ratio is below its floor; it takes about seven minutes and
 wants a machine that does nothing else. Raw figures: `build/bench.json`. Logs: `build/bench/`. Options:
 `python -m bench --help`.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench import machine
+from bench.disturbances import Disturbances
 from bench.errors import BenchmarkError
 from bench.slo import batching, caching, delay, engine_cost, models, overload, scaling, tenants
 from bench.slo.finding import Finding
@@ -61,18 +62,19 @@ def run(parts: list[str], slo_s: float, seconds: float) -> Report:
         BenchmarkError: the figures would mean nothing.
     """
     findings = []
+    disturbances = Disturbances()
     with (
         tempfile.TemporaryDirectory(prefix="bench-slo-") as scratch,
         running_system(Path(scratch)) as system,
         Generator() as generator,
     ):
-        bench = Bench(system, generator, slo_s, seconds)
+        bench = Bench(system, generator, slo_s, seconds, disturbances)
         for name in parts:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
             findings.append(_parts()[name](bench))
         system.check_nothing_died()
     described = {name: what for name, what in machine.describe().items() if name in _TOLD}
-    return Report(described, seconds, findings)
+    return Report(described | {"disturbances": str(disturbances)}, seconds, findings)
 
 
 def _parts() -> Parts:
@@ -95,7 +97,7 @@ def _overload(bench: Bench) -> Finding:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.slo", description="Measures what an objective brings.")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement takes (default: 3)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long each measurement takes (default: 2)")
     parser.add_argument("--slo-ms", type=float, default=20.0, help="the classifiers' latency objective (default: 20)")
     parser.add_argument("--only", nargs="+", choices=list(_parts()), metavar="PART", help=", ".join(_parts()))
     parser.add_argument("--no-bounds", action="store_true", help="do not fail when a bound is missed")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.disturbances import Disturbances
 from bench.errors import BenchmarkError
 from bench.slo import questions
 from bench.slo.load import Generator, Job, Outcome
@@ -47,12 +48,14 @@ class Bench:
         generator: makes the load.
         slo_s: the latency objective of the classifiers.
         seconds: how long each measurement takes.
+        disturbances: has measurements made again.
     """
 
     system: System
     generator: Generator
     slo_s: float
     seconds: float
+    disturbances: Disturbances
 
     def job(self, application: str, asked: Sequence[Question], slo_s: float) -> Job:
         """Asks an application these questions by turn, for as long as measurements take; without a load as yet."""
@@ -61,6 +64,10 @@ class Bench:
         return Job(self.system.address, str(file), len(asked[0].answers), slo_s, self.seconds)
 
     def sample(self, application: str, job: Job) -> Sample:
+        """Does a job, again when it was disturbed, and measures; BenchmarkError as for `sample_once`."""
+        return self.disturbances.avoid(lambda: self.sample_once(application, job))
+
+    def sample_once(self, application: str, job: Job) -> Sample:
         """Does a job and measures.
 
         Raises:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bench import counters
 from bench.slo.batching import inputs_a_call
 from bench.slo.finding import Check, ms, per_s
-from bench.slo.load import LATE_S
+from bench.slo.load import LATE_S, Job
 from bench.slo.measure import Bench, Sample, best
 from bench.slo.models import Subject
 from bench.slo.questions import calls
@@ -82,14 +83,18 @@ def _case(bench: Bench, subject: Subject, inputs: int) -> Case:
         top = best(bench.saturate(application, job))
         capacity = top.outcome.good_per_s
         twice = replace(job, calls_per_s=_TIMES * capacity / inputs)
-        late_before = _answered_late(bench, application)
-        adaptive = bench.sample(application, twice)
-        late = _answered_late(bench, application) - late_before
+        adaptive, late = bench.disturbances.avoid(partial(_overloaded, bench, application, twice))
     size = max(1, round(top.mean_batch))
     fixed = Batching(f"fixed batches of {size}", "fixed", size)
     with bench.system.serving(subject, bench.slo_s, fixed) as application:
-        overloaded = bench.sample(application, twice)
-    return Case(subject, capacity, [(ADAPTIVE, adaptive), (fixed, overloaded)], late)
+        of_fixed = bench.sample(application, twice)
+    return Case(subject, capacity, [(ADAPTIVE, adaptive), (fixed, of_fixed)], late)
+
+
+def _overloaded(bench: Bench, application: str, job: Job) -> tuple[Sample, int]:
+    late_before = _answered_late(bench, application)
+    sample = bench.sample_once(application, job)
+    return sample, _answered_late(bench, application) - late_before
 
 
 def _answered_late(bench: Bench, application: str) -> int:
