@@ -6,6 +6,7 @@ a machine of its own nothing is stolen, and nothing is made again.
 """
 
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -46,21 +47,21 @@ class Disturbances:
 
     def avoid(self, measure: Callable[[], _Measured]) -> _Measured:
         """What `measure` finds undisturbed, or at least in its least disturbed attempt."""
-        least, found = 1.0, None
-        for _ in range(_ATTEMPTS):
-            before = _times()
-            measured = measure()
-            after = _times()
-            stolen = (after.stolen - before.stolen) / max(1, after.total - before.total)
-            if stolen <= _MOST_STOLEN:
-                return measured
-            self.repeated += 1
-            if found is None or stolen < least:
-                least, found = stolen, measured
-        self.repeated -= 1
-        self.remaining += 1
-        assert found is not None
-        return found
+        attempts: list[tuple[float, _Measured]] = []
+        while not attempts or (attempts[-1][0] > _MOST_STOLEN and len(attempts) < _ATTEMPTS):
+            attempts.append(_attempt(measure))
+        stolen, measured = min(attempts, key=itemgetter(0))
+        self.repeated += len(attempts) - 1
+        self.remaining += stolen > _MOST_STOLEN
+        return measured
+
+
+def _attempt(measure: Callable[[], _Measured]) -> tuple[float, _Measured]:
+    """Which share of the processor time was stolen meanwhile, and what was measured."""
+    before = _times()
+    measured = measure()
+    after = _times()
+    return (after.stolen - before.stolen) / max(1, after.total - before.total), measured
 
 
 def _times() -> _Times:

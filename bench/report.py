@@ -199,9 +199,9 @@ Once the cache is full and all of it was replaced once: {growth}.
 
 ## How to repeat it
 
-`make bench` measures, prints this page, and fails when a ratio is below its floor; it takes about seven minutes and
-wants a machine that does nothing else. Raw figures: `build/bench.json`. Logs: `build/bench/`. Options:
-`python -m bench --help`.
+`make bench` measures, prints this page, and fails when a ratio is below its floor; it takes about seven minutes, more
+where the host disturbs it, and wants a machine that does nothing else. Raw figures: `build/bench.json`. Logs:
+`build/bench/`. Options: `python -m bench --help`.
 
 No figure comes from answers that were not checked. Answers are read in full before and after each measurement; in
 between every call must succeed, the number of answered bytes must be what those answers make, and the query service

@@ -280,8 +280,9 @@ def test_a_slow_member_makes_no_answer_late(world: _World) -> None:
         assert prediction.output == "2"
         assert prediction.confidence == pytest.approx(2 / 3)
         latencies_s.append(latency_s)
-    # Of each single answer that is shown end to end, where it is known for how long the machine stalled.
     assert statistics.median(latencies_s) < _SLO_S + _SLACK_S
+    # The member never answers; a machine may stall for a while.
+    assert max(latencies_s) < 2 * _SLO_S
 
 
 def test_a_failing_member_makes_no_answer_wait(world: _World) -> None:

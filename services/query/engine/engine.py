@@ -184,7 +184,7 @@ class Engine:
         self.advance(now_s)
         if replica.state is ReplicaState.DRAINING:
             return
-        replica.become(ReplicaState.READY)
+        replica.state = ReplicaState.READY
         if replica.version is not None:
             self._dispatcher.dispatch(replica.version, now_s)
 
@@ -192,7 +192,7 @@ class Engine:
         """The stream to a replica broke, or could not be opened: its batches go elsewhere, if there is an elsewhere."""
         self.advance(now_s)
         if replica.state is not ReplicaState.DRAINING:
-            replica.become(ReplicaState.LOST)
+            replica.state = ReplicaState.LOST
         batches = list(replica.in_flight.values())
         replica.in_flight.clear()
         for batch in batches:

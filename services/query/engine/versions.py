@@ -50,22 +50,11 @@ class Version:
         slo_s: the tightest latency objective of the applications that it serves now; infinity when it serves none.
         queue: its tasks that wait for a replica.
         replicas: its replicas in every state.
-        hopeless: whether no replica can be expected to take a task: none is ready and none is on its way.
         look_again_s: when its queue is to be looked at though nothing happens; infinity when not.
         cache_lookups, cache_hits: how often its predictions were looked for in the cache, and found.
     """
 
-    __slots__ = (
-        "cache_hits",
-        "cache_lookups",
-        "hopeless",
-        "look_again_s",
-        "number",
-        "queue",
-        "record",
-        "replicas",
-        "slo_s",
-    )
+    __slots__ = ("cache_hits", "cache_lookups", "look_again_s", "number", "queue", "record", "replicas", "slo_s")
 
     _numbers = itertools.count()
 
@@ -75,8 +64,6 @@ class Version:
         self.slo_s = math.inf
         self.queue = TaskQueue(queue_capacity)
         self.replicas: list[Replica] = []
-        # Kept, as every query asks for it and it changes with a replica's state only.
-        self.hopeless = True
         self.look_again_s = math.inf
         self.cache_lookups = 0
         self.cache_hits = 0
@@ -86,17 +73,20 @@ class Version:
         replica.version = self
         replica.batching = policy_for(self.record)
         self.replicas.append(replica)
-        self.note_states()
 
     def disown(self, replica: Replica) -> None:
         """Counts a replica among its own no longer."""
         replica.version = None
         self.replicas.remove(replica)
-        self.note_states()
 
-    def note_states(self) -> None:
-        """Takes note of what states its replicas are in."""
-        self.hopeless = not any(replica.state in _HOPEFUL for replica in self.replicas)
+    @property
+    def hopeless(self) -> bool:
+        """Whether no replica can be expected to take a task: none is ready and none is on its way."""
+        # A loop, because a generator would cost every query several times as much, and so would a set of states.
+        for replica in self.replicas:  # noqa: SIM110
+            if replica.state is _READY or replica.state is _CONNECTING:
+                return False
+        return True
 
     @property
     def ready(self) -> int:
@@ -120,7 +110,7 @@ class ReplicaState(Enum):
     DRAINING = auto()  # its lease ended; it finishes what it has
 
 
-_HOPEFUL = frozenset({ReplicaState.CONNECTING, ReplicaState.READY})
+_CONNECTING, _READY = ReplicaState.CONNECTING, ReplicaState.READY
 
 # One batch that computes and one that waits behind it, so that the replica never idles for a round trip.
 _MOST_IN_FLIGHT = 2
@@ -151,12 +141,6 @@ class Replica:
         self._last_answer_s = 0.0
         self.link: object = None
         self._batch_ids = itertools.count(1)
-
-    def become(self, state: ReplicaState) -> None:
-        """Changes its state."""
-        self.state = state
-        if self.version is not None:
-            self.version.note_states()
 
     @property
     def has_room(self) -> bool:

@@ -24,7 +24,7 @@ class Bandit(AdditivePolicy):
 
     def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
         """Draws an arm."""
-        shares = self.shares(state, arms, features) if self.uses_features else _shares(state, self, tuple(arms))
+        shares = self._known_shares(state, arms, features)
         point = random.random()
         for arm, share in zip(arms, shares, strict=True):
             point -= share
@@ -36,7 +36,10 @@ class Bandit(AdditivePolicy):
 
     def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
         """The probability of each arm."""
-        return dict(zip(arms, self.shares(state, arms, ()), strict=True))
+        return dict(zip(arms, self._known_shares(state, arms, ()), strict=True))
+
+    def _known_shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
+        return self.shares(state, arms, features) if self.uses_features else _shares(state, self, tuple(arms))
 
 
 @remembered(states=1024)
