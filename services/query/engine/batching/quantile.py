@@ -62,19 +62,27 @@ class Quantile:
 
     def _refit(self, budget_s: float) -> None:
         sizes, durations_s = (np.array(values, float) for values in zip(*self._batches, strict=True))
-        per_input_s, fixed_s = _quantile_line(sizes, durations_s)
+        if sizes.min() == sizes.max():
+            per_input_s, fixed_s = _line_of_one_size(float(sizes[0]), durations_s, budget_s)
+        else:
+            per_input_s, fixed_s = _quantile_line(sizes, durations_s)
         reach = min(self._largest, _GROWTH * int(sizes.max()) + 1)
         room_s = budget_s - fixed_s
         fits_all = room_s >= per_input_s * reach
         self.full_size = reach if fits_all else max(1, int(room_s / max(per_input_s, _SMALLEST_RESIDUAL_S)))
 
 
+def _line_of_one_size(size: float, durations_s: "NDArray[np.float64]", budget_s: float) -> tuple[float, float]:
+    """Seconds per input and per batch where any line through the one point would do.
+
+    It has other sizes tried, which tell more: larger ones within the budget, smaller ones beyond it.
+    """
+    slowest_s = float(np.quantile(durations_s, _QUANTILE))
+    return (0.0, slowest_s) if slowest_s <= budget_s else (slowest_s / size, 0.0)
+
+
 def _quantile_line(sizes: "NDArray[np.float64]", durations_s: "NDArray[np.float64]") -> tuple[float, float]:
-    """Seconds per input and per batch, neither below 0, of the line at the quantile."""
-    if sizes.min() == sizes.max():
-        # Any line through the one point would do.
-        half_s = float(np.quantile(durations_s, _QUANTILE)) / 2
-        return half_s / float(sizes[0]), half_s
+    """Seconds per input and per batch, neither below 0, of the line at the quantile of several sizes."""
     slope, intercept = 0.0, float(durations_s.mean())
     for _ in range(_ITERATIONS):
         residuals = durations_s - (slope * sizes + intercept)

@@ -27,7 +27,7 @@ def test_it_starts_with_one() -> None:
     assert _limit(Quantile(4096)) == 1
 
 
-@pytest.mark.parametrize(("fixed_s", "per_input_s"), [(0.001, 0.0005), (0.005, 0.0002), (0.0, 0.001)])
+@pytest.mark.parametrize(("fixed_s", "per_input_s"), [(0.001, 0.0005), (0.005, 0.0002), (0.0, 0.001), (0.028, 0.0001)])
 def test_the_limit_is_where_the_line_meets_the_share_of_the_objective(fixed_s: float, per_input_s: float) -> None:
     policy = Quantile(4096)
     _learn(policy, fixed_s, per_input_s)
@@ -54,6 +54,13 @@ def test_the_limit_stays_within_one_and_the_largest() -> None:
     slow = Quantile(20)
     _learn(slow, 1.0, 0.1, batches=50)
     assert _limit(slow) == 1
+
+
+def test_batches_of_one_size_that_take_too_long_become_smaller_in_proportion() -> None:
+    policy = Quantile(4096)
+    for _ in range(50):
+        policy.observe(60, 1.2 * _SHARE_S, _SLO_S)
+    assert _limit(policy) == 50
 
 
 def test_it_follows_when_the_model_becomes_slower() -> None:
