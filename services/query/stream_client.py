@@ -2,8 +2,11 @@
 
 Every replica has one such stream (design D3) and one thread that reads it. grpcio's public channel hands each message
 over twice between threads; a segregated call of the completion queue underneath has the reading thread take its events
-itself, so a batch's answer costs one wake-up. Like `services/query/front/`, whose docstring has the pinned range of
-grpcio, this module touches grpcio's internals; tests/integration/test_stream_client.py is the contract.
+itself. As long as messages do not overlap, each is started together with the wait for its answer, and both are one
+event: a batch costs the reading thread one wake-up, for which it has to wrest the interpreter from the front's.
+
+Like `services/query/front/`, whose docstring has the pinned range of grpcio, this module touches grpcio's internals;
+tests/integration/test_stream_client.py is the contract.
 
 A killed peer is noticed at once, by the connection's reset. One that is silent is noticed by the keepalive: it has to
 allow pings as frequent as that (`grpc.http2.min_ping_interval_without_data_ms` on grpcio servers), or it will refuse
@@ -23,6 +26,9 @@ from services.common.status import RpcStatus
 
 _NO_FLAGS = 0
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# The next message can start only when an event is complete, so an answer that is waited for together with its message
+# holds up the next one. Once that has happened, so many messages without overlap have to come before it may again.
+_APART = 16
 # How long a blocked wait for the connection may hold up `close`.
 _WAIT_SLICE_S = 0.1
 
@@ -79,38 +85,39 @@ class StreamChannel:
 
 
 class ClientStream:
-    """One bidirectional stream. `run` belongs to one thread; the other methods may be called from any."""
+    """One bidirectional stream whose server answers each message with one.
+
+    `run` belongs to one thread; the other methods may be called from any.
+    """
 
     def __init__(self, channel: Any, method: str, on_message: Callable[[bytes], None]) -> None:
         self._on_message = on_message
         self._status = RpcStatus(grpc.StatusCode.UNKNOWN)
         self._lock = Lock()  # guards all that follows
         self._outbox: deque[Any] = deque()
+        self._unanswered = 0
+        self._apart = 0
         self._sending = False
+        self._receiving = False
         self._closed = False
-        self._due = 2
+        self._due = 1
         life = (
             cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS),
             cygrpc.ReceiveInitialMetadataOperation(_NO_FLAGS),
             cygrpc.ReceiveStatusOnClientOperation(_NO_FLAGS),
         )
-        first_message = (cygrpc.ReceiveMessageOperation(_NO_FLAGS),)
         self._call = channel.segregated_call(
-            _NO_FLAGS,
-            method.encode(),
-            None,
-            None,
-            None,
-            None,
-            ((life, self._on_ended), (first_message, self._on_received)),
+            _NO_FLAGS, method.encode(), None, None, None, None, ((life, self._on_ended),)
         )
 
     def send(self, message: bytes) -> None:
         """Send a message after those sent before; harmless when the stream has ended or is half-closed."""
         with self._lock:
             if not self._closed:
+                self._apart = _APART if self._unanswered else max(0, self._apart - 1)
+                self._unanswered += 1
                 self._outbox.append(cygrpc.SendMessageOperation(message, _NO_FLAGS))
-                self._flush()
+                self._proceed()
 
     def half_close(self) -> None:
         """Tell the server, after what was sent, that no more will come; the server then ends the stream."""
@@ -118,7 +125,7 @@ class ClientStream:
             if not self._closed:
                 self._closed = True
                 self._outbox.append(cygrpc.SendCloseFromClientOperation(_NO_FLAGS))
-                self._flush()
+                self._proceed()
 
     def cancel(self) -> None:
         """Break the stream off; harmless when it has ended."""
@@ -147,28 +154,43 @@ class ClientStream:
             self._due -= 1
         return event
 
-    def _start(self, operation: Any, tag: Callable[[Any], None]) -> bool:
+    def _start(self, operations: tuple[Any, ...], tag: Callable[[Any], None]) -> None:
         # grpcio frees the queue with the last event that is due, and starts nothing after that.
-        started: bool = self._call.operate((operation,), tag)
-        self._due += started
-        return started
+        self._due += self._call.operate(operations, tag)
 
-    def _flush(self) -> None:
-        # The core takes one message of a stream at a time.
-        if self._outbox and not self._sending:
-            self._sending = self._start(self._outbox.popleft(), self._on_sent)
+    def _proceed(self) -> None:
+        # The core takes one message of a stream at a time, and waits for one.
+        sends = () if self._sending or not self._outbox else (self._outbox.popleft(),)
+        receives = () if self._receiving or not self._unanswered else (cygrpc.ReceiveMessageOperation(_NO_FLAGS),)
+        self._sending = self._sending or bool(sends)
+        self._receiving = self._receiving or bool(receives)
+        if sends and receives and not self._apart:
+            self._start(sends + receives, self._on_exchanged)
+            return
+        if sends:
+            self._start(sends, self._on_sent)
+        if receives:
+            self._start(receives, self._on_received)
 
     def _on_sent(self, _event: Any) -> None:
         with self._lock:
             self._sending = False
-            self._flush()
+            self._proceed()
+
+    def _on_exchanged(self, event: Any) -> None:
+        with self._lock:
+            self._sending = False
+        self._on_received(event)
 
     def _on_received(self, event: Any) -> None:
-        message = event.batch_operations[0].message()
+        message = event.batch_operations[-1].message()
+        # There is none when the stream is about to end.
         if message is not None:
-            self._on_message(message)
             with self._lock:
-                self._start(cygrpc.ReceiveMessageOperation(_NO_FLAGS), self._on_received)
+                self._receiving = False
+                self._unanswered -= 1
+                self._proceed()
+            self._on_message(message)
 
     def _on_ended(self, event: Any) -> None:
         end = event.batch_operations[2]

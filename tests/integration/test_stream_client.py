@@ -25,6 +25,8 @@ def stream(requests, context):
     for request in requests:
         if request == b"refuse":
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not that")
+        if request == b"after the next":
+            yield next(requests)
         yield request * (1000 if request == b"large" else 1)
 
 server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.http2.min_ping_interval_without_data_ms", 100)])
@@ -101,6 +103,17 @@ def test_messages_are_answered_in_order_until_the_half_close(address: str) -> No
         reader.stream.half_close()
         assert reader.status().code == grpc.StatusCode.OK
     assert reader.received == messages
+
+
+def test_where_messages_have_overlapped_the_next_does_not_wait_for_an_answer(address: str) -> None:
+    with channel_to(address) as channel:
+        reader = Reader(channel)
+        reader.stream.send(b"one")
+        reader.stream.send(b"two")
+        wait_until(lambda: reader.received == [b"one", b"two"])
+        reader.stream.send(b"after the next")
+        reader.stream.send(b"next")
+        wait_until(lambda: reader.received[2:] == [b"next", b"after the next"])
 
 
 def test_several_threads_may_send(address: str) -> None:
