@@ -125,10 +125,8 @@ class Driver:
         return self._engine.versions.get(key)
 
     def submit(self, request: Request) -> None:
-        """Takes a request; its caller, a `Caller`, is delivered the answer, possibly before this returns."""
-        self._engine.submit(request, request.arrival_s)
-        if not request.unanswered:
-            self._carry_out(time.monotonic())
+        """Takes a request; its caller, a `Caller`, is delivered the answer after this has returned."""
+        self._engine.submit(request, time.monotonic())
 
     def cancel_with(self, call: Cancellable, request: Request) -> None:
         """Cancels a request when the client of its call goes.
@@ -145,9 +143,7 @@ class Driver:
 
     def evaluate(self, request: Request) -> None:
         """Asks all models of an application for the only input of a request; its caller is delivered what they say."""
-        self._engine.evaluate(request, request.arrival_s)
-        if not request.unanswered:
-            self._carry_out(time.monotonic())
+        self._engine.evaluate(request, time.monotonic())
 
     def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
         """Learns from feedback; `on_learned` is called on the front's thread when it is stored, or will not be."""

@@ -84,7 +84,7 @@ class QueryServicer:
         call.reply(convert.json_response(orjson.dumps(as_json(self._telemetry.counts(), time.monotonic()))))
 
     def submit(self, call: Call, proto: query_service_pb2.PredictRequest, caller: Caller) -> Request:
-        """Hands a native request to the engine; `caller` is delivered the answer, possibly before this returns.
+        """Hands a native request to the engine; `caller` is delivered the answer, at once when there are no inputs.
 
         Raises:
             NotFound: the application is not registered.
@@ -149,14 +149,14 @@ class QueryServicer:
         explain: bool,
         forbid_default: bool,
     ) -> Request:
-        now_s = time.monotonic()
-        deadline_s = now_s + min(route.slo_s, _until_due_s(call.remaining_s))
+        arrival_s = call.received_s
+        deadline_s = arrival_s + min(route.slo_s, _until_due_s(call.remaining_s))
         request = Request(
             route,
             version,
             inputs,
             self._query_ids.take(len(inputs)),
-            now_s,
+            arrival_s,
             deadline_s,
             caller,
             context,
@@ -247,7 +247,7 @@ class PredictStream:
         """
         proto = convert.predict_stream_request(message)
         caller = _PipelinedCaller(self, proto.request_id)
-        # Before it is submitted, because the answer may come on another thread before `submit` returns.
+        # Before it is submitted: one without inputs is answered at once.
         self._pending.add(caller)
         caller.request = self._servicer.submit(self._call, proto.request, caller)
 

@@ -111,6 +111,40 @@ def test_callbacks_while_the_front_drains_are_harmless(loop: Loop) -> None:
     asker.join()
 
 
+def test_what_was_put_off_is_done_in_its_order_after_other_callbacks_and_before_the_loop_is_idle(
+    loop: Loop, front: Front
+) -> None:
+    done: list[str] = []
+    loop.on_idle = lambda: done.append("idle")
+
+    def begin() -> None:
+        done.clear()
+        loop.put_off(partial(done.append, "first"))
+        loop.put_off(partial(done.append, "second"))
+        loop.call_soon(partial(done.append, "callback"))
+
+    loop.call_soon(begin)
+    wait_until(lambda: "idle" in done[1:])
+    assert done[:4] == ["callback", "first", "second", "idle"]
+
+
+def test_something_put_off_that_fails_keeps_nothing_else_from_being_done(
+    loop: Loop, front: Front, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("what was put off is broken")
+
+    def begin() -> None:
+        loop.put_off(fail)
+        loop.put_off(partial(done.append, "next"))
+
+    loop.call_soon(begin)
+    wait_until(lambda: done == ["next"])
+    assert "what was put off is broken" in caplog.text
+
+
 def test_the_loop_wakes_on_time(loop: Loop, front: Front) -> None:
     woken_s: list[float] = []
 

@@ -70,8 +70,9 @@ class Engine:
 
     @property
     def has_undispatched(self) -> bool:
-        """Whether `dispatch` has something to do."""
-        return self._dispatcher.has_submitted or bool(self._outbox.effects.reads)
+        """Whether `dispatch` has something to do, or the requests submitted before it have had effects."""
+        effects = self._outbox.effects
+        return self._dispatcher.has_submitted or bool(effects.finished or effects.reads or effects.evaluated)
 
     @property
     def connecting(self) -> bool:

@@ -4,6 +4,7 @@ A handler may answer from any thread while the client may vanish at any time. Wh
 taken once and never released: exactly one taker wins, the others find nothing left to do, and nobody waits.
 """
 
+import functools
 import logging
 import math
 import time
@@ -28,12 +29,14 @@ class Call(ABC):
 
     Attributes:
         metadata: what the client sent along, as pairs of key and value.
+        received_s: when the newest request message came, on time.monotonic()'s clock.
     """
 
-    __slots__ = ("_answered", "_details", "_live", "_on_cancel", "_rpc", "_watched", "metadata")
+    __slots__ = ("_answered", "_details", "_live", "_on_cancel", "_rpc", "_watched", "metadata", "received_s")
 
     def __init__(self, accepted: Event, live: set["Call"]) -> None:
         self.metadata: tuple[tuple[str, str | bytes], ...] = accepted.invocation_metadata
+        self.received_s = -math.inf
         self._rpc = accepted.call
         self._details = accepted.call_details
         self._answered = Lock()
@@ -102,13 +105,15 @@ class UnaryHandler(Protocol):
 class UnaryCall(Call):
     """A call with one request and one reply."""
 
-    __slots__ = ("_handler",)
+    __slots__ = ("_handler", "_put_off")
 
     _handler: UnaryHandler
+    _put_off: Callable[[Callable[[], None]], None]
 
-    def open(self, handler: UnaryHandler) -> None:
-        """Receive the request and pass it to the handler."""
+    def open(self, handler: UnaryHandler, put_off: Callable[[Callable[[], None]], None]) -> None:
+        """Receive the request, and have it put off to pass it to the handler."""
         self._handler = handler
+        self._put_off = put_off
         operations.start(self._rpc, (operations.receive_message(),), self._on_request)
 
     def reply(self, message: bytes) -> None:
@@ -136,6 +141,10 @@ class UnaryCall(Call):
         if request is None:
             self.fail(_NO_REQUEST)
             return
+        self.received_s = time.monotonic()
+        self._put_off(functools.partial(self._handle, request))
+
+    def _handle(self, request: bytes) -> None:
         try:
             self._handler(self, request)
         except Exception as error:

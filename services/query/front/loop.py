@@ -21,7 +21,7 @@ _SLICE_WITHOUT_BELL_S = 0.01
 _LONGEST_POLL_S = 3600.0
 _AT_ONCE = 0.0
 _NO_EVENT = cygrpc.CompletionType.queue_timeout
-# For how long events may be taken before `on_idle` though more are waiting.
+# For how long events may be taken, and what they put off be done, before `on_idle` though more is waiting.
 _LONGEST_ROW_S = 0.005
 
 
@@ -32,7 +32,8 @@ class Loop:
         queue: the completion queue.
         wake_at_s: when `on_wake` is to be called, on time.monotonic()'s clock; infinity for never.
         on_wake: called at `wake_at_s`, and again until that is in the future.
-        on_idle: called when no event waits, and while they come without end every few milliseconds.
+        on_idle: called when nothing waits, neither an event nor what was put off, and while events come without end
+            every few milliseconds.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Loop:
         self._bell: Rpc | None = None
         self._bell_lock = Lock()
         self._callbacks: deque[Callable[[], None]] = deque()
+        self._put_off: deque[Callable[[], None]] = deque()
         self._rung = False
         self._asleep = False
 
@@ -56,6 +58,10 @@ class Loop:
                     self._rung = True
                     self._bell.start_server_batch((), self._on_bell)
 
+    def put_off(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called when no event waits any more, or many have been taken, after those put off before."""
+        self._put_off.append(callback)
+
     def hang_bell(self, call: Rpc) -> None:
         """Gives the loop a call, which may end, to ring with.
 
@@ -68,23 +74,21 @@ class Loop:
         """Takes events until `is_over`; what one of them or a callback raises is logged."""
         while not is_over():
             try:
-                none_waits = self._take_row()
+                none_waits = not self._put_off and self._take_row()
+                self._catch_up()
                 self.on_idle()
-                if none_waits and not is_over():
+                if none_waits and not self._put_off and not is_over():
                     self._sleep()
             except Exception:
                 _LOG.exception("an event failed")
 
     def _take_row(self) -> bool:
         """Takes the events that wait, but not for too long; returns whether none waits any more."""
-        poll, callbacks = self.queue.poll, self._callbacks
+        poll = self.queue.poll
         now_s = time.monotonic()
         until_s = now_s + _LONGEST_ROW_S
         while now_s < until_s:
-            while callbacks:
-                callbacks.popleft()()
-            if self.wake_at_s <= now_s:
-                self.on_wake()
+            self._attend(now_s)
             event = poll(_AT_ONCE)
             if event.completion_type == _NO_EVENT:
                 return True
@@ -93,6 +97,22 @@ class Loop:
             del event
             now_s = time.monotonic()
         return False
+
+    def _catch_up(self) -> None:
+        """Does what was put off, but not for too long."""
+        now_s = time.monotonic()
+        until_s = now_s + _LONGEST_ROW_S
+        while self._put_off and now_s < until_s:
+            self._attend(now_s)
+            self._put_off.popleft()()
+            now_s = time.monotonic()
+
+    def _attend(self, now_s: float) -> None:
+        """Does what can wait for nothing else."""
+        while self._callbacks:
+            self._callbacks.popleft()()
+        if self.wake_at_s <= now_s:
+            self.on_wake()
 
     def close(self) -> None:
         """Shuts the queue down; callbacks are kept no longer."""

@@ -135,7 +135,7 @@ class Front:
         self._request_call()
         method = accepted.call_details.method
         if handler := self._unary.get(method):
-            UnaryCall(accepted, self._live).open(handler)
+            UnaryCall(accepted, self._live).open(handler, self._loop.put_off)
         elif factory := self._streams.get(method):
             StreamCall(accepted, self._live, self._max_unanswered).open(factory)
         else:

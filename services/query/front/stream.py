@@ -7,6 +7,7 @@ least one message for each it receives; server streaming, where one message is a
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
@@ -131,6 +132,7 @@ class StreamCall(Call):
         if handler is None or not event.success:
             return
         message = operations.received(event)
+        self.received_s = time.monotonic()
         try:
             if message is None:
                 handler.on_half_close()
