@@ -9,7 +9,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cloudpickle
@@ -40,6 +40,7 @@ _POLICIES = {ADAPTIVE: "single", SINGLE: "single", BANDIT: "exp3", ENSEMBLE: "ma
 _INPUT_TYPE = "doubles"
 # Far away: a late answer is to be seen in the latencies and not to change what is answered.
 _SLO_MICROS = 2_000_000
+_SERVING = '"serving"'
 _MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
 
 
@@ -81,6 +82,7 @@ class Cluster:
         edge: the REST edge.
         containers: a model container each, by the model's name.
         management: host:port of the management service.
+        redis_port: where Redis listens.
     """
 
     query: QueryService
@@ -88,6 +90,7 @@ class Cluster:
     edge: Edge
     containers: Mapping[str, Process]
     management: str
+    redis_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,21 @@ def running_cluster(root: Path) -> Iterator[Cluster]:
         query = _query_service(stack, directory, 0, redis_port, cache_size_bytes=0)
         default_size = Settings(redis_url="").cache_size_bytes
         caching_query = _query_service(stack, directory, 1, redis_port, cache_size_bytes=default_size)
-        yield Cluster(query, caching_query, _edge(stack, directory, query.address, management), containers, management)
+        query_edge = _edge(stack, directory, query.address, management)
+        yield Cluster(query, caching_query, query_edge, containers, management, redis_port)
+
+
+@contextmanager
+def running_query_service(root: Path, cluster: Cluster, processes: int) -> Iterator[QueryService]:
+    """One more query service without a cache, of so many processes, all of which answer predictions.
+
+    Raises:
+        BenchmarkError: it ended, or was not ready in time.
+    """
+    with ExitStack() as stack:
+        service = _query_service(stack, _prepared(root), 0, cluster.redis_port, cache_size_bytes=0, processes=processes)
+        service.process.wait_until(lambda: service.process.has_logged(_SERVING), f"the start of {processes} processes")
+        yield service
 
 
 @contextmanager
@@ -212,11 +229,17 @@ def _container(stack: ExitStack, directory: ClusterDirectory, name: str, managem
 
 
 def _query_service(
-    stack: ExitStack, directory: ClusterDirectory, index: int, redis_port: int, cache_size_bytes: int
+    stack: ExitStack,
+    directory: ClusterDirectory,
+    index: int,
+    redis_port: int,
+    cache_size_bytes: int,
+    processes: int = 1,
 ) -> QueryService:
     port, metrics_port = ports.free_ports(2)
     address = ports.address(port)
     spec = plan.query(index, port, metrics_port, redis_port, cache_size_bytes)
+    spec = replace(spec, environment={**spec.environment, "CLIPPER_PROCESSES": str(processes)})
     process = _start(
         stack, directory, spec, lambda: all(probes.is_predicting(address, application) for application in _LINKS)
     )

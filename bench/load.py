@@ -61,19 +61,29 @@ class Generator(Protocol):
 
 
 class H2Load:
-    """Native calls by h2load, on one connection."""
+    """Native calls by h2load.
+
+    Args:
+        url: of the method.
+        messages: what each call sends.
+        in_flight: how many calls each connection has in flight.
+        scratch: a directory for files.
+        connections: how many.
+    """
 
     uncounted_calls = 0
 
-    def __init__(self, url: str, messages: Sequence[bytes], in_flight: int, scratch: Path) -> None:
-        """Takes what each call sends; `scratch` is a directory for files."""
+    def __init__(
+        self, url: str, messages: Sequence[bytes], in_flight: int, scratch: Path, connections: int = 1
+    ) -> None:
         body = scratch / "body.bin"
         body.write_bytes(framed(messages))
         self._log = scratch / "h2load.log"
-        self._in_flight = in_flight
+        self._in_flight = in_flight * connections
         self._rate = _FIRST_RATE
         self._command = [
-            *("h2load", "-t1", "-c1", "-m", str(in_flight), "-d", str(body), "--log-file", str(self._log)),
+            *("h2load", "-t1", "-c", str(connections), "-m", str(in_flight)),
+            *("-d", str(body), "--log-file", str(self._log)),
             *("-H", "content-type: application/grpc", "-H", "te: trailers", url),
         ]
 

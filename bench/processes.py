@@ -49,6 +49,17 @@ class Process:
         """Seconds of processor time that it has used, in user and system mode."""
         return _cpu_s(self._proc("stat"))
 
+    @property
+    def workers(self) -> list[int]:
+        """The ids of the processes that it has started; its own when there are none."""
+        pid = self._popen.pid
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()] or [pid]
+
+    def has_logged(self, text: str) -> bool:
+        """Whether its log has the text."""
+        return text in self._log_file.read_text()
+
     def take_peak_resident_bytes(self) -> int:
         """The most of it that was in memory at a time since this was called last."""
         peak = next(line for line in self._proc("status").splitlines() if line.startswith("VmHWM:"))
