@@ -82,7 +82,7 @@ def measure(bench: Bench) -> Tenants:
             ),
             (bench.generator, replace(flood, calls_per_s=_FLOOD * share / _FLOOD_INPUTS, seconds=seconds)),
         ]
-        quiet_one, flooding_one = bench.disturbances.avoid(lambda: run_together(jobs))
+        quiet_one, flooding_one = bench.disturbances.avoid(lambda: run_together(jobs), tails=True)
     return Tenants(capacity, quiet_one, flooding_one, seconds)
 
 

@@ -107,6 +107,14 @@ def test_only_the_lane_that_floods_gives_up_its_head() -> None:
     assert {lane.application.name for lane, _ in _plan(_learnt(), queue).late} == {"app"}
 
 
+def test_a_lane_that_one_batch_takes_whole_gives_nothing_up_beside_a_flood() -> None:
+    queue = waiting(*[0.03 + place * 0.0001 for place in range(500)])
+    push(queue, *(task(0.03 + place * 0.006, _OTHER) for place in range(10)))
+    plan = _plan(_learnt(), queue)
+    assert {lane.application.name for lane, _ in plan.late} == {"app"}
+    assert 10 <= plan.size <= 30
+
+
 @pytest.mark.parametrize("count", [1, 5, 50, 500])
 def test_a_plan_never_asks_for_more_than_there_is(count: int) -> None:
     for budget_s in (0.001, 0.01, 0.05, 0.1):
