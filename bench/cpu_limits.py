@@ -26,17 +26,23 @@ def limited(pid: int, cpus: float) -> Iterator[None]:
         else (_ROOT, {"cpu.max": f"{quota_micros} {_PERIOD_MICROS}"})
     )
     group = parent / f"clipper-bench-{pid}"
-    try:
-        group.mkdir()
-        for name, value in limits.items():
-            (group / name).write_text(value)
-        (group / "cgroup.procs").write_text(str(pid))
-    except OSError as error:
-        raise BenchmarkError(f"processor time cannot be limited by {group}, which takes root: {error}") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            group.mkdir()
+            stack.callback(group.rmdir)
+            for name, value in limits.items():
+                (group / name).write_text(value)
+            _move(pid, group)
+        except OSError as error:
+            raise BenchmarkError(f"processor time cannot be limited by {group}, which takes root: {error}") from error
+        stack.callback(_move_if_alive, pid, parent)
         yield
-    finally:
-        # A process that has ended is in no group.
-        with contextlib.suppress(OSError):
-            (parent / "cgroup.procs").write_text(str(pid))
-        group.rmdir()
+
+
+def _move(pid: int, group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(pid))
+
+
+def _move_if_alive(pid: int, group: Path) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        _move(pid, group)
