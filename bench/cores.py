@@ -22,12 +22,11 @@ from bench import counters, payloads
 from bench.cluster import ADAPTIVE, Cluster, QueryService, running_cluster, running_query_service
 from bench.cpu_limits import limited
 from bench.errors import BenchmarkError
+from bench.lanes import VECTORS_A_CALL
 from bench.load import H2Load
 from bench.processes import cpu_s
 from bench.tables import table
 
-_COUNTS = (1, 2, 4)
-_VECTORS_A_CALL = 64
 # Connections, not calls, are spread over processes: this many for each of them, with a call in flight on each.
 _CONNECTIONS = 32
 _WARM_UPS_S = (0.3, 1.0)
@@ -44,6 +43,9 @@ class Shape:
     def cores(self) -> int:
         """How many processes there are in all."""
         return self.services * self.processes
+
+
+_SHAPES = (Shape(1, 1), Shape(1, 2), Shape(1, 4), Shape(2, 1), Shape(4, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Bench:
         self._cluster = cluster
         self._scratch = scratch
         self._cpus = cpus
-        self._message = payloads.predict_request(ADAPTIVE, _VECTORS_A_CALL).SerializeToString()
+        self._message = payloads.predict_request(ADAPTIVE, VECTORS_A_CALL).SerializeToString()
 
     def measure(self, shape: Shape, seconds: float) -> Sample:
         """Starts query services, and loads them for so long.
@@ -118,8 +120,8 @@ def _run_together(generators: Sequence[H2Load], seconds: float) -> tuple[float, 
     """Predictions a second of all, and for how many seconds they came."""
     with ThreadPoolExecutor(len(generators)) as pool:
         loads = list(pool.map(lambda generator: generator.run(seconds), generators))
-    rate = sum(load.calls_per_s for load in loads) * _VECTORS_A_CALL
-    return rate, sum(load.calls for load in loads) * _VECTORS_A_CALL / rate
+    rate = sum(load.calls_per_s for load in loads) * VECTORS_A_CALL
+    return rate, sum(load.calls for load in loads) * VECTORS_A_CALL / rate
 
 
 def main() -> int:
@@ -127,17 +129,16 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit("The benchmark was terminated"))
     logging.disable(logging.INFO)
-    shapes = [Shape(1, 1), *(Shape(1, count) for count in _COUNTS[1:]), *(Shape(count, 1) for count in _COUNTS[1:])]
     try:
-        samples = run(shapes, arguments.rounds, arguments.seconds, arguments.cpus)
+        samples = run(arguments.rounds, arguments.seconds, arguments.cpus)
     except BenchmarkError as error:
         print(f"The benchmark failed: {error}", file=sys.stderr)
         return 2
-    print(report(shapes, samples))
+    print(report(samples))
     return 0
 
 
-def run(shapes: Sequence[Shape], rounds: int, seconds: float, cpus: float) -> list[list[Sample]]:
+def run(rounds: int, seconds: float, cpus: float) -> list[list[Sample]]:
     """Samples by round and shape; BenchmarkError as for `Bench.measure`, or without h2load."""
     if not shutil.which("h2load"):
         raise BenchmarkError("h2load is not installed (Debian: nghttp2-client)")
@@ -148,17 +149,17 @@ def run(shapes: Sequence[Shape], rounds: int, seconds: float, cpus: float) -> li
     ):
         bench = Bench(cluster, Path(directory), cpus)
         for number in range(1, rounds + 1):
-            samples.append([bench.measure(shape, seconds) for shape in shapes])
+            samples.append([bench.measure(shape, seconds) for shape in _SHAPES])
             rates = ", ".join(f"{sample.predictions_per_s:,.0f}/s" for sample in samples[-1])
             print(f"round {number}: {rates}", file=sys.stderr, flush=True)
     return samples
 
 
-def report(shapes: Sequence[Shape], samples: Sequence[Sequence[Sample]]) -> str:
+def report(samples: Sequence[Sequence[Sample]]) -> str:
     """A table of medians; gains are the medians of the rounds' gains over their first shape."""
     head = ("services", "processes of each", "predictions/s", "against one", "µs a prediction", "of their time used")
     rows = []
-    for place, shape in enumerate(shapes):
+    for place, shape in enumerate(_SHAPES):
         column = [each[place] for each in samples]
         gain = statistics.median(each[place].predictions_per_s / each[0].predictions_per_s for each in samples)
         rate = statistics.median(sample.predictions_per_s for sample in column)

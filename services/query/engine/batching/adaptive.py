@@ -113,10 +113,10 @@ class Adaptive:
     def _keeps_up(self, lane: Lane, quota: int, start_s: float, size: int) -> bool:
         """Whether batches of `size`, of which the lane gets `quota` at once, answer it all in time.
 
-        Looks at its quarters. A lane that one batch takes whole need not wait for the others in it.
+        Looks at its quarters. A lane that is taken whole at once asks for no larger batch than itself.
         """
         waiting, mean_s = len(lane), self._latency.mean_s(size)
-        p99_s = self._latency.p99_s(waiting if waiting <= quota else size)
+        p99_s = self._latency.p99_s(min(size, waiting) if waiting <= quota else size)
         return quota > 0 and all(
             start_s + (place - 1) // quota * mean_s + p99_s <= lane.due_s(place - 1)
             for place in (waiting, (waiting + 1) // 2, (waiting + 3) // 4)

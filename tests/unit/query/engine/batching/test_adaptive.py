@@ -62,6 +62,11 @@ def test_nothing_is_given_up_that_several_replicas_can_serve_together() -> None:
     assert _plan(_learnt(), queue, replicas=8).size > 20
 
 
+def test_what_several_replicas_take_at_once_is_not_judged_as_one_large_batch() -> None:
+    plan = _plan(_learnt(), waiting(*[0.02] * 5, *[0.06] * 95), replicas=4)
+    assert _late(plan) == 0
+
+
 def test_in_an_overload_the_head_makes_way_for_batches_that_serve_more() -> None:
     # So many cannot be served, and the head leaves time for 9.
     plan = _plan(_learnt(), waiting(*[0.012 + place * 0.0003 for place in range(300)]))
