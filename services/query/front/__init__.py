@@ -10,6 +10,7 @@ grpcio's internals, so an upgrade is tried there first: tests/integration/test_f
 the contract, over real sockets, and fail loudly when an upgrade breaks it.
 
     server.py      Front: the server, its thread, its drain
+    poller.py      Poller: the thread that does the core's work on the connections
     loop.py        Loop: what that thread does: events, callbacks from other threads, a timer
     call.py        Call: one RPC in progress; UnaryCall: one request, one reply
     stream.py      StreamCall: a call with any number of messages both ways, and its back-pressure

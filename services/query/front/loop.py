@@ -20,6 +20,8 @@ _LOG = logging.getLogger(__name__)
 _SLICE_WITHOUT_BELL_S = 0.01
 _LONGEST_POLL_S = 3600.0
 _AT_ONCE = 0.0
+# A queue of this kind brings the events of calls, but its poll has no part in the work on the server's connections.
+_NON_LISTENING = True
 _NO_EVENT = cygrpc.CompletionType.queue_timeout
 # For how long events may be taken, and what they put off be done, before `on_idle` though more is waiting.
 _LONGEST_ROW_S = 0.005
@@ -37,7 +39,7 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self.queue = cygrpc.CompletionQueue()
+        self.queue = cygrpc.CompletionQueue(_NON_LISTENING)
         self.wake_at_s = math.inf
         self.on_wake: Callable[[], None] = lambda: None
         self.on_idle: Callable[[], None] = lambda: None

@@ -1,4 +1,4 @@
-"""The front: a gRPC server that serves all its calls from one thread on one completion queue."""
+"""The front: a gRPC server that serves all its calls from one thread; another one polls the connections."""
 
 from collections.abc import Mapping
 from threading import Thread
@@ -10,6 +10,7 @@ from services.common.status import RpcStatus
 from services.query.front.call import Call, UnaryCall, UnaryHandler
 from services.query.front.loop import Loop
 from services.query.front.operations import Event
+from services.query.front.poller import Poller
 from services.query.front.stream import StreamCall, StreamHandlerFactory
 
 # Calls that arrive while the thread is busy are matched with requests posted ahead. What finds none waits in the core,
@@ -77,7 +78,9 @@ class Front:
             ("grpc.server.max_pending_requests_hard_limit", _MAX_WAITING_CALLS),
         )
         self._server = cygrpc.Server(options, False)
-        self._server.register_completion_queue(loop.queue)
+        self._poller = Poller()
+        for queue in (loop.queue, self._poller.queue):
+            self._server.register_completion_queue(queue)
         self.port = _bind(self._server, address, credentials)
         self._live: set[Call] = set()
         self._draining = False
@@ -89,6 +92,7 @@ class Front:
         self._server.start(backup_queue=False)
         for _ in range(_REQUESTS_AHEAD):
             self._request_call()
+        self._poller.start()
         self._thread.start()
 
     def drain(self, grace_s: float) -> None:
@@ -123,6 +127,7 @@ class Front:
         self._loop.run(self._is_over)
         self._server.destroy()
         self._loop.close()
+        self._poller.close()
 
     def _is_over(self) -> bool:
         # A call that has not ended may still start operations, and on a queue that is shut down those are fatal.
