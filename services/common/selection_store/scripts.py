@@ -26,8 +26,12 @@ local function registered(name, registration)
   return false
 end
 
-local function publish(application, events, kind, kept, record)
-  redis.call('XADD', KEYS[events], 'MAXLEN', '~', kept, '*', kind, record)
+local function publish(events, kind, record)
+  redis.call('XADD', KEYS[events], '*', kind, record)
+end
+
+local function keep(events, kept, application)
+  redis.call('XTRIM', KEYS[events], 'MAXLEN', '~', kept)
   redis.call('PEXPIRE', KEYS[events], application.context_ttl_ms)
 end
 """
@@ -36,16 +40,30 @@ end
 # events are kept.
 RECORD = f"""{_COMMON}
 local next_record = lines(ARGV[2])
-for _, bucket in ipairs(cjson.decode(ARGV[1])) do
-  local application = registered(bucket.application, bucket.registration)
-  for _, slot in ipairs(bucket.slots) do
+
+local function unrecorded(bucket)
+  local recorded = redis.call('HMGET', KEYS[bucket.joins], unpack(bucket.slots))
+  local pairs = {{}}
+  for i, slot in ipairs(bucket.slots) do
     local record = next_record()
-    if application and redis.call('HSETNX', KEYS[bucket.joins], slot, record) == 1 then
-      publish(application, bucket.events, 'prediction', ARGV[3], record)
+    if not recorded[i] then
+      pairs[#pairs + 1] = slot
+      pairs[#pairs + 1] = record
     end
   end
-  if application then
+  return pairs
+end
+
+for _, bucket in ipairs(cjson.decode(ARGV[1])) do
+  local pairs = unrecorded(bucket)
+  local application = registered(bucket.application, bucket.registration)
+  if application and #pairs > 0 then
+    redis.call('HSET', KEYS[bucket.joins], unpack(pairs))
     redis.call('PEXPIRE', KEYS[bucket.joins], application.window_ms)
+    for i = 2, #pairs, 2 do
+      publish(bucket.events, 'prediction', pairs[i])
+    end
+    keep(bucket.events, ARGV[3], application)
   end
 end
 """
@@ -103,7 +121,7 @@ local function add(lesson, event)
     redis.call('HINCRBYFLOAT', state, name, string.format('%.17g', increment))
   end
   mark(lesson, application)
-  publish(application, context.events, 'feedback', ARGV[3], event)
+  publish(context.events, 'feedback', event)
   context.changed = true
   return {LEARNED}
 end
@@ -117,7 +135,10 @@ for i, lesson in ipairs(plan.lessons) do
 end
 local answer = {{verdicts}}
 for i, context in ipairs(plan.contexts) do
-  if context.changed then touch(context, context.registered) end
+  if context.changed then
+    touch(context, context.registered)
+    keep(context.events, ARGV[3], context.registered)
+  end
   answer[i + 1] = redis.call('HGETALL', KEYS[context.key])
 end
 return answer
@@ -149,10 +170,11 @@ local function write(application)
   for _, lesson in ipairs(plan.lessons) do
     if lesson.is_new then
       mark(lesson, application)
-      publish(application, context.events, 'feedback', ARGV[3], next_event())
+      publish(context.events, 'feedback', next_event())
     end
   end
   touch(context, application)
+  keep(context.events, ARGV[3], application)
 end
 
 local found = redis.call('HGETALL', state)
