@@ -3,11 +3,24 @@
 import math
 
 from clipper.v1 import model_container_service_pb2
+from google.protobuf.message import DecodeError
 
 from services.common import input_types, tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.model_container.prediction import Answer, Batch
+
+
+def request(message: bytes) -> model_container_service_pb2.PredictBatchRequest:
+    """Decodes a request.
+
+    Raises:
+        InvalidInput: it is not one.
+    """
+    try:
+        return model_container_service_pb2.PredictBatchRequest.FromString(message)
+    except DecodeError:
+        raise InvalidInput("This is not a PredictBatchRequest") from None
 
 
 def batch(request: model_container_service_pb2.PredictBatchRequest, expected: InputType, received_s: float) -> Batch:
@@ -33,9 +46,9 @@ def batch(request: model_container_service_pb2.PredictBatchRequest, expected: In
     return Batch(expected, data, lengths, deadline_s)
 
 
-def response(batch_id: int, answer: Answer) -> model_container_service_pb2.PredictBatchResponse:
+def response(batch_id: int, answer: Answer) -> bytes:
     """The message that answers a batch."""
-    return model_container_service_pb2.PredictBatchResponse(
+    response = model_container_service_pb2.PredictBatchResponse(
         batch_id=batch_id,
         outputs=answer.outputs,
         failures=[
@@ -44,3 +57,4 @@ def response(batch_id: int, answer: Answer) -> model_container_service_pb2.Predi
         ],
         model_micros=answer.model_micros,
     )
+    return response.SerializeToString()

@@ -4,12 +4,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from clipper.v1 import model_container_service_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.errors import InvalidInput
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType, parse_input_type
+from services.model_container.batch_streams import BatchStreams
 from services.model_container.lease import ReplicaLease
 from services.model_container.loading import ModelFunction
 from services.model_container.prediction import Predictor
@@ -17,7 +17,11 @@ from services.model_container.servicer import Servicer
 from services.model_container.settings import Settings
 
 # A stream holds a thread for as long as its query service lives; one stream too many is refused, not left waiting.
-_THREADS = 64
+_MOST_STREAMS = 64
+_PREDICT_BATCH = f"/{MODEL_CONTAINER_SERVICE}/PredictBatch"
+
+# For health and reflection, whose watchers hold a thread each, too.
+_THREADS = 16
 
 _LARGEST_MESSAGE_BYTES = 128 * 1024 * 1024
 
@@ -49,10 +53,11 @@ class ModelContainer:
 
     def __init__(self, settings: Settings, function: ModelFunction) -> None:
         input_type = parse_input_type(settings.input_type)
-        self._servicer = Servicer(Predictor(function), input_type)
         self._health = health.HealthServicer()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
         self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=_THREADS)
+        servicer = Servicer(Predictor(function), input_type)
+        self._streams = BatchStreams(self._server, _PREDICT_BATCH, servicer.predict_batch, _MOST_STREAMS)
         self._add_services()
         self.address = settings.reached_at(_bind(self._server, settings.address))
         self._lease = _lease(settings, input_type, self.address) if settings.management_address else None
@@ -61,6 +66,7 @@ class ModelContainer:
         """Serves, then holds the lease."""
         self._health.set(MODEL_CONTAINER_SERVICE, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
+        self._streams.start()
         if self._lease:
             self._lease.start()
 
@@ -74,13 +80,12 @@ class ModelContainer:
         if self._lease:
             self._lease.release(min(grace_s, _RELEASE_TIMEOUT_S))
         self._health.enter_graceful_shutdown()
-        drained = self._servicer.wait_until_idle(max(0.0, ends_s - time.monotonic()))
+        drained = self._streams.wait_until_idle(max(0.0, ends_s - time.monotonic()))
         self._server.stop(_LAST_STATUS_S).wait()
-        self._threads.shutdown(wait=drained)
+        self._threads.shutdown()
         return drained
 
     def _add_services(self) -> None:
-        model_container_service_pb2_grpc.add_ModelContainerServiceServicer_to_server(self._servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = (MODEL_CONTAINER_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)

@@ -57,7 +57,7 @@ def serves(front: Front) -> bool:
 
 
 def has_thread() -> bool:
-    return any(thread.name == "front" for thread in threading.enumerate())
+    return any(thread.name in ("front", "poller") for thread in threading.enumerate())
 
 
 def test_accepted_calls_finish_and_new_ones_are_refused() -> None:

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import grpc
@@ -16,12 +17,14 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from services.common.errors import UNEXPECTED, InvalidInput
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType
+from services.model_container.batch_streams import BatchStreams
 from services.model_container.prediction import Answer, Batch, Predictor
 from services.model_container.server import ModelContainer
 from services.model_container.servicer import Servicer
 from services.model_container.settings import Settings
 from tests.fixtures.model_containers import PATIENCE_S, Request, Stream, packed, request, serving
 
+_PREDICT_BATCH = f"/{MODEL_CONTAINER_SERVICE}/PredictBatch"
 _DIRECT = (("grpc.enable_http_proxy", 0),)
 
 
@@ -193,23 +196,62 @@ def test_a_batch_without_inputs_ends_its_stream_as_an_invalid_argument() -> None
     assert (info.reason, info.domain) == ("INVALID_INPUT", "clipper")
 
 
+@contextmanager
+def _serving_streams(answer: Callable[[bytes], bytes], most: int = 1) -> Iterator[tuple[str, BatchStreams]]:
+    """A server with nothing but the streams: its address, and they."""
+    threads = ThreadPoolExecutor(1)
+    server = grpc.server(threads)
+    streams = BatchStreams(server, _PREDICT_BATCH, answer, most)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    streams.start()
+    try:
+        yield address, streams
+    finally:
+        server.stop(None).wait(PATIENCE_S)
+        threads.shutdown()
+
+
 class _BrokenPredictor(Predictor):
     def predict(self, batch: Batch) -> Answer:
         raise RuntimeError("a secret")
 
 
 def test_an_unexpected_error_of_ours_ends_the_stream_without_its_text() -> None:
-    threads = ThreadPoolExecutor(2)
-    server = grpc.server(threads)
     servicer = Servicer(_BrokenPredictor(_first_numbers), InputType.DOUBLES)
-    model_container_service_pb2_grpc.add_ModelContainerServiceServicer_to_server(servicer, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    code, details, _ = _ending(address, request([[1.0]]))
-    server.stop(None).wait(PATIENCE_S)
-    threads.shutdown()
-    assert (code, details) == (grpc.StatusCode.INTERNAL, UNEXPECTED)
-    assert servicer.wait_until_idle(0.0)
+    with _serving_streams(servicer.predict_batch) as (address, streams):
+        code, details, _ = _ending(address, request([[1.0]]))
+        assert (code, details) == (grpc.StatusCode.INTERNAL, UNEXPECTED)
+        assert streams.wait_until_idle(PATIENCE_S)
+
+
+def _raw_ending(address: str, message: bytes) -> tuple[grpc.StatusCode, str]:
+    with grpc.insecure_channel(address, _DIRECT) as channel:
+        method: Any = channel.stream_stream(_PREDICT_BATCH)
+        call = method(iter([message]), timeout=PATIENCE_S)
+        return call.code(), call.details()
+
+
+def test_what_is_no_batch_ends_its_stream_as_an_invalid_argument() -> None:
+    with serving(_first_numbers) as container:
+        code, details = _raw_ending(container.address, b"garbage")
+    assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "This is not a PredictBatchRequest")
+
+
+def test_one_stream_too_many_is_refused_and_the_others_are_served() -> None:
+    batch = request([[1.0]])
+    servicer = Servicer(Predictor(_first_numbers), InputType.DOUBLES)
+    with _serving_streams(servicer.predict_batch, most=2) as (address, streams):
+        with Stream(address) as first, Stream(address) as second:
+            for open_stream in (first, second):
+                open_stream.ask(batch)
+            code, _ = _raw_ending(address, batch.SerializeToString())
+            assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+            for open_stream in (first, second):
+                open_stream.ask(batch)
+        assert streams.wait_until_idle(PATIENCE_S)
+        with Stream(address) as third:
+            third.ask(batch)
 
 
 def test_a_client_that_vanishes_leaves_the_container_serving() -> None:

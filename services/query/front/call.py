@@ -15,9 +15,9 @@ from typing import Protocol
 
 import grpc
 
+from services.common import rpc_operations as operations
+from services.common.rpc_operations import Event, Operation
 from services.common.status import RpcStatus, from_exception
-from services.query.front import operations
-from services.query.front.operations import Event, Operation
 
 _LOG = logging.getLogger(__name__)
 _NO_DEADLINE_S = 1e9

@@ -13,7 +13,7 @@ from threading import Lock
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
-from services.query.front.operations import Event, Rpc
+from services.common.rpc_operations import Event, Rpc
 
 _LOG = logging.getLogger(__name__)
 # How long a callback may wait while there is no bell to ring.

@@ -6,10 +6,10 @@ from threading import Thread
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from services.common.rpc_operations import Event
 from services.common.status import RpcStatus
 from services.query.front.call import Call, UnaryCall, UnaryHandler
 from services.query.front.loop import Loop
-from services.query.front.operations import Event
 from services.query.front.poller import Poller
 from services.query.front.stream import StreamCall, StreamHandlerFactory
 

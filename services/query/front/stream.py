@@ -13,10 +13,10 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Protocol, TypeAlias
 
+from services.common import rpc_operations as operations
+from services.common.rpc_operations import Event, Operation
 from services.common.status import OK, RpcStatus, from_exception
-from services.query.front import operations
 from services.query.front.call import Call
-from services.query.front.operations import Event, Operation
 
 _LOG = logging.getLogger(__name__)
 

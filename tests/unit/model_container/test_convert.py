@@ -44,7 +44,8 @@ def test_a_malformed_request_is_refused(inputs: input_pb2.Inputs, message: str) 
 
 
 def test_an_answer_becomes_a_response() -> None:
-    response = convert.response(9, Answer(["a", "", "c"], {1: "ValueError: b"}, 17))
+    message = convert.response(9, Answer(["a", "", "c"], {1: "ValueError: b"}, 17))
+    response = model_container_service_pb2.PredictBatchResponse.FromString(message)
     assert response == model_container_service_pb2.PredictBatchResponse(
         batch_id=9,
         outputs=["a", "", "c"],

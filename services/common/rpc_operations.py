@@ -52,8 +52,8 @@ def receive_close() -> Operation:
     return cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS)
 
 
-def start(rpc: Rpc, operations: tuple[Operation, ...], tag: Tag) -> None:
-    """Start one batch; its event calls `tag`. ValueError when the core refuses, as it does for illegal metadata."""
+def start(rpc: Rpc, operations: tuple[Operation, ...], tag: Tag | None) -> None:
+    """Start one batch; its event brings `tag`. ValueError when the core refuses, as it does for illegal metadata."""
     error = rpc.start_server_batch(operations, tag)
     if error != cygrpc.CallError.ok:
         raise ValueError(f"grpcio refused a batch of operations (call error {error})")
