@@ -79,8 +79,8 @@ class Journal(Protocol):
     def read_state(self, key: ContextKey, on_read: Callable[[State | None], None]) -> None:
         """Reads a context's state; None in its place when Redis is away."""
 
-    def record(self, prediction: PredictionRecord) -> None:
-        """Keeps a prediction for its feedback."""
+    def record(self, predictions: Sequence[PredictionRecord]) -> None:
+        """Keeps predictions for their feedback."""
 
     def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
         """Learns from feedback."""
@@ -248,9 +248,9 @@ class Driver:
             self._young.pop(request, None)
             request.caller.deliver(request)  # type: ignore[attr-defined]
             self._telemetry.request_finished(request, now_s)
-        for prediction in effects.predictions:
-            self._journal.record(prediction)
-            self._telemetry.chosen(prediction)
+        if effects.predictions:
+            self._journal.record(effects.predictions)
+            self._telemetry.chosen(effects.predictions)
         for request in effects.evaluated:
             request.caller.deliver(request)  # type: ignore[attr-defined]
         for key in effects.reads:

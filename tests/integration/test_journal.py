@@ -61,7 +61,7 @@ def other_journal(redis_server: RedisServer) -> Iterator[Journal]:
 
 
 def test_a_prediction_is_learned_from_at_once(journal: Journal) -> None:
-    journal.record(prediction(3, context="ann"))
+    journal.record([prediction(3, context="ann")])
     key = key_of(context="ann")
     assert learn(journal, feedback(3)) == FeedbackResult(LEARNED, key, ONE_RIGHT, {"apple": 0.0}, answer_loss=0.0)
     assert read(journal, key) == ONE_RIGHT
@@ -71,7 +71,7 @@ def test_a_prediction_is_learned_from_at_once(journal: Journal) -> None:
 def test_a_prediction_of_one_journal_is_learned_from_by_another(
     redis_server: RedisServer, journal: Journal, other_journal: Journal
 ) -> None:
-    journal.record(prediction(3, context="ann"))
+    journal.record([prediction(3, context="ann")])
     wait_until_recorded(redis_server, 1)
     assert learn(other_journal, feedback(3)).state == ONE_RIGHT
     assert read(journal, key_of(context="ann")) == ONE_RIGHT
@@ -81,19 +81,19 @@ def test_feedback_may_reach_another_journal_before_the_prediction_is_recorded(
     journal: Journal, other_journal: Journal
 ) -> None:
     for query_id in range(5):
-        journal.record(prediction(query_id))
+        journal.record([prediction(query_id)])
         assert learn(other_journal, feedback(query_id)).status is LEARNED
 
 
 def test_a_prediction_is_learned_from_once_whoever_is_told(journal: Journal, other_journal: Journal) -> None:
-    journal.record(prediction(3))
+    journal.record([prediction(3)])
     assert learn(journal, feedback(3)).status is LEARNED
     again = FeedbackResult(ALREADY_LEARNED, key_of(), ONE_RIGHT)
     assert [learn(journal, feedback(3, "2")), learn(other_journal, feedback(3))] == [again, again]
 
 
 def test_feedback_with_a_name_is_learned_once_under_that(journal: Journal, other_journal: Journal) -> None:
-    journal.record(prediction(3))
+    journal.record([prediction(3)])
     named = [feedback(3, feedback_id=name) for name in ("a", "b", "a")]
     assert [learn(journal, each).status for each in named] == [LEARNED, LEARNED, ALREADY_LEARNED]
     by_input = feedback(outputs={"apple": "1", "pear": "2"}, feedback_id="c")
@@ -108,7 +108,7 @@ def test_of_the_same_feedback_to_two_journals_at_once_one_is_learned(
     count = 200
     answers: list[tuple[Answer[FeedbackResult], Answer[FeedbackResult]]] = []
     for query_id in range(count):
-        journal.record(prediction(query_id))
+        journal.record([prediction(query_id)])
         what = feedback(query_id, policy=policy, feedback_id=f"name {query_id}" if named else None)
         answers.append((Answer(), Answer()))
         for each, answer in zip((journal, other_journal), answers[-1], strict=True):
@@ -126,7 +126,7 @@ def test_feedback_by_input_tells_of_all_arms_and_counts_each_time(journal: Journ
 
 
 def test_unknown_queries_are_told_as_such(journal: Journal) -> None:
-    journal.record(prediction(3))
+    journal.record([prediction(3)])
     stranger = dataclasses.replace(DIGITS, name="stranger")
     former = dataclasses.replace(DIGITS, registration=6)
     for what in (feedback(4), feedback(3, application=stranger), feedback(3, application=former)):
@@ -139,8 +139,8 @@ def test_a_prediction_that_is_older_than_the_feedback_window_is_unknown(
     brief = dataclasses.replace(DIGITS, feedback_window_s=1)
     register(redis_server, brief)
     made = time.monotonic()
-    journal.record(prediction(3))
-    journal.record(prediction(4))
+    journal.record([prediction(3)])
+    journal.record([prediction(4)])
     assert learn(journal, feedback(3, application=brief)).status is LEARNED
     wait_until(lambda: time.monotonic() > made + 1.1)
     for each in (journal, other_journal):
@@ -150,7 +150,7 @@ def test_a_prediction_that_is_older_than_the_feedback_window_is_unknown(
 def test_feedback_for_a_deleted_application_is_unknown_and_changes_nothing(
     redis_server: RedisServer, journal: Journal
 ) -> None:
-    journal.record(prediction(3))
+    journal.record([prediction(3)])
     run_with_store(redis_server, lambda store: store.delete_application("digits", 7))
     register(redis_server, dataclasses.replace(DIGITS, registration=8))
     assert learn(journal, feedback(3)) == FeedbackResult(UNKNOWN_QUERY)
@@ -158,7 +158,7 @@ def test_feedback_for_a_deleted_application_is_unknown_and_changes_nothing(
 
 
 def test_an_event_tells_all_that_a_replay_needs(redis_server: RedisServer, journal: Journal) -> None:
-    journal.record(prediction(3, "2", context="ann")._replace(features=[0.5]))
+    journal.record([prediction(3, "2", context="ann")._replace(features=[0.5])])
     learn(journal, feedback(3, feedback_id="f"))
     learn(journal, feedback(outputs={"apple": "1", "pear": "2"}, features=(1.5,)))
     wait_until_recorded(redis_server, 1)
@@ -217,7 +217,7 @@ def test_what_makes_no_sense_or_fails_is_told_and_holds_up_none(
     answers: list[Answer[FeedbackResult]] = [Answer() for _ in cases]
     last: Answer[FeedbackResult] = Answer()
     for query_id in range(5):
-        journal.record(prediction(query_id))
+        journal.record([prediction(query_id)])
     for (what, _), answer in zip(cases, answers, strict=True):
         journal.learn(what, answer)
     journal.learn(feedback(4), last)
@@ -243,7 +243,7 @@ def test_many_journals_learn_in_one_context_as_if_one_had_learned_all(redis_serv
     with ExitStack() as stack:
         running = [stack.enter_context(running_journal(redis_server)) for _ in range(journals)]
         for query_id in range(count):
-            chance.choice(running).record(prediction(query_id, "0", arm=ARMS[query_id % 2]))
+            chance.choice(running).record([prediction(query_id, "0", arm=ARMS[query_id % 2])])
         wait_until_recorded(redis_server, count)
         answers: list[Answer[FeedbackResult]] = []
         for query_id, label in enumerate(labels):
@@ -289,7 +289,7 @@ def test_a_killed_journal_loses_nothing_that_it_acknowledged(redis_server: Redis
     state = read(journal, key_of())
     assert len(acknowledged) <= state["count:apple"] - 1.0 <= len(acknowledged) + 200
     for query_id in acknowledged:
-        journal.record(prediction(query_id))
+        journal.record([prediction(query_id)])
     answers: list[Answer[FeedbackResult]] = [Answer() for _ in acknowledged]
     for query_id, answer in zip(acknowledged, answers, strict=True):
         journal.learn(feedback(query_id), answer)

@@ -46,7 +46,7 @@ def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer)
     answers: list[Answer[FeedbackResult]] = []
     with running_journal(redis_server) as journal:
         for query_id in range(500):
-            journal.record(prediction(query_id))
+            journal.record([prediction(query_id)])
             answers.append(Answer())
             journal.learn(feedback(query_id), answers[-1])
     assert {answer.get().status for answer in answers} == {LEARNED}
@@ -57,7 +57,7 @@ def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer)
 def test_closing_a_journal_without_redis_takes_a_moment_and_answers_all(redis_server: RedisServer) -> None:
     redis_server.freeze()
     with running_journal(redis_server) as journal:
-        journal.record(prediction(1))
+        journal.record([prediction(1)])
         learned: Answer[FeedbackResult] = Answer()
         journal.learn(feedback(1), learned)
         was_read: Answer[State | None] = Answer()
@@ -87,10 +87,10 @@ def test_without_redis_a_state_is_given_up_within_20_ms(redis_server: RedisServe
 def test_without_redis_nothing_is_learned_and_once_it_is_back_all_works_unaided(
     redis_server: RedisServer, journal: Journal
 ) -> None:
-    journal.record(prediction(1))
+    journal.record([prediction(1)])
     learn(journal, feedback(1))
     redis_server.kill()
-    journal.record(prediction(2))
+    journal.record([prediction(2)])
     asked = time.monotonic()
     results = [learn(journal, feedback(query_id)) for query_id in (2, 3)]
     assert time.monotonic() - asked < 1
@@ -104,7 +104,7 @@ def test_without_redis_nothing_is_learned_and_once_it_is_back_all_works_unaided(
 def test_feedback_that_a_frozen_redis_did_not_confirm_is_learned_once_when_it_is_repeated(
     redis_server: RedisServer, journal: Journal
 ) -> None:
-    journal.record(prediction(1))
+    journal.record([prediction(1)])
     wait_until_recorded(redis_server, 1)
     redis_server.freeze()
     assert learn(journal, feedback(1)).status is UNAVAILABLE
@@ -119,7 +119,7 @@ def test_predictions_wait_for_redis_to_come_back_and_the_oldest_give_way(
     caplog.set_level(logging.INFO)
     redis_server.kill()
     for query_id in range(25_000):
-        journal.record(prediction(query_id))
+        journal.record([prediction(query_id)])
     wait_until(
         lambda: journal.dropped > 0 and caplog.messages == ["the store is away; predictions wait to be recorded"]
     )

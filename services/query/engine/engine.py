@@ -185,7 +185,7 @@ class Engine:
         self.advance(now_s)
         if replica.state is ReplicaState.DRAINING:
             return
-        replica.state = ReplicaState.READY
+        replica.enter(ReplicaState.READY)
         if replica.version is not None:
             self._dispatcher.dispatch(replica.version, now_s)
 
@@ -193,7 +193,7 @@ class Engine:
         """The stream to a replica broke, or could not be opened: its batches go elsewhere, if there is an elsewhere."""
         self.advance(now_s)
         if replica.state is not ReplicaState.DRAINING:
-            replica.state = ReplicaState.LOST
+            replica.enter(ReplicaState.LOST)
         batches = list(replica.in_flight.values())
         replica.in_flight.clear()
         for batch in batches:

@@ -69,7 +69,7 @@ class Inventory:
         for key, replica in list(self._replicas.items()):
             if records.get(key) != replica.record:
                 del self._replicas[key]
-                replica.state = ReplicaState.DRAINING
+                replica.enter(ReplicaState.DRAINING)
                 if replica.version is not None:
                     replica.version.disown(replica)
                 changes.draining.append(replica)

@@ -50,11 +50,22 @@ class Version:
         slo_s: the tightest latency objective of the applications that it serves now; infinity when it serves none.
         queue: its tasks that wait for a replica.
         replicas: its replicas in every state.
+        hopeless: whether no replica can be expected to take a task: none is ready and none is on its way.
         look_again_s: when its queue is to be looked at though nothing happens; infinity when not.
         cache_lookups, cache_hits: how often its predictions were looked for in the cache, and found.
     """
 
-    __slots__ = ("cache_hits", "cache_lookups", "look_again_s", "number", "queue", "record", "replicas", "slo_s")
+    __slots__ = (
+        "cache_hits",
+        "cache_lookups",
+        "hopeless",
+        "look_again_s",
+        "number",
+        "queue",
+        "record",
+        "replicas",
+        "slo_s",
+    )
 
     _numbers = itertools.count()
 
@@ -64,6 +75,7 @@ class Version:
         self.slo_s = math.inf
         self.queue = TaskQueue(queue_capacity)
         self.replicas: list[Replica] = []
+        self.hopeless = True
         self.look_again_s = math.inf
         self.cache_lookups = 0
         self.cache_hits = 0
@@ -73,20 +85,17 @@ class Version:
         replica.version = self
         replica.batching = policy_for(self.record)
         self.replicas.append(replica)
+        self.count_replicas()
 
     def disown(self, replica: Replica) -> None:
         """Counts a replica among its own no longer."""
         replica.version = None
         self.replicas.remove(replica)
+        self.count_replicas()
 
-    @property
-    def hopeless(self) -> bool:
-        """Whether no replica can be expected to take a task: none is ready and none is on its way."""
-        # A loop, because a generator would cost every query several times as much, and so would a set of states.
-        for replica in self.replicas:  # noqa: SIM110
-            if replica.state is _READY or replica.state is _CONNECTING:
-                return False
-        return True
+    def count_replicas(self) -> None:
+        """Notes what states its replicas are in, which every query asks."""
+        self.hopeless = not any(replica.state in _HOPEFUL for replica in self.replicas)
 
     @property
     def ready(self) -> int:
@@ -110,7 +119,7 @@ class ReplicaState(Enum):
     DRAINING = auto()  # its lease ended; it finishes what it has
 
 
-_CONNECTING, _READY = ReplicaState.CONNECTING, ReplicaState.READY
+_HOPEFUL = (ReplicaState.CONNECTING, ReplicaState.READY)
 
 # One batch that computes and one that waits behind it, so that the replica never idles for a round trip.
 _MOST_IN_FLIGHT = 2
@@ -124,7 +133,7 @@ class Replica:
     Attributes:
         record: its record.
         version: the registered version that it belongs to; None before registration and after the end.
-        state: whether it takes batches.
+        state: whether it takes batches; changed by `enter` alone.
         batching: plans its batches; its version's choice, once it belongs to one.
         in_flight: the batches that it has not answered, by batch id, oldest first.
         link: whatever the caller needs to reach it; the engine does not look at it.
@@ -146,6 +155,12 @@ class Replica:
     def has_room(self) -> bool:
         """Whether it may be sent one more batch."""
         return len(self.in_flight) < _MOST_IN_FLIGHT
+
+    def enter(self, state: ReplicaState) -> None:
+        """Changes its state."""
+        self.state = state
+        if self.version is not None:
+            self.version.count_replicas()
 
     def send(self, tasks: list[Task], now_s: float) -> Batch:
         """Counts a new batch as in flight."""

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from services.common.lifecycle import BackgroundTasks
@@ -75,12 +75,12 @@ class Journal:
         """
         self._call(functools.partial(self._reader.read, key, functools.partial(_tell, on_read)))
 
-    def record(self, prediction: PredictionRecord) -> None:
-        """Remembers a prediction for its feedback.
+    def record(self, predictions: Sequence[PredictionRecord]) -> None:
+        """Remembers predictions for their feedback.
 
-        It is known to this journal at once, and to all in a moment. While Redis is away the newest are kept.
+        They are known to this journal at once, and to all in a moment. While Redis is away the newest are kept.
         """
-        self._predictions.append(prediction)
+        self._predictions.extend(predictions)
         if not self._is_gathering:
             self._is_gathering = True
             self._loop.call_soon_threadsafe(self._gather)

@@ -1,6 +1,7 @@
 """What the query service counts: answers and choices by application, batches by model version, the cache."""
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from services.common.metrics import Histogram, Meter
@@ -57,9 +58,10 @@ class Telemetry:
         if self._default_log.due_s <= now_s:
             self._default_log.write(now_s)
 
-    def chosen(self, prediction: PredictionRecord) -> None:
-        """Counts whom a selection policy has asked."""
-        self._selection(prediction.key.application).chosen(prediction.chosen)
+    def chosen(self, predictions: Sequence[PredictionRecord]) -> None:
+        """Counts whom selection policies have asked."""
+        for prediction in predictions:
+            self._selection(prediction.key.application).chosen(prediction.chosen)
 
     def learned(self, application: str, result: FeedbackResult) -> None:
         """Counts an application's feedback."""

@@ -1,7 +1,6 @@
 """What policies derive from states that do not change, kept while they are in use."""
 
 from collections.abc import Callable, Hashable
-from functools import lru_cache
 from typing import TypeVar
 
 from services.query.engine.selection.policy import State
@@ -9,33 +8,29 @@ from services.query.engine.selection.policy import State
 T = TypeVar("T")
 
 
-class _Identity:
-    """A state as a key: equal only to itself, however alike another one is."""
-
-    __slots__ = ("state",)
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.state is other.state
-
-    def __hash__(self) -> int:
-        return id(self.state)
-
-
 def remembered(states: int) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Decorates a function of a state and hashable arguments: it is computed once for each state object and arguments.
 
     Args:
-        states: how many results are kept, of those used last.
+        states: how many results are kept, the newest ones.
     """
 
     def decorate(derive: Callable[..., T]) -> Callable[..., T]:
-        @lru_cache(maxsize=states)
-        def derived(identity: _Identity, *arguments: Hashable) -> T:
-            return derive(identity.state, *arguments)
+        # With each result its state, so that no other one can come to the same id.
+        results: dict[Hashable, tuple[State, T]] = {}
 
-        return lambda state, *arguments: derived(_Identity(state), *arguments)
+        def derived(state: State, *arguments: Hashable) -> T:
+            key = id(state), arguments
+            known = results.get(key)
+            if known is not None:
+                return known[1]
+            result = derive(state, *arguments)
+            results[key] = state, result
+            # Threads share it, and this way none minds another.
+            for oldest in list(results)[:-states]:
+                results.pop(oldest, None)
+            return result
+
+        return derived
 
     return decorate

@@ -100,8 +100,10 @@ class Selector:
 
     def features(self, data: bytes) -> Sequence[float]:
         """An input as the policy sees it, in a few numbers; empty unless the policy looks at inputs."""
+        if not self.policy.uses_features:
+            return ()
         input_type = self.application.input_type
-        if not self.policy.uses_features or input_type is InputType.STRINGS:
+        if input_type is InputType.STRINGS:
             return ()
         elements = len(data) // tensors.ELEMENT_BYTES[input_type]
         rows = np.asarray(tensors.model_inputs(input_type, data, [elements]), np.float64)
