@@ -60,18 +60,16 @@ class BatchStreams:
     def _accept(self, queue: cygrpc.CompletionQueue, event: Event) -> tuple[None, tuple[()]]:
         if event.success:
             self.start()
-            threading.Thread(target=self._serve, args=(event.call, queue), name="batch stream", daemon=True).start()
+            stream = _Stream(event.call, queue)
+            is_one_too_many = self._count(1) > self._most
+            serve = stream.refuse if is_one_too_many else functools.partial(stream.run, self._answer)
+            threading.Thread(target=self._run, args=(serve,), name="batch stream", daemon=True).start()
         # What grpcio is to know of the call, and to do once that is over.
         return None, ()
 
-    def _serve(self, rpc: Rpc, queue: cygrpc.CompletionQueue) -> None:
-        is_refused = self._count(1) > self._most
+    def _run(self, serve: Callable[[], None]) -> None:
         try:
-            stream = _Stream(rpc, queue)
-            if is_refused:
-                stream.end(_REFUSED)
-            else:
-                stream.run(self._answer)
+            serve()
         finally:
             self._count(-1)
 
@@ -83,31 +81,31 @@ class BatchStreams:
 
 
 class _Stream:
-    """One call, on the thread that serves it."""
+    """One call; its methods are for the thread that serves it."""
 
     def __init__(self, rpc: Rpc, queue: cygrpc.CompletionQueue) -> None:
         self._rpc = rpc
         self._queue = queue
-        self._exchange(operations.SEND_INITIAL_METADATA)
 
     def run(self, answer: Callable[[bytes], bytes]) -> None:
         """Answers messages until the client sends no more, is gone, or an answer fails."""
         status = OK
         try:
-            message = self._receive()
+            message = self._receive(operations.SEND_INITIAL_METADATA)
             while message is not None:
                 message = self._receive(operations.send_message(answer(message)))
         except Exception as error:
             status = from_exception(error)
-        self.end(status)
-
-    def end(self, status: RpcStatus) -> None:
-        """Ends the call, if it has not ended already."""
+        # Without effect if the client is gone.
         self._exchange(operations.send_status(status), operations.receive_close())
 
-    def _receive(self, *sent: Operation) -> bytes | None:
-        """The next message, once something is sent; None when there is none any more."""
-        message: bytes | None = self._exchange(*sent, operations.receive_message()).batch_operations[-1].message()
+    def refuse(self) -> None:
+        """Ends the call before anything was received."""
+        self._exchange(operations.SEND_INITIAL_METADATA, operations.send_status(_REFUSED), operations.receive_close())
+
+    def _receive(self, sent: Operation) -> bytes | None:
+        """The next message, and `sent` is on its way; None when no message comes any more."""
+        message: bytes | None = self._exchange(sent, operations.receive_message()).batch_operations[-1].message()
         return message
 
     def _exchange(self, *batch: Operation) -> Event:
