@@ -2,8 +2,8 @@
 
 grpcio's server hands every message over from its thread to the handler's, once as it has come and once as its answer
 has left. Here the thread that computes takes its stream's events itself, and an answer and the wait for the next batch
-are one event: that is a third less processor time for a batch (docs/decisions/0014-batch-streams.md). All other methods
-of the server are grpcio's.
+are one event: a quarter to a third less processor time for a small batch (docs/decisions/0014-batch-streams.md). All
+other methods of the server are grpcio's.
 
 Like `services/query/front/`, whose docstring has the pinned range of grpcio, this module touches grpcio's internals;
 tests/integration/test_model_container.py is the contract.

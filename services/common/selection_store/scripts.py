@@ -41,27 +41,28 @@ end
 RECORD = f"""{_COMMON}
 local next_record = lines(ARGV[2])
 
+-- Slots and records in turn. A bucket has few enough of them to be unpacked.
 local function unrecorded(bucket)
   local recorded = redis.call('HMGET', KEYS[bucket.joins], unpack(bucket.slots))
-  local pairs = {{}}
+  local found = {{}}
   for i, slot in ipairs(bucket.slots) do
     local record = next_record()
     if not recorded[i] then
-      pairs[#pairs + 1] = slot
-      pairs[#pairs + 1] = record
+      found[#found + 1] = slot
+      found[#found + 1] = record
     end
   end
-  return pairs
+  return found
 end
 
 for _, bucket in ipairs(cjson.decode(ARGV[1])) do
-  local pairs = unrecorded(bucket)
+  local new = unrecorded(bucket)
   local application = registered(bucket.application, bucket.registration)
-  if application and #pairs > 0 then
-    redis.call('HSET', KEYS[bucket.joins], unpack(pairs))
+  if application and #new > 0 then
+    redis.call('HSET', KEYS[bucket.joins], unpack(new))
     redis.call('PEXPIRE', KEYS[bucket.joins], application.window_ms)
-    for i = 2, #pairs, 2 do
-      publish(bucket.events, 'prediction', pairs[i])
+    for i = 2, #new, 2 do
+      publish(bucket.events, 'prediction', new[i])
     end
     keep(bucket.events, ARGV[3], application)
   end

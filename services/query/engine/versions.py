@@ -85,15 +85,15 @@ class Version:
         replica.version = self
         replica.batching = policy_for(self.record)
         self.replicas.append(replica)
-        self.count_replicas()
+        self.note_states()
 
     def disown(self, replica: Replica) -> None:
         """Counts a replica among its own no longer."""
         replica.version = None
         self.replicas.remove(replica)
-        self.count_replicas()
+        self.note_states()
 
-    def count_replicas(self) -> None:
+    def note_states(self) -> None:
         """Notes what states its replicas are in, which every query asks."""
         self.hopeless = not any(replica.state in _HOPEFUL for replica in self.replicas)
 
@@ -160,7 +160,7 @@ class Replica:
         """Changes its state."""
         self.state = state
         if self.version is not None:
-            self.version.count_replicas()
+            self.version.note_states()
 
     def send(self, tasks: list[Task], now_s: float) -> Batch:
         """Counts a new batch as in flight."""

@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 _SLICE_WITHOUT_BELL_S = 0.01
 _LONGEST_POLL_S = 3600.0
 _AT_ONCE = 0.0
-# A queue of this kind brings the events of calls, but its poll has no part in the work on the server's connections.
+# A queue of this kind brings the events of calls; the server deals its connections out to its other queues (poller.py).
 _NON_LISTENING = True
 _NO_EVENT = cygrpc.CompletionType.queue_timeout
 # For how long events may be taken, and what they put off be done, before `on_idle` though more is waiting.
