@@ -235,7 +235,8 @@ class PredictStream:
     def __init__(self, servicer: QueryServicer, call: StreamCall) -> None:
         self._servicer = servicer
         self._call = call
-        self._pending: set[_PipelinedCaller] = set()
+        # Not kept by the callers, which their requests keep: only the garbage collector could free such a pair.
+        self._pending: dict[_PipelinedCaller, Request | None] = {}
         self._half_closed = False
         call.on_cancel = self._forget
 
@@ -248,8 +249,10 @@ class PredictStream:
         proto = convert.predict_stream_request(message)
         caller = _PipelinedCaller(self, proto.request_id)
         # Before it is submitted: one without inputs is answered at once.
-        self._pending.add(caller)
-        caller.request = self._servicer.submit(self._call, proto.request, caller)
+        self._pending[caller] = None
+        request = self._servicer.submit(self._call, proto.request, caller)
+        if caller in self._pending:
+            self._pending[caller] = request
 
     def on_half_close(self) -> None:
         """Ends the call once everything is answered."""
@@ -264,7 +267,7 @@ class PredictStream:
         else:
             response = convert.predict_stream_error(caller.request_id, error)
         self._call.send(response.SerializeToString())
-        self._pending.discard(caller)
+        del self._pending[caller]
         self._finish_if_done()
 
     def _finish_if_done(self) -> None:
@@ -272,20 +275,19 @@ class PredictStream:
             self._call.finish()
 
     def _forget(self) -> None:
-        for caller in list(self._pending):
-            if caller.request is not None:
-                self._servicer.cancel(caller.request)
+        for request in list(self._pending.values()):
+            if request is not None:
+                self._servicer.cancel(request)
 
 
 class _PipelinedCaller:
     """Waits for one request of a PredictStream."""
 
-    __slots__ = ("_stream", "request", "request_id")
+    __slots__ = ("_stream", "request_id")
 
     def __init__(self, stream: PredictStream, request_id: int) -> None:
         self._stream = stream
         self.request_id = request_id
-        self.request: Request | None = None
 
     def deliver(self, request: Request) -> None:
         """Sends the answer."""

@@ -1,6 +1,7 @@
 """How a query service starts, drains and ends."""
 
 import gc
+import logging
 import os
 import signal
 import threading
@@ -11,9 +12,10 @@ from typing import Any
 
 import grpc
 import pytest
-from clipper.v1 import query_service_pb2_grpc
+from clipper.v1 import query_service_pb2, query_service_pb2_grpc
 
 from services.common.names import QUERY_SERVICE
+from services.query.engine.requests import Request
 from services.query.server import QueryServer
 from services.query.settings import Settings
 from tests.fixtures import model_containers
@@ -133,6 +135,57 @@ def test_a_closed_service_leaves_no_thread_and_no_socket_and_may_be_closed_again
     assert live_and_die() <= open_files
     assert live_and_die() <= open_files
     assert set(threading.enumerate()) <= threads
+
+
+def _predict_in_every_way(address: str, inputs: int) -> None:
+    """Calls, and a stream whose requests are answered by the model, too, or too late."""
+    asked = [request("app", [[float(number)]]) for number in range(inputs)]
+    pipelined = [
+        query_service_pb2.PredictStreamRequest(request_id=number, request=question)
+        for number, question in enumerate([*asked, request("hasty", [[1.0]] * inputs)])
+    ]
+    with grpc.insecure_channel(address, CHANNEL_OPTIONS) as channel:
+        stub = query_service_pb2_grpc.QueryServiceStub(channel)
+        calls = [stub.Predict.future(question, timeout=PATIENCE_S) for question in asked]
+        answers = list(stub.PredictStream(iter(pipelined), timeout=PATIENCE_S))
+        assert [call.result().predictions[0].output for call in calls] == ["done"] * inputs
+    assert len(answers) == inputs + 1
+    assert all(prediction.is_default for prediction in answers[-1].response.predictions)
+
+
+@pytest.mark.usefixtures("collector")
+def test_answered_requests_are_freed_without_the_garbage_collector(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry(redis_server)
+    registry.add_application("app", "m")
+    registry.add_application("hasty", "slow", slo_s=0.2)
+    registry.add_version("m", "1")
+    registry.add_version("slow", "1")
+    may_answer = threading.Event()
+
+    def done(inputs: Any) -> list[str]:
+        return ["done"] * len(inputs)
+
+    def wait(inputs: Any) -> list[str]:
+        may_answer.wait(PATIENCE_S)
+        return done(inputs)
+
+    with model_containers.serving(done) as container, model_containers.serving(wait) as slow:
+        registry.add_replica("m", "1", 0, container.address)
+        registry.add_replica("slow", "1", 0, slow.address)
+        caplog.set_level(logging.INFO, logger="services.query")
+        server = QueryServer(Settings(redis_server.url, "127.0.0.1:0", lame_duck_s=0.0))
+        (port,) = (vars(record)["port"] for record in caplog.records if record.message == "serving")
+        gc.disable()
+        try:
+            _predict_in_every_way(f"127.0.0.1:{port}", 100)
+            may_answer.set()
+            wait_until(lambda: not any(type(thing) is Request for thing in gc.get_objects()))
+        finally:
+            gc.enable()
+            may_answer.set()
+            server.close()
 
 
 def test_a_service_that_starts_before_redis_serves_once_redis_is_there(
