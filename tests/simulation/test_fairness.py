@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.loads import Arrivals, Load, gamma, poisson
+from simulation.loads import Arrivals, Load, gamma, on_off, poisson
 from simulation.replicas import ServiceTime
 from simulation.report import Report
 from simulation.simulator import Simulator
@@ -44,6 +44,14 @@ def test_a_flood_of_ten_times_its_share_leaves_its_neighbours_objective_intact(s
     report = tenants.run()
     assert report.of("calm").attainment > 0.999
     assert report.total.goodput > 0.9 * _CAPACITY
+
+
+@every_seed
+def test_floods_that_come_and_go_leave_their_neighbours_objective_intact_from_the_first_moment_on(seed: int) -> None:
+    tenants = Tenants(seed)
+    tenants.add("floods", on_off(10 * _CAPACITY / 2), seconds=10.0)
+    tenants.add("calm", poisson(_CAPACITY / 4), seconds=10.0)
+    assert tenants.run().of("calm").attainment == 1.0
 
 
 @every_seed

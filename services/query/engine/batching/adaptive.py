@@ -10,7 +10,8 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
   little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
   Then as many are given up from the head as it takes for a batch that serves the rest, or that serves nearly as many a
   second as the largest would: more would be too many when the crowd is gone soon.
-- Of a lane that can, nothing is given up but what could not even make it alone.
+- Of a lane that can, nothing is given up but what could not even make it alone, and beside it no batch takes more than
+  the two fifths: whoever keeps up is to find batches that are short enough to wait for one and be in time with the next.
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of two fifths of the
   objective: later arrivals have the better chances, so nothing is decided earlier than it must, and what was sent
   behind a straggler can no longer go elsewhere.
@@ -85,12 +86,12 @@ class Adaptive:
         quotas = queue.quotas(target)
         size = min(target, waiting)
         flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota * replicas, start_s, size)}
+        spares_others = 0 < len(flooded) < len(quotas)
         if room >= waiting:
-            return Plan(waiting if flooded else target, is_full=True)
-        # Whoever keeps up is to find batches that are short enough to wait for one and be in time with the next.
-        wanted = self._efficient(target, slo_s) if len(flooded) == len(quotas) else target
+            return Plan(waiting if flooded and not spares_others else target, is_full=True)
+        wanted = target if spares_others else self._efficient(target, slo_s)
         total = sum(quota for _, quota in quotas)
-        late, room = [], self._largest
+        late, room = [], target if spares_others else self._largest
         for lane, quota in quotas:
             lost = self._lost(lane, start_s, replicas, quota / total, wanted if lane in flooded else 1)
             waiting -= lost

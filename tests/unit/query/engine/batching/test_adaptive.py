@@ -120,6 +120,17 @@ def test_a_lane_that_one_batch_takes_whole_gives_nothing_up_beside_a_flood() -> 
     assert 5 <= plan.size <= 15
 
 
+@pytest.mark.parametrize("flooding", [70, 500])
+def test_beside_a_lane_that_keeps_up_a_young_flood_gets_no_larger_batches_than_anybody(flooding: int) -> None:
+    queue = waiting(*[_SLO_S] * flooding)
+    push(queue, *(task(_SLO_S, _OTHER) for _ in range(5)))
+    plan = _plan(_learnt(), queue)
+    assert 25 < plan.size <= 40
+    assert not plan.late
+    alone = _plan(_learnt(), waiting(*[_SLO_S] * 500))
+    assert alone.size > 60
+
+
 @pytest.mark.parametrize("count", [1, 5, 50, 500])
 def test_a_plan_never_asks_for_more_than_there_is(count: int) -> None:
     for budget_s in (0.001, 0.01, 0.05, 0.1):
