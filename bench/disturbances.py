@@ -14,7 +14,7 @@ _MOST_STOLEN = 0.03
 _ATTEMPTS = 3
 # Where one answer in a thousand counts, a stall of two processors for 10 ms in 10 s is too much.
 _MOST_STOLEN_OF_TAILS = 0.001
-_ATTEMPTS_AT_TAILS = 5
+_ATTEMPTS_AT_TAILS = 10
 # Where the times of all processors together stand in the first line of /proc/stat, and which of them was stolen. What
 # guests have used is counted among the others, too.
 _TIMES = slice(1, 9)

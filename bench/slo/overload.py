@@ -83,7 +83,7 @@ def _case(bench: Bench, subject: Subject, inputs: int) -> Case:
         top = best(bench.saturate(application, job))
         capacity = top.outcome.good_per_s
         twice = replace(job, calls_per_s=_TIMES * capacity / inputs)
-        adaptive, late = bench.disturbances.avoid(partial(_overloaded, bench, application, twice))
+        adaptive, late = bench.disturbances.avoid(partial(_overloaded, bench, application, twice), tails=True)
     size = max(1, round(top.mean_batch))
     fixed = Batching(f"fixed batches of {size}", "fixed", size)
     with bench.system.serving(subject, bench.slo_s, fixed) as application:
