@@ -10,8 +10,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-_MOST_STOLEN = 0.03
-_ATTEMPTS = 3
+# With 4% taken, policies that keep an objective of 20 ms missed it at p99; with up to 2% they did not.
+_MOST_STOLEN = 0.02
+_ATTEMPTS = 5
 # Where one answer in a thousand counts, a stall of two processors for 10 ms in 10 s is too much.
 _MOST_STOLEN_OF_TAILS = 0.001
 _ATTEMPTS_AT_TAILS = 10

@@ -48,6 +48,7 @@ class Stream:
         self._bodies = [_REQUEST + _varint(len(message)) + message for message in messages]
         self._most_calls = job.most_calls or sys.maxsize
         self._refill_until_s = 0.0
+        self._sending = threading.Lock()
         self._channel = StreamChannel(job.address, max_message_bytes=_LARGEST_ANSWER_BYTES, keepalive_s=_KEEPALIVE_S)
         if not self._channel.wait_ready(_CONNECT_TIMEOUT_S):
             raise ConnectionError(f"{job.address} cannot be reached")
@@ -61,17 +62,17 @@ class Stream:
         due_s = time.perf_counter()
         for _ in range(int(calls_per_s * seconds)):
             due_s += gaps_s.expovariate(calls_per_s)
-            wait_s = due_s - time.perf_counter()
-            if wait_s > 0:
-                time.sleep(wait_s)
+            _sleep_until(due_s)
             self._send()
 
-    def keep_outstanding(self, calls: int, seconds: float) -> None:
-        """Sends so many, and another one for each that is answered."""
-        self._refill_until_s = time.perf_counter() + seconds
-        for _ in range(calls):
+    def keep_outstanding(self, calls: int, seconds: float, spread_s: float) -> None:
+        """Sends so many, spread over `spread_s`, and another one for each that is answered."""
+        began_s = time.perf_counter()
+        self._refill_until_s = began_s + seconds
+        for number in range(calls):
+            _sleep_until(began_s + number / calls * spread_s)
             self._send()
-        time.sleep(seconds)
+        _sleep_until(self._refill_until_s)
 
     def close(self) -> None:
         """Waits for the answers that are due, and ends the call."""
@@ -81,11 +82,12 @@ class Stream:
         self._reader.join()
 
     def _send(self) -> None:
-        number = len(self.sent_s)
-        if number < self._most_calls:
-            body = self._bodies[number % len(self._bodies)]
-            self.sent_s.append(time.perf_counter())
-            self._stream.send(_REQUEST_ID + _varint(number) + body)
+        with self._sending:
+            number = len(self.sent_s)
+            if number < self._most_calls:
+                body = self._bodies[number % len(self._bodies)]
+                self.sent_s.append(time.perf_counter())
+                self._stream.send(_REQUEST_ID + _varint(number) + body)
 
     def _received(self, message: bytes) -> None:
         now_s = time.perf_counter()
@@ -101,7 +103,7 @@ def run(job: Job) -> Outcome:
     if job.calls_per_s:
         stream.send_at(job.calls_per_s, job.seconds)
     else:
-        stream.keep_outstanding(job.outstanding, job.seconds)
+        stream.keep_outstanding(job.outstanding, job.seconds, job.spread_s)
     stream.close()
     cpu_s = time.process_time() - cpu_before_s
     return _judge(job, stream, cpu_s)
@@ -141,6 +143,12 @@ def _judge(job: Job, stream: Stream, cpu_s: float) -> Outcome:
         longest_s=latencies_s[-1],
         cpu_s=cpu_s,
     )
+
+
+def _sleep_until(time_s: float) -> None:
+    wait_s = time_s - time.perf_counter()
+    if wait_s > 0:
+        time.sleep(wait_s)
 
 
 def _varint(number: int) -> bytes:

@@ -30,6 +30,7 @@ class Job:
         seconds: how long to ask.
         calls_per_s: the rate, whatever comes back; 0: as many calls outstanding all the time as `outstanding` says.
         outstanding: how many then.
+        spread_s: over how long the first of them are spread.
         most_calls: how many calls to make at most; 0: no limit.
     """
 
@@ -40,6 +41,7 @@ class Job:
     seconds: float
     calls_per_s: float = 0.0
     outstanding: int = 0
+    spread_s: float = 0.0
     most_calls: int = 0
 
 

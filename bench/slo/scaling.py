@@ -67,6 +67,8 @@ def measure(bench: Bench) -> Scaling:
     for count in _REPLICAS:
         with bench.system.serving(subject, _SLO_S, replicas=count) as application:
             job = bench.job(application, calls(subject, application, _INPUTS_A_CALL), _SLO_S)
+            # All at once they would be a crowd that never comes again, and the slowest calls of the run.
+            job = replace(job, spread_s=_SLO_S)
             if samples:
                 sample = bench.sample(application, replace(job, outstanding=count * samples[0][1].outstanding))
             else:
