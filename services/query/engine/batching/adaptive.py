@@ -10,8 +10,9 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
   little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
   Then as many are given up from the head as it takes for a batch that serves the rest, or that serves nearly as many a
   second as the largest would: more would be too many when the crowd is gone soon.
-- Of a lane that can, nothing is given up but what could not even make it alone, and beside it no batch takes more than
-  the two fifths: whoever keeps up is to find batches that are short enough to wait for one and be in time with the next.
+- Of a lane that can, nothing is given up but what could not even make it alone. Beside it, and beside one that was there
+  an objective ago, no batch takes more than the two fifths: whoever keeps up is to find batches that are short enough to
+  wait for one and be in time with the next.
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of two fifths of the
   objective: later arrivals have the better chances, so nothing is decided earlier than it must, and what was sent
   behind a straggler can no longer go elsewhere.
@@ -20,7 +21,7 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.query.engine.batching.latency import LatencyModel
 from services.query.engine.batching.plan import WAIT, Plan
@@ -43,11 +44,13 @@ class Adaptive:
         largest: the largest batch.
     """
 
-    __slots__ = ("_largest", "_latency", "_slo_s", "full_size")
+    __slots__ = ("_kept_up_s", "_largest", "_latency", "_slo_s", "full_size")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._latency = LatencyModel()
+        # By application: when it was last seen keeping up.
+        self._kept_up_s: dict[str, float] = {}
         # Kept, as it is asked for much more often than it changes.
         self._slo_s = math.inf
         self.full_size = 1
@@ -79,14 +82,16 @@ class Adaptive:
         self.full_size = max(1, self._room(_SHARE * slo_s))
 
     def _plan(self, queue: TaskQueue, slo_s: float, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
-        waiting = len(queue)
-        room = self._room(min(lane.due_s(0) for lane in queue.lanes) - start_s)
+        waiting, lanes = len(queue), queue.lanes
+        room = self._room(min(lane.due_s(0) for lane in lanes) - start_s)
         if waiting <= min(room, target):
+            self._note_keeping_up(lanes, start_s)
             return Plan(waiting, is_full=waiting == target)
         quotas = queue.quotas(target)
         size = min(target, waiting)
         flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota * replicas, start_s, size)}
-        spares_others = 0 < len(flooded) < len(quotas)
+        self._note_keeping_up([lane for lane in lanes if lane not in flooded], start_s)
+        spares_others = bool(flooded) and self._expects_others(flooded, start_s - slo_s)
         if room >= waiting:
             return Plan(waiting if flooded and not spares_others else target, is_full=True)
         wanted = target if spares_others else self._efficient(target, slo_s)
@@ -104,6 +109,15 @@ class Adaptive:
             tried = min(lost, self._largest, max(1, self._latency.likely_within(slo_s)))
             return Plan(tried, (*late, (lane, lost - tried)), is_full=True)
         return Plan(min(room, waiting), late, is_full=True)
+
+    def _note_keeping_up(self, lanes: Iterable[Lane], now_s: float) -> None:
+        for lane in lanes:
+            self._kept_up_s[lane.application.name] = now_s
+
+    def _expects_others(self, flooded: Iterable[Lane], since_s: float) -> bool:
+        """Whether others than the flooded lanes have been there since."""
+        self._kept_up_s = {name: seen_s for name, seen_s in self._kept_up_s.items() if seen_s >= since_s}
+        return not self._kept_up_s.keys() <= {lane.application.name for lane in flooded}
 
     def _efficient(self, target: int, slo_s: float) -> int:
         return min(self._largest, max(target, self._latency.efficient_within(_OVERLOAD_SHARE * slo_s)))

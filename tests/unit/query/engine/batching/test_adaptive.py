@@ -131,6 +131,17 @@ def test_beside_a_lane_that_keeps_up_a_young_flood_gets_no_larger_batches_than_a
     assert alone.size > 60
 
 
+def test_a_flood_that_comes_while_nobody_else_waits_leaves_time_for_who_was_there_an_objective_ago() -> None:
+    policy = _learnt()
+    queue = waiting(_SLO_S)
+    push(queue, task(_SLO_S, _OTHER))
+    assert _plan(policy, queue).size == 2
+    flood = waiting(*[1.9 * _SLO_S] * 500)
+    assert 25 < policy.plan(flood, 1, 0.0, 0.9 * _SLO_S, _SLO_S).size <= 40
+    later = waiting(*[2.1 * _SLO_S] * 500)
+    assert policy.plan(later, 1, 0.0, 1.1 * _SLO_S, _SLO_S).size > 60
+
+
 @pytest.mark.parametrize("count", [1, 5, 50, 500])
 def test_a_plan_never_asks_for_more_than_there_is(count: int) -> None:
     for budget_s in (0.001, 0.01, 0.05, 0.1):
