@@ -10,9 +10,9 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
   little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
   Then as many are given up from the head as it takes for a batch that serves the rest, or that serves nearly as many a
   second as the largest would: more would be too many when the crowd is gone soon.
-- Of a lane that can, nothing is given up but what could not even make it alone. Beside it, and beside one that was there
-  an objective ago, no batch takes more than the two fifths: whoever keeps up is to find batches that are short enough to
-  wait for one and be in time with the next.
+- Of a lane that can, nothing is given up but what could not even make it alone. Beside it, and beside one that was
+  there an objective ago, no batch takes more than the two fifths: whoever keeps up is to find batches that are short
+  enough to wait for one and be in time with the next.
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of two fifths of the
   objective: later arrivals have the better chances, so nothing is decided earlier than it must, and what was sent
   behind a straggler can no longer go elsewhere.
@@ -105,10 +105,14 @@ class Adaptive:
             if quota and lost < len(lane):
                 room = min(room, self._room(lane.due_s(lost) - start_s))
         if idle and not waiting:
-            lane, lost = late.pop()
-            tried = min(lost, self._largest, max(1, self._latency.likely_within(slo_s)))
-            return Plan(tried, (*late, (lane, lost - tried)), is_full=True)
+            return self._trial(late, slo_s)
         return Plan(min(room, waiting), late, is_full=True)
+
+    def _trial(self, late: list[tuple[Lane, int]], slo_s: float) -> Plan:
+        """What an idle replica is sent that seems too slow for all of those who are `late`."""
+        *others, (lane, lost) = late
+        tried = min(lost, self._largest, max(1, self._latency.likely_within(slo_s)))
+        return Plan(tried, (*others, (lane, lost - tried)), is_full=True)
 
     def _note_keeping_up(self, lanes: Iterable[Lane], now_s: float) -> None:
         for lane in lanes:
