@@ -236,7 +236,7 @@ class PredictStream:
         self._servicer = servicer
         self._call = call
         # Not kept by the callers, which their requests keep: only the garbage collector could free such a pair.
-        self._pending: dict[_PipelinedCaller, Request | None] = {}
+        self._pending: dict[_PipelinedCaller, Request] = {}
         self._half_closed = False
         call.on_cancel = self._forget
 
@@ -248,10 +248,9 @@ class PredictStream:
         """
         proto = convert.predict_stream_request(message)
         caller = _PipelinedCaller(self, proto.request_id)
-        # Before it is submitted: one without inputs is answered at once.
-        self._pending[caller] = None
         request = self._servicer.submit(self._call, proto.request, caller)
-        if caller in self._pending:
+        # One without inputs is answered by now.
+        if request.queries:
             self._pending[caller] = request
 
     def on_half_close(self) -> None:
@@ -267,7 +266,7 @@ class PredictStream:
         else:
             response = convert.predict_stream_error(caller.request_id, error)
         self._call.send(response.SerializeToString())
-        del self._pending[caller]
+        self._pending.pop(caller, None)
         self._finish_if_done()
 
     def _finish_if_done(self) -> None:
@@ -275,9 +274,9 @@ class PredictStream:
             self._call.finish()
 
     def _forget(self) -> None:
-        for request in list(self._pending.values()):
-            if request is not None:
-                self._servicer.cancel(request)
+        for request in self._pending.values():
+            self._servicer.cancel(request)
+        self._pending.clear()
 
 
 class _PipelinedCaller:

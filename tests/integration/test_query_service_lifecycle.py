@@ -138,7 +138,7 @@ def test_a_closed_service_leaves_no_thread_and_no_socket_and_may_be_closed_again
 
 
 def _predict_in_every_way(address: str, inputs: int) -> None:
-    """Calls, and a stream whose requests are answered by the model, too, or too late."""
+    """Calls, a stream whose requests are answered by the model, too, or too late, and one that its client gives up."""
     asked = [request("app", [[float(number)]]) for number in range(inputs)]
     pipelined = [
         query_service_pb2.PredictStreamRequest(request_id=number, request=question)
@@ -148,6 +148,9 @@ def _predict_in_every_way(address: str, inputs: int) -> None:
         stub = query_service_pb2_grpc.QueryServiceStub(channel)
         calls = [stub.Predict.future(question, timeout=PATIENCE_S) for question in asked]
         answers = list(stub.PredictStream(iter(pipelined), timeout=PATIENCE_S))
+        given_up = stub.PredictStream(iter(pipelined), timeout=PATIENCE_S)
+        next(given_up)
+        given_up.cancel()
         assert [call.result().predictions[0].output for call in calls] == ["done"] * inputs
     assert len(answers) == inputs + 1
     assert all(prediction.is_default for prediction in answers[-1].response.predictions)
