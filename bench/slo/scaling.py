@@ -83,8 +83,8 @@ _SECTION = """## Replicas
 
 A model that waits {batch} ms for each batch and {input} ms for each input in it, as one on an accelerator does, with an
 objective of {slo} ms. {outstanding} calls of {inputs} inputs are outstanding for each replica, with which one replica
-made the most predictions in time; each number of replicas is measured {longer} times as long as other things are,
-as one answers but a hundred calls a second. In the paper (figure 6) four replicas made 3.96 times the predictions of one.
+made the most predictions in time. Each number of replicas is measured {longer} times as long as other things are, as
+one answers but a hundred calls a second. In the paper (figure 6) four replicas made 3.96 times the predictions of one.
 
 {rows}
 """
