@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-# With 4% taken, policies that keep an objective of 20 ms missed it at p99; with up to 2% they did not.
+# Of 24 measurements with an objective of 20 ms, those whose p99 was above 1.15 objectives had 2 to 11% taken.
 _MOST_STOLEN = 0.02
 _ATTEMPTS = 5
 # Where one answer in a thousand counts, a stall of two processors for 10 ms in 10 s is too much.

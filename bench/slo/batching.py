@@ -172,7 +172,7 @@ def model_s(subject: Subject, size: int) -> float:
     repeats = -(-size // len(subject.questions))
     inputs = subject.questions.repeat(repeats, axis=0)[:size].copy()
     fastest_s, until_s = math.inf, time.process_time() + _TIMED_S
-    # A clock that has not moved, as a virtual machine's may stand still, tells at least that.
+    # The clock was seen not to move during a call.
     least_s = time.get_clock_info("process_time").resolution
     while time.process_time() < until_s:
         start_s = time.process_time()

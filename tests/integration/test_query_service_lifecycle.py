@@ -137,19 +137,20 @@ def test_a_closed_service_leaves_no_thread_and_no_socket_and_may_be_closed_again
     assert set(threading.enumerate()) <= threads
 
 
-def _predict_in_every_way(address: str, inputs: int) -> None:
-    """Calls, a stream whose requests are answered by the model, too, or too late, and one that its client gives up."""
+def _pipelined(*questions: query_service_pb2.PredictRequest) -> Iterator[query_service_pb2.PredictStreamRequest]:
+    for number, question in enumerate(questions):
+        yield query_service_pb2.PredictStreamRequest(request_id=number, request=question)
+
+
+def _predict_by_calls_and_streams(address: str, inputs: int) -> None:
+    """Calls, a stream whose requests the model answers or one comes too late for, and one given up before its answer."""
     asked = [request("app", [[float(number)]]) for number in range(inputs)]
-    pipelined = [
-        query_service_pb2.PredictStreamRequest(request_id=number, request=question)
-        for number, question in enumerate([*asked, request("hasty", [[1.0]] * inputs)])
-    ]
     with grpc.insecure_channel(address, CHANNEL_OPTIONS) as channel:
         stub = query_service_pb2_grpc.QueryServiceStub(channel)
         calls = [stub.Predict.future(question, timeout=PATIENCE_S) for question in asked]
-        answers = list(stub.PredictStream(iter(pipelined), timeout=PATIENCE_S))
-        given_up = stub.PredictStream(iter(pipelined), timeout=PATIENCE_S)
-        next(given_up)
+        answers = list(stub.PredictStream(_pipelined(*asked, request("hasty", [[1.0]] * inputs))))
+        given_up = stub.PredictStream(_pipelined(request("patient", [[1.0]] * inputs), asked[0]))
+        assert next(given_up).request_id == 1
         given_up.cancel()
         assert [call.result().predictions[0].output for call in calls] == ["done"] * inputs
     assert len(answers) == inputs + 1
@@ -163,6 +164,7 @@ def test_answered_requests_are_freed_without_the_garbage_collector(
     registry = Registry(redis_server)
     registry.add_application("app", "m")
     registry.add_application("hasty", "slow", slo_s=0.2)
+    registry.add_application("patient", "slow", slo_s=PATIENCE_S)
     registry.add_version("m", "1")
     registry.add_version("slow", "1")
     may_answer = threading.Event()
@@ -182,7 +184,7 @@ def test_answered_requests_are_freed_without_the_garbage_collector(
         (port,) = (vars(record)["port"] for record in caplog.records if record.message == "serving")
         gc.disable()
         try:
-            _predict_in_every_way(f"127.0.0.1:{port}", 100)
+            _predict_by_calls_and_streams(f"127.0.0.1:{port}", 100)
             may_answer.set()
             wait_until(lambda: not any(type(thing) is Request for thing in gc.get_objects()))
         finally:

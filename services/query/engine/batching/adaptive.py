@@ -49,7 +49,7 @@ class Adaptive:
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._latency = LatencyModel()
-        # By application: when it was last seen keeping up.
+        # By application: when a plan for this replica last saw it keeping up.
         self._kept_up_s: dict[str, float] = {}
         # Kept, as it is asked for much more often than it changes.
         self._slo_s = math.inf
@@ -96,7 +96,8 @@ class Adaptive:
             return Plan(waiting if flooded and not spares_others else target, is_full=True)
         wanted = target if spares_others else self._efficient(target, slo_s)
         total = sum(quota for _, quota in quotas)
-        late, room = [], target if spares_others else self._largest
+        room = target if spares_others else self._largest
+        late = []
         for lane, quota in quotas:
             lost = self._lost(lane, start_s, replicas, quota / total, wanted if lane in flooded else 1)
             waiting -= lost
