@@ -60,7 +60,9 @@ class ClipperConnection(ApplicationMethods):
         qf_http_timeout_content: int = 300,
         num_frontend_replicas: int = 1,
     ) -> None:
-        """Starts a new cluster, waits until it answers and connects to it.
+        """Starts the cluster unless it runs already, waits until it answers and connects to it.
+
+        A running cluster stays as it is; the log says which of these arguments had no effect because of that.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.

@@ -30,7 +30,10 @@ class ContainerManager(ABC):
         qf_http_timeout_content: int,
         num_frontend_replicas: int,
     ) -> None:
-        """Starts a new cluster and is connected to it afterwards.
+        """Starts the cluster, or finds it running, and is connected to it afterwards.
+
+        Whoever else is just starting or stopping it is waited for. When it runs already, the log says so and which
+        arguments had no effect because it was started with others.
 
         Args:
             query_frontend_image: image of the query service.

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clipper_admin import running
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.local import images
@@ -76,16 +77,19 @@ class ProcessContainerManager(ContainerManager):
         if num_frontend_replicas < 1:
             raise ClipperException(f"A cluster needs at least one query frontend, not {num_frontend_replicas}")
         query_port, management_port, metrics_port = self._ports
-        self._logger.info("Starting the cluster's processes in %s", self._cluster.directory.root)
-        addresses = self._cluster.start(
-            ClusterOptions(
-                query_port=query_port,
-                admin_port=management_port,
-                metrics_port=metrics_port,
-                query_services=num_frontend_replicas,
-                cache_size_bytes=cache_size,
-            )
+        options = ClusterOptions(
+            query_port=query_port,
+            admin_port=management_port,
+            metrics_port=metrics_port,
+            query_services=num_frontend_replicas,
+            cache_size_bytes=cache_size,
         )
+        self._logger.info("Starting the cluster's processes in %s", self._cluster.directory.root)
+        started = self._cluster.start(options)
+        state = self._cluster.state()
+        if not started:
+            running.tell(self._logger, _arguments(options), _arguments(ClusterOptions.of(state)))
+        addresses = state.addresses
         self._logger.info("Predictions at %s, administration at %s", addresses.query, addresses.admin)
 
     def connect(self) -> None:
@@ -157,3 +161,14 @@ class ProcessContainerManager(ContainerManager):
     def get_metric_addr(self) -> str:
         """Where the first query service's metrics are read in the Prometheus text format, host:port."""
         return self._cluster.state().addresses.metrics[0]
+
+
+def _arguments(options: ClusterOptions) -> dict[str, object]:
+    """The options under the names that users know them by."""
+    return {
+        "query_port": options.query_port,
+        "management_port": options.admin_port,
+        "metrics_port": options.metrics_port,
+        "num_frontend_replicas": options.query_services,
+        "cache_size": options.cache_size_bytes,
+    }

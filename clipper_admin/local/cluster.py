@@ -22,6 +22,8 @@ _QUERY_SERVICE = "clipper.v1.QueryService"
 _MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
 _SUPERVISOR = "supervisor"
 _START_TIMEOUT_S = 60.0
+# Of somebody else's: a start, or a stop.
+_OTHERS_TIMEOUT_S = 60.0
 # All tiers one after the other, each with its full grace.
 _STOP_TIMEOUT_S = 60.0
 _KILL_TIMEOUT_S = 5.0
@@ -35,16 +37,22 @@ class LocalCluster:
         self.name = name
         self.directory = ClusterDirectory(home / "clusters" / name)
 
-    def start(self, options: ClusterOptions) -> Addresses:
-        """Starts the services and returns when all of them serve.
+    def start(self, options: ClusterOptions) -> bool:
+        """Starts the services and returns when all of them serve, or when those serve that run already.
+
+        Whoever is just starting the cluster, or stopping it, is waited for.
+
+        Returns:
+            Whether they were started here; else `options` had no effect.
 
         Raises:
-            ClipperException: the cluster runs already, a port is taken, a program is missing or a service died.
+            ClipperException: the cluster runs but does not serve, a port is taken, a program is missing or a service
+                died.
         """
         self.directory.create()
-        lock = self.directory.try_lock()
+        lock = self._lock_unless_served()
         if lock is None:
-            raise self._exists_already()
+            return False
         try:
             state = ClusterState.read(self.directory.state_file)
             if state is not None and state.alive():
@@ -60,7 +68,7 @@ class LocalCluster:
         except BaseException:
             self.stop(graceful=False)
             raise
-        return state.addresses
+        return True
 
     def state(self) -> ClusterState:
         """The running cluster.
@@ -97,6 +105,28 @@ class LocalCluster:
             f"{status.name} ended with exit code {status.exit_code} {circumstance}. "
             f"The end of its log ({self.directory.log_file(status.name)}):\n{self.directory.log_tail(status.name)}"
         )
+
+    def _lock_unless_served(self) -> int | None:
+        """Locks the cluster as soon as nobody runs it; None when it serves."""
+        deadline = time.monotonic() + _OTHERS_TIMEOUT_S
+        while (lock := self.directory.try_lock()) is None:
+            if self._serves():
+                return None
+            if time.monotonic() > deadline:
+                raise ClipperException(
+                    f"Cluster {self.name} runs already but did not serve within {_OTHERS_TIMEOUT_S:.0f} s; see "
+                    f"{self.directory.logs}. ClipperConnection.stop_all stops it, and then it can be started again"
+                )
+            time.sleep(_POLL_INTERVAL_S)
+        return lock
+
+    def _serves(self) -> bool:
+        state = ClusterState.read(self.directory.state_file)
+        # Without its supervisor a state is a plan, or what an earlier cluster left at ports that are another's by now.
+        if state is None or state.supervisor is None or not state.supervisor.is_alive():
+            return False
+        addresses = state.addresses
+        return is_serving(addresses.query, _QUERY_SERVICE) and is_serving(addresses.admin, _MANAGEMENT_SERVICE)
 
     def _detach_supervisor(self, lock: int) -> None:
         command = (services_python(), "-P", "-m", "clipper_admin.local", str(self.directory.root), str(lock))

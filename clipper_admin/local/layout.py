@@ -5,6 +5,7 @@ Every process gets its port before it is started and keeps it over restarts, so 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from clipper_admin.local import edge, plan, ports
 from clipper_admin.local.directory import ClusterDirectory
@@ -29,6 +30,17 @@ class ClusterOptions:
     metrics_port: int
     query_services: int
     cache_size_bytes: int
+
+    @classmethod
+    def of(cls, state: ClusterState) -> Self:
+        """What was chosen for a cluster that runs, with the ports that it got."""
+        return cls(
+            query_port=ports.port_of(state.addresses.query),
+            admin_port=ports.port_of(state.addresses.admin),
+            metrics_port=ports.port_of(state.addresses.metrics[0]),
+            query_services=len(state.addresses.query_services),
+            cache_size_bytes=plan.cache_size_bytes(record.spec for record in state.processes),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,11 @@ def address(port: int) -> str:
     return f"{LOOPBACK}:{port}"
 
 
+def port_of(address: str) -> int:
+    """The port of an address, host:port."""
+    return int(address.rpartition(":")[2])
+
+
 def _candidates() -> list[int]:
     """The ports to try, in an order of its own for each caller, so that two at once do not meet."""
     first, last = map(int, _OUTGOING.read_text().split())

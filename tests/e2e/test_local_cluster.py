@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from clipper_admin.local.cluster import LocalCluster
 from clipper_admin.local.state import ClusterState
 from tests.e2e.conftest import NewCluster, free_ports_manager
 from tests.fixtures.functions import feature_sum
-from tests.fixtures.processes import send, wait_for_another
+from tests.fixtures.processes import processes, send, wait_for_another
 from tests.fixtures.waiting import wait_until
 
 SERVICES = ("redis", "management", "query-0", "envoy")
@@ -129,11 +130,71 @@ def test_a_stopped_cluster_starts_again_empty(own: ClipperConnection) -> None:
     assert own.get_all_apps() == []
 
 
-def test_a_running_cluster_cannot_be_started_twice_and_is_not_disturbed(serving: ClipperConnection) -> None:
-    with pytest.raises(ClipperException, match=r"^Cluster serving cannot be started because it already exists"):
-        ClipperConnection(free_ports_manager("serving")).start_clipper()
+def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
+    serving: ClipperConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = state_of(serving)
+    again = ClipperConnection(free_ports_manager("serving"))
 
-    assert prediction(serving, [1.0, 2.0])["output"] == 3.0
+    again.start_clipper()
+
+    assert again.get_all_apps() == ["sums"]
+    assert prediction(again, [1.0, 2.0])["output"] == 3.0
+    assert state_of(serving) == before
+    assert "[serving] The cluster runs already; connecting to it" in caplog.messages
+    addresses = before.addresses
+    assert f"[serving] Predictions at {addresses.query}, administration at {addresses.admin}" in caplog.messages
+    assert all(record.levelname == "INFO" for record in caplog.records)
+
+
+def test_arguments_that_a_running_cluster_does_not_follow_are_named(
+    serving: ClipperConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = ProcessContainerManager("serving", query_port=1, management_port=0, metrics_port=0)
+
+    ClipperConnection(manager).start_clipper(num_frontend_replicas=3, cache_size=1000)
+
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    port = serving.get_query_addr().rpartition(":")[2]
+    assert f"query_port=1 (it has {port}), num_frontend_replicas=3 (it has 1), cache_size=1000 (it has" in warning
+    assert "stop_all" in warning
+
+
+def test_of_programs_that_start_the_same_cluster_at_once_one_does_and_all_are_connected(
+    new_cluster: NewCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    connections = [new_cluster("contended") for _ in range(3)]
+
+    with ThreadPoolExecutor(len(connections), thread_name_prefix="program") as programs:
+        list(programs.map(ClipperConnection.start_clipper, connections))
+
+    assert len({connection.get_query_addr() for connection in connections}) == 1
+    assert [connection.get_all_apps() for connection in connections] == [[], [], []]
+    assert caplog.messages.count("[contended] The cluster runs already; connecting to it") == 2
+
+
+def test_a_cluster_that_is_just_being_stopped_is_waited_for_and_started_anew(
+    own: ClipperConnection, new_cluster: NewCluster
+) -> None:
+    envoy, redis = processes(own)["envoy"], processes(own)["redis"]
+    assert envoy is not None
+    assert redis is not None
+    again = new_cluster("own")
+
+    # Redis ends last, and stopped like this not before it is allowed to.
+    redis.send(signal.SIGSTOP)
+    with ThreadPoolExecutor(2, thread_name_prefix="program") as programs:
+        stopping = programs.submit(own.stop_all)
+        assert envoy.wait_until_gone(10)
+        starting = programs.submit(again.start_clipper)
+        with pytest.raises(TimeoutError):
+            starting.result(timeout=0.3)
+        redis.send(signal.SIGCONT)
+        stopping.result()
+        starting.result()
+
+    assert not redis.is_alive()
+    assert again.get_all_apps() == []
 
 
 def test_a_taken_port_is_named_and_nothing_is_left_running(new_cluster: NewCluster) -> None:
