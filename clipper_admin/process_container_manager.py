@@ -73,7 +73,10 @@ class ProcessContainerManager(ContainerManager):
         qf_http_timeout_content: int,
         num_frontend_replicas: int,
     ) -> None:
-        """Starts Redis, management, query services and Envoy; see ContainerManager."""
+        """Starts Redis, management, query services and Envoy, and the replicas of a cluster that was killed.
+
+        See ContainerManager.
+        """
         if num_frontend_replicas < 1:
             raise ClipperException(f"A cluster needs at least one query frontend, not {num_frontend_replicas}")
         query_port, management_port, metrics_port = self._ports
@@ -87,7 +90,9 @@ class ProcessContainerManager(ContainerManager):
         self._logger.info("Starting the cluster's processes in %s", self._cluster.directory.root)
         started = self._cluster.start(options)
         state = self._cluster.state()
-        if not started:
+        if started:
+            self._replicas.wait_until_back()
+        else:
             running.tell(self._logger, _arguments(options), _arguments(ClusterOptions.of(state)))
         addresses = state.addresses
         self._logger.info("Predictions at %s, administration at %s", addresses.query, addresses.admin)
@@ -134,6 +139,7 @@ class ProcessContainerManager(ContainerManager):
 
     def get_logs(self, logging_dir: str) -> list[str]:
         """Copies the processes' logs; see ContainerManager."""
+        self._cluster.supervision.ensure()
         target = Path(logging_dir).absolute()
         target.mkdir(parents=True, exist_ok=True)
         return [str(shutil.copy2(log, target / log.name)) for log in sorted(self._cluster.directory.logs.glob("*.log"))]

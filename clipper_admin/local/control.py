@@ -17,12 +17,17 @@ from typing import Any
 from clipper_admin.exceptions import ClipperException
 
 _LOG = logging.getLogger(__name__)
-# Longer than the longest grace of a process, which the reply to a stop order may take.
-_REPLY_TIMEOUT_S = 60.0
+_REPLY_TIMEOUT_S = 10.0
+# Longer than the longest grace of a process.
+_STOPPED_TIMEOUT_S = 60.0
 
 
 class SupervisorUnreachable(ClipperException):
-    """Nobody listens on the control socket."""
+    """Nobody listens on the control socket, or who did has ended before the reply."""
+
+
+class SupervisorHangs(SupervisorUnreachable):
+    """Somebody listens on the control socket but does not answer."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -54,12 +59,16 @@ def order(path: Path, operation: str, **arguments: Any) -> Any:
     """Has the supervisor carry out an operation and returns its result.
 
     Raises:
+        SupervisorHangs: it does not answer in time.
         SupervisorUnreachable: there is no supervisor.
         ClipperException: it refused.
     """
     request = json.dumps({"operation": operation, "arguments": arguments}).encode()
+    timeout_s = _STOPPED_TIMEOUT_S if operation == "stop" else _REPLY_TIMEOUT_S
     try:
-        reply = json.loads(_exchange(path, request))
+        reply = json.loads(_exchange(path, request, timeout_s))
+    except TimeoutError as error:
+        raise SupervisorHangs(f"The cluster's supervisor has not answered at {path} for {timeout_s:.0f} s") from error
     except (OSError, ValueError) as error:
         raise SupervisorUnreachable(f"The cluster's supervisor does not answer at {path}: {error}") from error
     if "error" in reply:
@@ -67,9 +76,9 @@ def order(path: Path, operation: str, **arguments: Any) -> Any:
     return reply["result"]
 
 
-def _exchange(path: Path, request: bytes) -> bytes:
+def _exchange(path: Path, request: bytes, timeout_s: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_REPLY_TIMEOUT_S)
+        connection.settimeout(timeout_s)
         with _short(path) as name:
             connection.connect(name)
         connection.sendall(request)

@@ -1,5 +1,6 @@
 """Which processes make up a cluster, with their commands and environments."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -104,6 +105,12 @@ def replica(
         stop_grace_s=_KILL_GRACE_S,
         give_up_after=_REPLICA_GIVES_UP_AFTER,
     )
+
+
+def moved_replica(spec: ProcessSpec, port: int, management: str) -> ProcessSpec:
+    """A replica of an earlier life, for a cluster in which it listens elsewhere, and management does."""
+    moves = {"CLIPPER_MANAGEMENT_ADDRESS": management, "CLIPPER_ADDRESS": address(port)}
+    return dataclasses.replace(spec, environment={**spec.environment, **moves}, ready_port=port)
 
 
 def _service(*, name: str, module: str, tier: Tier, port: int, environment: dict[str, str]) -> ProcessSpec:
