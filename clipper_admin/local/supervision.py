@@ -89,17 +89,12 @@ class Supervision:
         Raises:
             ClipperException: the cluster does not run, the supervisor hangs, or it refused.
         """
-        self.ensure()
         try:
-            return control.order(self._directory.control_socket, operation, **arguments)
-        except control.SupervisorHangs as error:
-            raise self._explained(error) from error
+            return self._order(operation, **arguments)
         except control.SupervisorUnreachable:
-            state = self.state()
-            if state is None or not state.is_orphaned():
+            if not self._was_just_killed():
                 raise
-            self.ensure()
-            return control.order(self._directory.control_socket, operation, **arguments)
+            return self._order(operation, **arguments)
 
     def end(self, *, graceful: bool, forget: bool) -> None:
         """Ends all processes of the cluster, by force where its supervisor does not; nothing happens when none runs.
@@ -127,6 +122,20 @@ class Supervision:
         for process in (*known, *leftovers.writing_to(self._directory.logs)):
             process.send(signal.SIGKILL)
             process.wait_until_gone(_KILL_TIMEOUT_S)
+
+    def _order(self, operation: str, **arguments: Any) -> Any:
+        self.ensure()
+        try:
+            return control.order(self._directory.control_socket, operation, **arguments)
+        except control.SupervisorHangs as error:
+            raise self._explained(error) from error
+
+    def _was_just_killed(self) -> bool:
+        """Whether the cluster runs without its supervisor, whose socket ends somewhat earlier than itself."""
+        state = self.state()
+        if state is None or state.supervisor is None:
+            return False
+        return state.supervisor.wait_until_gone(_KILL_TIMEOUT_S) and bool(state.alive())
 
     def _replace(self, lock: int) -> None:
         try:
