@@ -71,11 +71,8 @@ class Clipper:
 
     def start(self) -> bool:
         """Starts the cluster, or connects to it when it runs already."""
-        try:
-            self._connection.connect()
-        except ClipperException:
-            if not _worked(self._connection.start_clipper):
-                return False
+        if not _worked(self._connection.start_clipper):
+            return False
         _say("Clipper is running")
         return True
 
