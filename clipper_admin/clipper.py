@@ -218,6 +218,8 @@ class Clipper:
             if self._connection.get_model_info(name, version) is not None:
                 raise ClipperException(f"model with name '{name}' and version '{version}' already exists")
             image = build()
+            # What a deployment that was cut off has left runs another image.
+            self._connection.cm.stop_models({name: [str(version)]})
             try:
                 self._connection.cm.deploy_model(name, str(version), input_type, image, num_containers)
                 self._connection.register_model(name, version, input_type, image, labels)
