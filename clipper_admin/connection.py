@@ -21,7 +21,7 @@ from clipper_admin.deployments import Deployments
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.models import Models
+from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
 from clipper_admin.readiness import wait_until_answered
 from clipper_admin.release import __registry__, __version__
@@ -167,9 +167,8 @@ class ClipperConnection(ApplicationMethods):
             batch_delay_micros: how many microseconds the first query of a batch may wait for others.
         """
         name, version = check_model_name(name), check_model_version(version)
-        self._deployments.deploy(
-            name, version, input_type, image, labels, num_replicas, batch_size, batching_policy, batch_delay_micros
-        )
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        self._deployments.deploy(name, version, image, num_replicas, options)
 
     @needs_connection
     def build_and_deploy_model(
@@ -189,19 +188,11 @@ class ClipperConnection(ApplicationMethods):
         batch_delay_micros: int = 0,
     ) -> None:
         """build_model, then deploy_model; refuses a registered version before it builds anything."""
-        self._deployments.check_new(check_model_name(name), check_model_version(version))
+        name, version = check_model_name(name), check_model_version(version)
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        self._models.check_new(name, version, options)
         image = self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
-        self.deploy_model(
-            name,
-            version,
-            input_type,
-            image,
-            labels,
-            num_replicas,
-            batch_size,
-            batching_policy=batching_policy,
-            batch_delay_micros=batch_delay_micros,
-        )
+        self._deployments.deploy(name, version, image, num_replicas, options)
 
     @needs_connection
     def register_model(
@@ -217,9 +208,8 @@ class ClipperConnection(ApplicationMethods):
         batch_delay_micros: int = 0,
     ) -> None:
         """Registers a version whose replicas run already or, without an image, are started by somebody else."""
-        self._models.register(
-            name, str(version), input_type, image, labels, batch_size, batching_policy, batch_delay_micros
-        )
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        self._models.register(name, str(version), image, options)
 
     @needs_connection
     def set_model_version(self, name: str, version: str | int, num_replicas: int | None = None) -> None:

@@ -13,6 +13,7 @@ from docker.types import LogConfig
 
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.docker import engine, images
+from clipper_admin.docker.claim import Claim
 from clipper_admin.docker.cluster import ClusterOptions, DockerCluster
 from clipper_admin.docker.containers import Containers
 from clipper_admin.docker.labels import Role
@@ -99,7 +100,8 @@ class DockerContainerManager(ContainerManager):
         self._client = engine.connect()
         networks = Networks(self._client, cluster_name, docker_network)
         self._containers = Containers(self._client, cluster_name, docker_ip_address, extra_options)
-        self._cluster = DockerCluster(cluster_name, docker_ip_address, self._containers, networks, options)
+        claim = Claim(self._client, cluster_name, self._logger)
+        self._cluster = DockerCluster(cluster_name, docker_ip_address, self._containers, networks, claim, options)
         self._replicas = DockerReplicas(self._client, self._cluster, self._containers, model_resources or {})
 
     def start_clipper(

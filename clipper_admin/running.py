@@ -10,12 +10,14 @@ def tell(logger: ClusterAdapter, asked: Mapping[str, object], found: Mapping[str
 
     Args:
         logger: the cluster's.
-        asked: arguments of this start, by name; 0 stands for no wish.
-        found: what the running cluster has instead of each.
+        asked: arguments of this start, by name; what is empty or 0 is no wish.
+        found: what the running cluster has instead of each; what is empty or 0 is not known.
     """
     logger.info("The cluster runs already; connecting to it")
     ineffective = [
-        f"{name}={value} (it has {found[name]})" for name, value in asked.items() if value and value != found[name]
+        f"{name}={value} (it has {found[name]})"
+        for name, value in asked.items()
+        if value and found[name] and value != found[name]
     ]
     if ineffective:
         logger.warning(

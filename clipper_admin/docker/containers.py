@@ -156,6 +156,11 @@ def is_alive(container: Container) -> bool:
     return container.status in ("running", "restarting")
 
 
+def variables(container: Container) -> dict[str, str]:
+    """The environment that it was made with."""
+    return dict(variable.split("=", 1) for variable in container.attrs["Config"]["Env"])
+
+
 def _fill(container: Container, spec: ContainerSpec) -> None:
     kept = DATA.removeprefix(f"{HOME}/") if spec.keeps_data else ""
     container.put_archive(HOME, archive.of_files(spec.files, owned_directory=kept, owner=spec.user or 0))

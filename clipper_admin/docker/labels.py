@@ -19,6 +19,8 @@ MANAGEMENT_ADDRESS = "ai.clipper.management.address"
 SHARED_NETWORK = "ai.clipper.network.shared"
 # Of a network of a cluster whose services somebody else runs: replicas are to join this one.
 REPLICAS_NETWORK = "ai.clipper.replicas.network"
+# Of the volume that is the right to start a cluster: who has it.
+CLAIMANT = "ai.clipper.claimant"
 # Docker Compose's own, of what it runs and alone should stop.
 COMPOSE_PROJECT = "com.docker.compose.project"
 
@@ -26,8 +28,8 @@ COMPOSE_PROJECT = "com.docker.compose.project"
 class Role(StrEnum):
     """What a container is for, in the order of stopping: nobody is stopped while somebody still needs it."""
 
-    PROMETHEUS = "prometheus"
     ENVOY = "envoy"
+    PROMETHEUS = "prometheus"
     QUERY = "query"
     REPLICA = "replica"
     MANAGEMENT = "management"
