@@ -20,7 +20,7 @@ from clipper_admin.readiness import is_serving
 
 _QUERY_SERVICE = "clipper.v1.QueryService"
 _MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
-_SUPERVISOR = "supervisor"
+_SUPERVISOR = control.SUPERVISOR
 _START_TIMEOUT_S = 60.0
 # All tiers one after the other, each with its full grace.
 _STOP_TIMEOUT_S = 60.0

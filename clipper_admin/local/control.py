@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from clipper_admin.exceptions import ClipperException
+from clipper_admin.local.directory import ClusterDirectory
 
 _LOG = logging.getLogger(__name__)
+# Names its log.
+SUPERVISOR = "supervisor"
 # Longer than the longest grace of a process, which the reply to a stop order may take.
 _REPLY_TIMEOUT_S = 60.0
 
 
 class SupervisorUnreachable(ClipperException):
-    """Nobody listens on the control socket."""
+    """Nobody answers on the control socket."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -47,24 +50,34 @@ async def serve(listener: socket.socket, operations: Mapping[str, Callable[..., 
         writer.write(json.dumps(reply).encode())
         writer.close()
 
-    return await asyncio.start_unix_server(handle, sock=listener)
+    # start_unix_server would look, from Python 3.13 on, at the name that the socket was bound by, which is gone by now.
+    return await asyncio.start_server(handle, sock=listener)
 
 
 def order(path: Path, operation: str, **arguments: Any) -> Any:
     """Has the supervisor carry out an operation and returns its result.
 
     Raises:
-        SupervisorUnreachable: there is no supervisor.
+        SupervisorUnreachable: there is no supervisor; with the end of its log.
         ClipperException: it refused.
     """
     request = json.dumps({"operation": operation, "arguments": arguments}).encode()
     try:
         reply = json.loads(_exchange(path, request))
     except (OSError, ValueError) as error:
-        raise SupervisorUnreachable(f"The cluster's supervisor does not answer at {path}: {error}") from error
+        raise _unreachable(path, error) from error
     if "error" in reply:
         raise ClipperException(f"The cluster's supervisor refused to {operation}: {reply['error']}")
     return reply["result"]
+
+
+def _unreachable(path: Path, error: Exception) -> SupervisorUnreachable:
+    complaint = f"The cluster's supervisor does not answer at {path}: {error}"
+    directory = ClusterDirectory(path.parent)
+    last_lines = directory.log_tail(SUPERVISOR)
+    if last_lines:
+        complaint += f". The end of its log ({directory.log_file(SUPERVISOR)}):\n{last_lines}"
+    return SupervisorUnreachable(complaint)
 
 
 def _exchange(path: Path, request: bytes) -> bytes:
