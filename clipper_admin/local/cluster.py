@@ -161,9 +161,7 @@ class LocalCluster:
         while probes:
             for status in self.processes():
                 if status.deaths and not status.model_id:
-                    raise self.failure(
-                        status, f"while the cluster started; {self.directory.root} is kept"
-                    )
+                    raise self.failure(status, f"while the cluster started; {self.directory.root} is kept")
             if time.monotonic() > deadline:
                 raise ClipperException(
                     f"Cluster {self.name} did not serve within {_START_TIMEOUT_S:.0f} s; see {self.directory.logs}"

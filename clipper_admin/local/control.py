@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from clipper_admin.exceptions import ClipperException
+from clipper_admin.local.directory import ClusterDirectory
 
 _LOG = logging.getLogger(__name__)
+# Names its log.
+SUPERVISOR = "supervisor"
 _REPLY_TIMEOUT_S = 10.0
 # Longer than the longest grace of a process.
 _STOPPED_TIMEOUT_S = 60.0
 
 
 class SupervisorUnreachable(ClipperException):
-    """Nobody listens on the control socket, or who did has ended before the reply."""
+    """Nobody answers on the control socket."""
 
 
 class SupervisorHangs(SupervisorUnreachable):
-    """Somebody listens on the control socket but does not answer."""
+    """Somebody listens on the control socket but has not answered in time."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -52,7 +55,8 @@ async def serve(listener: socket.socket, operations: Mapping[str, Callable[..., 
         writer.write(json.dumps(reply).encode())
         writer.close()
 
-    return await asyncio.start_unix_server(handle, sock=listener)
+    # start_unix_server would look, from Python 3.13 on, at the name that the socket was bound by, which is gone by now.
+    return await asyncio.start_server(handle, sock=listener)
 
 
 def order(path: Path, operation: str, **arguments: Any) -> Any:
@@ -60,7 +64,7 @@ def order(path: Path, operation: str, **arguments: Any) -> Any:
 
     Raises:
         SupervisorHangs: it does not answer in time.
-        SupervisorUnreachable: there is no supervisor.
+        SupervisorUnreachable: there is no supervisor; with the end of its log.
         ClipperException: it refused.
     """
     request = json.dumps({"operation": operation, "arguments": arguments}).encode()
@@ -70,10 +74,19 @@ def order(path: Path, operation: str, **arguments: Any) -> Any:
     except TimeoutError as error:
         raise SupervisorHangs(f"The cluster's supervisor has not answered at {path} for {timeout_s:.0f} s") from error
     except (OSError, ValueError) as error:
-        raise SupervisorUnreachable(f"The cluster's supervisor does not answer at {path}: {error}") from error
+        raise _unreachable(path, error) from error
     if "error" in reply:
         raise ClipperException(f"The cluster's supervisor refused to {operation}: {reply['error']}")
     return reply["result"]
+
+
+def _unreachable(path: Path, error: Exception) -> SupervisorUnreachable:
+    complaint = f"The cluster's supervisor does not answer at {path}: {error}"
+    directory = ClusterDirectory(path.parent)
+    last_lines = directory.log_tail(SUPERVISOR)
+    if last_lines:
+        complaint += f". The end of its log ({directory.log_file(SUPERVISOR)}):\n{last_lines}"
+    return SupervisorUnreachable(complaint)
 
 
 def _exchange(path: Path, request: bytes, timeout_s: float) -> bytes:

@@ -21,7 +21,6 @@ from clipper_admin.local.state import ClusterState, UnreadableState
 from clipper_admin.logs import ClusterAdapter
 
 _LOG = logging.getLogger(__name__)
-_NAME = "supervisor"
 # Of somebody else's: a start, a replacement, or a stop.
 _OTHERS_TIMEOUT_S = 60.0
 # All tiers one after the other, each with its full grace.
@@ -58,12 +57,14 @@ class Supervision:
             ClipperException: it cannot be started; with the end of its log.
         """
         command = (services_python(), "-P", "-m", "clipper_admin.local", str(self._directory.root), str(lock))
-        with self._directory.log_file(_NAME).open("ab") as log:
+        with self._directory.log_file(control.SUPERVISOR).open("ab") as log:
             detached = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(lock,), check=False
             )
         if detached.returncode != 0:
-            raise ClipperException(f"The cluster's supervisor cannot be started:\n{self._directory.log_tail(_NAME)}")
+            raise ClipperException(
+                f"The cluster's supervisor cannot be started:\n{self._directory.log_tail(control.SUPERVISOR)}"
+            )
 
     def ensure(self) -> ClusterState | None:
         """Replaces a supervisor that was killed while its cluster runs on; returns the cluster's state.
@@ -195,7 +196,7 @@ class Supervision:
         return ClipperException(
             f"{error}: process {pid} is stopped or hangs. `kill -CONT {pid}` wakes one that was stopped; after "
             f"`kill -KILL {pid}` the next command replaces it. Services and replicas are not touched by that. "
-            f"Its log: {self._directory.log_file(_NAME)}"
+            f"Its log: {self._directory.log_file(control.SUPERVISOR)}"
         )
 
     def _busy(self) -> ClipperException:
