@@ -1,6 +1,5 @@
 """The services of a cluster of Docker containers: started, found again, stopped."""
 
-import contextlib
 import logging
 import random
 import time
@@ -12,7 +11,7 @@ from docker.models.containers import Container
 from clipper_admin import running
 from clipper_admin.docker import labels, plan
 from clipper_admin.docker.claim import Claim
-from clipper_admin.docker.containers import Containers, PortTaken, is_alive, variables
+from clipper_admin.docker.containers import Containers, PortTaken, is_alive, is_stopped, variables
 from clipper_admin.docker.labels import Role
 from clipper_admin.docker.networks import Networks
 from clipper_admin.docker.plan import Images
@@ -80,7 +79,8 @@ class DockerCluster:
     def start(self, images: Images, query_services: int, cache_size_bytes: int) -> None:
         """Starts the services and returns when they serve, or when those serve that run already.
 
-        Whoever is just starting the cluster, or stopping it, is waited for.
+        Whoever is just starting the cluster, or stopping it, is waited for. What has stopped is started again with
+        all that it has; nothing that was there before is removed.
 
         Raises:
             ClipperException: what is there does not serve, an image is missing or a service died.
@@ -121,9 +121,8 @@ class DockerCluster:
 
     def stop(self, *, graceful: bool) -> None:
         """Stops everything and forgets the cluster; nothing happens when there is none."""
-        everything = self._containers.all()
-        own = [container for container in everything if labels.COMPOSE_PROJECT not in container.labels]
-        if len(own) < len(everything):
+        own = self._own()
+        if len(own) < len(self._containers.all()):
             self._logger.warning("Only the replicas are stopped; `docker compose down` stops the services")
         if graceful:
             for role in Role:
@@ -137,11 +136,11 @@ class DockerCluster:
     def _serves_already(self) -> bool:
         """Whether the cluster runs; waits until what there is of it serves or has been removed."""
         deadline = time.monotonic() + _START_TIMEOUT_S
+        if not self._serves():
+            self._wake()
         while everything := self._containers.all():
-            # Without the containers that have the addresses it does not serve.
-            with contextlib.suppress(ClipperException):
-                if all(is_serving(*probe) for probe in self._probes()):
-                    return True
+            if self._serves():
+                return True
             if time.monotonic() > deadline:
                 standing = ", ".join(f"{container.name} ({container.status})" for container in everything)
                 raise ClipperException(
@@ -150,6 +149,22 @@ class DockerCluster:
                 )
             time.sleep(_POLL_INTERVAL_S)
         return False
+
+    def _serves(self) -> bool:
+        try:
+            return all(is_serving(*probe) for probe in self._probes())
+        except ClipperException:  # the containers that have the addresses are not there
+            return False
+
+    def _wake(self) -> None:
+        stopped = [container for container in self._own() if is_stopped(container)]
+        if stopped:
+            self._logger.info("Starting again what has stopped: %s", ", ".join(str(each.name) for each in stopped))
+            self._containers.wake(stopped)
+
+    def _own(self) -> list[Container]:
+        """All containers but the services that Compose runs."""
+        return [each for each in self._containers.all() if labels.COMPOSE_PROJECT not in each.labels]
 
     def _tell_what_runs(self, images: Images, query_services: int, cache_size_bytes: int) -> None:
         asked = {
