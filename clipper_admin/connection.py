@@ -62,7 +62,8 @@ class ClipperConnection(ApplicationMethods):
     ) -> None:
         """Starts the cluster unless it runs already, waits until it answers and connects to it.
 
-        A running cluster stays as it is; the log says which of these arguments had no effect because of that.
+        A running cluster stays as it is; the log says which of these arguments had no effect because of that. One that
+        was not stopped with stop_all but killed, as by a reboot, comes back with what was registered and deployed.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.
@@ -96,7 +97,7 @@ class ClipperConnection(ApplicationMethods):
         self._logger.info("Successfully connected to Clipper cluster at %s", self.cm.get_query_addr())
 
     def stop_all(self, graceful: bool = True) -> None:
-        """Stops the cluster and all model containers, connected or not; without `graceful` by force."""
+        """Stops and forgets the cluster and all model containers, connected or not; without `graceful` by force."""
         self.cm.stop_all(graceful=graceful)
         self._logger.info("Stopped all Clipper cluster and all model containers")
 

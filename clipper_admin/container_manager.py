@@ -33,7 +33,8 @@ class ContainerManager(ABC):
         """Starts the cluster, or finds it running, and is connected to it afterwards.
 
         Whoever else is just starting or stopping it is waited for. When it runs already, the log says so and which
-        arguments had no effect because it was started with others.
+        arguments had no effect because it was started with others. One that was killed, not stopped, has all that it
+        had.
 
         Args:
             query_frontend_image: image of the query service.

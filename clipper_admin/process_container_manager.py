@@ -153,7 +153,7 @@ class ProcessContainerManager(ContainerManager):
         self._replicas.stop_all()
 
     def stop_all(self, graceful: bool = True) -> None:
-        """Stops everything; the logs stay in the cluster's directory until it is started again."""
+        """Stops everything and deletes what the cluster was, but for its logs."""
         self._cluster.stop(graceful)
 
     def get_admin_addr(self) -> str:

@@ -33,6 +33,15 @@ def clipper_home(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(configured).absolute() if configured else Path.home() / ".clipper"
 
 
+def flush(path: Path) -> None:
+    """Returns when a file's content, or a directory's entries, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class ClusterDirectory:
     """The files of one cluster."""
 

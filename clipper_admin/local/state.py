@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from clipper_admin.exceptions import ClipperException
+from clipper_admin.local.directory import flush
 from clipper_admin.local.identity import ProcessIdentity
 from clipper_admin.local.specification import ProcessSpec
 
@@ -75,16 +76,10 @@ class ClusterState:
     def write(self, path: Path) -> None:
         """Replaces the file at `path` in one step, which also a power cut leaves done or undone."""
         unfinished = path.with_name(f"{path.name}.new")
-        with unfinished.open("w") as file:
-            json.dump({"format": _FORMAT, **dataclasses.asdict(self)}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
+        unfinished.write_text(json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=1))
+        flush(unfinished)
         os.replace(unfinished, path)
-        directory = os.open(path.parent, os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        flush(path.parent)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -43,12 +43,13 @@ class Supervision:
         Raises:
             UnreadableState: that cannot be read, and there is no supervisor to write it again.
         """
-        try:
-            return ClusterState.read(self._directory.state_file)
-        except UnreadableState:
-            with suppress(control.SupervisorUnreachable):
-                control.order(self._directory.control_socket, "write_state")
-            return ClusterState.read(self._directory.state_file)
+        with suppress(UnreadableState):
+            if (state := ClusterState.read(self._directory.state_file)) is not None:
+                return state
+        # A supervisor knows it by heart.
+        with suppress(control.SupervisorUnreachable):
+            control.order(self._directory.control_socket, "write_state")
+        return ClusterState.read(self._directory.state_file)
 
     def begin(self, lock: int) -> None:
         """Starts a supervisor, which has the cluster run as its state says, and hands the cluster's lock over to it.
@@ -150,7 +151,7 @@ class Supervision:
     def _ended_by_supervisor(self, graceful: bool, forget: bool) -> bool:
         """Has the supervisor, if there is one, end everything and itself; returns whether nothing is left to do."""
         if graceful:
-            with suppress(UnreadableState):
+            with suppress(ClipperException):
                 self.ensure()
         try:
             arguments = {"graceful": graceful, "forget": forget}

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import requests
 
 from clipper_admin import ClipperConnection, ClipperException, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
-from clipper_admin.local.state import ClusterState
 from tests.e2e.conftest import NewCluster, free_ports_manager
 from tests.fixtures.local_clusters import cut_power, kill_supervisor, local, prediction, with_sums, written_state
 from tests.fixtures.waiting import wait_until
@@ -202,7 +201,7 @@ def test_a_replica_that_cannot_be_started_again_is_named_and_holds_up_nobody(
 
 @pytest.mark.parametrize("killed", [cut_power, kill_supervisor], ids=["with all", "with the supervisor"])
 def test_an_unreadable_state_is_put_aside_and_what_is_registered_is_still_there(
-    cluster: ClipperConnection, caplog: pytest.LogCaptureFixture, killed: Any
+    cluster: ClipperConnection, caplog: pytest.LogCaptureFixture, killed: Callable[[ClipperConnection], object]
 ) -> None:
     apps, state_file = cluster.get_all_apps(verbose=True), local(cluster).directory.state_file
     alive = written_state(cluster).alive()
@@ -224,14 +223,14 @@ def test_an_unreadable_state_is_put_aside_and_what_is_registered_is_still_there(
         cluster.set_num_replicas(model, 1)
 
 
-def test_a_running_cluster_writes_a_damaged_state_again(cluster: ClipperConnection) -> None:
-    state_file = local(cluster).directory.state_file
+@pytest.mark.parametrize("damage", [lambda file: file.write_text("{"), Path.unlink], ids=["damaged", "deleted"])
+def test_a_running_cluster_writes_its_state_again(cluster: ClipperConnection, damage: Callable[[Path], object]) -> None:
     written = written_state(cluster)
-    state_file.write_text("")
+    damage(local(cluster).directory.state_file)
 
     cluster.connect()
 
-    assert ClusterState.read(state_file) == written
+    assert written_state(cluster) == written
 
 
 def test_a_start_at_a_taken_port_costs_nothing(cluster: ClipperConnection) -> None:

@@ -197,6 +197,29 @@ def test_a_cluster_with_a_stopped_supervisor_can_be_stopped(
     assert own.get_all_apps() == []
 
 
+def test_a_supervisor_that_is_killed_while_it_stops_the_cluster_is_replaced_for_the_rest(
+    new_cluster: NewCluster,
+) -> None:
+    own = with_sums(new_cluster("half-stopped"))
+    alive, processes = written_state(own).alive(), running(own)
+    envoy, redis = processes["envoy"], processes["redis"]
+    assert envoy is not None
+    assert redis is not None
+
+    # Redis ends last, and stopped like this not before it is allowed to.
+    redis.send(signal.SIGSTOP)
+    with ThreadPoolExecutor(1, thread_name_prefix="command") as commands:
+        stopping = commands.submit(own.stop_all)
+        assert envoy.wait_until_gone(10)
+        kill_supervisor(own)
+        redis.send(signal.SIGCONT)
+        stopping.result()
+
+    assert not any(process.is_alive() for process in alive)
+    assert supervisors(own) == []
+    assert {entry.name for entry in local(own).directory.root.iterdir()} == {"lock", "logs"}
+
+
 def test_stopping_after_the_supervisor_was_killed_lets_services_finish_and_leaves_no_process(
     new_cluster: NewCluster,
 ) -> None:
