@@ -130,6 +130,17 @@ def test_an_interrupted_start_ends_what_it_started_and_costs_nothing(cluster: Cl
     assert told(again(cluster)) == before
 
 
+def test_a_supervisor_that_is_killed_while_the_cluster_comes_back_is_replaced(cluster: ClipperConnection) -> None:
+    before = told(cluster)
+    cut_power(cluster)
+    with starting(cluster, processes=3) as program:
+        kill_supervisor(cluster)
+        _output, said = program.communicate(timeout=60)
+
+    assert program.returncode == 0, said
+    assert told(again(cluster)) == before
+
+
 def starting(cluster: ClipperConnection, processes: int) -> subprocess.Popen[str]:
     """Has another program start the cluster; returns once so many processes are there."""
     name = cluster.cm.cluster_identifier
