@@ -119,10 +119,10 @@ $(BIN)/python:
 
 $(LOCAL): $(PINS) | $(BIN)/python
 	@echo "==> installing what a local cluster needs (about a minute the first time)"
-	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local]'
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,docker]'
 	@touch $@
 
 $(DEV): $(PINS) | $(BIN)/python
 	@echo "==> installing what development needs (a few minutes the first time)"
-	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,dev]'
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,docker,dev]'
 	@touch $(LOCAL) $@

@@ -5,6 +5,22 @@ A container manager starts and stops things and knows where they listen; what is
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A service or a replica that a cluster is to have.
+
+    Attributes:
+        name: of its process or container.
+        state: "running", or what has become of it.
+        model_id: "name:version" of a replica; "" of a service.
+    """
+
+    name: str
+    state: str
+    model_id: str
 
 
 class ContainerManager(ABC):
@@ -70,6 +86,10 @@ class ContainerManager(ABC):
     @abstractmethod
     def set_num_replicas(self, name: str, version: str, input_type: str, image: str, num_replicas: int) -> None:
         """Starts replicas, as deploy_model does, or stops some until there are `num_replicas`."""
+
+    @abstractmethod
+    def get_components(self) -> list[Component]:
+        """The services and replicas, whether they run or not."""
 
     @abstractmethod
     def get_logs(self, logging_dir: str) -> list[str]:

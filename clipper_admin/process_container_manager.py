@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clipper_admin.container_manager import ContainerManager
+from clipper_admin.container_manager import Component, ContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.local import images
 from clipper_admin.local.cluster import LocalCluster
@@ -127,6 +127,10 @@ class ProcessContainerManager(ContainerManager):
         elif missing < 0:
             self._logger.info("Found %d replicas for %s. Removing %d", len(kept), label, -missing)
             self._replicas.stop(kept[missing:])
+
+    def get_components(self) -> list[Component]:
+        """What the supervisor keeps, or has given up; see ContainerManager."""
+        return [Component(each.name, each.state, each.model_id) for each in self._cluster.processes()]
 
     def get_logs(self, logging_dir: str) -> list[str]:
         """Copies the processes' logs; see ContainerManager."""

@@ -11,6 +11,7 @@ import requests
 from docker.constants import DEFAULT_TIMEOUT_SECONDS
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.images import Image
+from docker.utils import parse_host
 
 from clipper_admin.exceptions import ClipperException
 
@@ -25,7 +26,7 @@ def connect() -> docker.DockerClient:
         ClipperException: it does not answer.
     """
     try:
-        _dial_socket(docker.utils.parse_host(os.environ.get("DOCKER_HOST")))
+        _dial_socket(str(parse_host(os.environ.get("DOCKER_HOST"))))
         return docker.from_env()
     except (DockerException, requests.RequestException) as error:
         raise ClipperException(

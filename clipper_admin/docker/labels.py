@@ -1,5 +1,6 @@
 """The labels by which a cluster's containers are found again, under Clipper's published names where it had any."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 CLUSTER = "ai.clipper.container.label"
@@ -37,3 +38,8 @@ class Role(StrEnum):
 def model_label(name: str, version: str) -> str:
     """The value of MODEL; neither part can have a "_"."""
     return f"{name}_{version}"
+
+
+def model_of(container_labels: Mapping[str, str]) -> str:
+    """The "name:version" of which a container with these labels is a replica; "" if it is none."""
+    return container_labels.get(MODEL, "").replace("_", ":")
