@@ -34,7 +34,7 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
               || { cat $(BUILD)/images.log; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,14 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 test: $(DEV) ## Run all tests
 	@echo "==> pytest"
 	@$(BIN)/pytest
+
+test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
+	@echo "==> pytest on every Python (the first time a minute or two each)"
+	@$(BIN)/pytest tests/pythons
+
+test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
+	@echo "==> pytest without a Docker engine"
+	@env -u CLIPPER_REQUIRE_DOCKER DOCKER_HOST=unix:///nonexistent.sock $(BIN)/pytest -q -rfE tests/docker tests/unit/clipper_admin
 
 bench: $(DEV) ## Measure; see bench/README.md
 	@$(BIN)/python -m bench
