@@ -33,6 +33,9 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
               $(foreach image,$(BASE_IMAGES),--build-arg $(image)) . > $(BUILD)/images.log 2>&1 \
               || { cat $(BUILD)/images.log; exit 1; }
 
+# What is started here is asked directly, whatever proxies the environment names for the rest of the world.
+export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
+
 .DEFAULT_GOAL := help
 .PHONY: help install proto proto-check descriptor lint test test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from clipper_admin import direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
@@ -116,7 +117,7 @@ class ClipperConnection(ApplicationMethods):
     @needs_connection
     def inspect_instance(self) -> dict[str, Any]:
         """The query service's metrics: counters, ratio_counters, meters and histograms."""
-        response = requests.get(f"http://{self.cm.get_query_addr()}/metrics", timeout=_PROBE_TIMEOUT_S)
+        response = direct.get(f"http://{self.cm.get_query_addr()}/metrics", _PROBE_TIMEOUT_S)
         if response.status_code != requests.codes.ok:
             raise ClipperException(f"Received error status code: {response.status_code} and message: {response.text}")
         return dict(response.json())

@@ -16,6 +16,7 @@ from clipper_admin.deployers import python as python_deployer
 from clipper_admin.local.cluster import LocalCluster
 from clipper_admin.local.state import ClusterState
 from tests.e2e.conftest import NewCluster, free_ports_manager
+from tests.fixtures.clients import RestClient
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.processes import send, wait_for_another
 from tests.fixtures.waiting import wait_until
@@ -256,3 +257,17 @@ def test_metrics_are_to_be_had_as_json_and_as_prometheus_text(serving: ClipperCo
 
     assert {"counters", "meters", "histograms"} <= set(serving.inspect_instance())
     assert "# TYPE" in requests.get(f"http://{serving.get_metric_addr()}/metrics", timeout=5).text
+
+
+def test_a_cluster_is_spoken_to_past_the_proxies_of_the_environment(
+    new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY", "grpc_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    connection = with_sums(new_cluster("behind-a-proxy"))
+
+    assert connection.inspect_instance()
+    with RestClient(connection.get_query_addr(), "sums") as client:
+        assert client.ask([1.0, 2.0]).output == 3.0
