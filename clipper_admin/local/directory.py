@@ -18,14 +18,26 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from clipper_admin.exceptions import ClipperException
+
 _LOG_TAIL_BYTES = 8_192
 _LOG_TAIL_LINES = 30
 
 
 def clipper_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where all clusters of this user keep their files."""
+    """Where all clusters of this user keep their files.
+
+    Raises:
+        ClipperException: the user can keep none there.
+    """
     configured = environment.get("CLIPPER_HOME")
-    return Path(configured).absolute() if configured else Path.home() / ".clipper"
+    home = Path(configured).absolute() if configured else Path(os.path.expanduser("~/.clipper"))
+    if not home.is_absolute() or not _can_be_written(home):
+        raise ClipperException(
+            f"Clusters of local processes keep their files in {home}, and you cannot write there. Set the environment "
+            "variable CLIPPER_HOME to a directory of yours"
+        )
+    return home
 
 
 class ClusterDirectory:
@@ -86,3 +98,9 @@ class ClusterDirectory:
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+
+
+def _can_be_written(directory: Path) -> bool:
+    """Whether this user can keep files in a directory that there is or is to be."""
+    existing = next(path for path in (directory, *directory.parents) if os.path.exists(path))
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

@@ -146,7 +146,7 @@ def test_of_a_cluster_that_does_not_run_it_is_said_that_there_is_none(command: S
     told = run(*command, "--cluster", "nowhere")
 
     assert (told.returncode, told.stdout) == (1, "")
-    assert re.fullmatch(r"There is no running cluster nowhere in \S+\. .*\n", told.stderr)
+    assert re.fullmatch(r"There is no running cluster nowhere in .+\. .*\n", told.stderr)
 
 
 def test_a_cluster_of_docker_containers_is_looked_for_on_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
