@@ -111,9 +111,10 @@ def test_status_prints_where_a_cluster_listens_what_runs_and_what_is_registered(
 
 def test_status_tells_the_replicas_that_are_alive_from_those_that_were_asked_for(cluster: ClipperConnection) -> None:
     python_deployer.deploy_python_closure(cluster, "dying", 1, "doubles", feature_sum, num_replicas=2)
+    name, _other = [each.name for each in cluster.cm.get_components() if each.model_id == "dying:1"]
 
     def given_up() -> bool:
-        victim = processes(cluster)["dying_1-0"]
+        victim = processes(cluster)[name]
         if victim is not None:
             victim.send(signal.SIGKILL)
         return any(component.state == "failed" for component in cluster.cm.get_components())
@@ -121,7 +122,7 @@ def test_status_tells_the_replicas_that_are_alive_from_those_that_were_asked_for
     wait_until(given_up, within_s=30)
 
     [row] = [line for line in run("status", "--cluster", "shared").stdout.splitlines() if "dying:1" in line]
-    assert row.endswith("  1/2 alive, dying_1-0 failed")
+    assert row.endswith(f"  1/2 alive, {name} failed")
     cluster.stop_models(["dying"])
 
 

@@ -24,9 +24,7 @@ def test_a_home_that_cannot_be_written_is_refused_with_what_to_do(
     (tmp_path / "file").touch()
     monkeypatch.setenv("CLIPPER_HOME", str(tmp_path / home))
 
-    with pytest.raises(
-        ClipperException, match=r"files in .*file.* you cannot write there\. Set .*CLIPPER_HOME"
-    ):
+    with pytest.raises(ClipperException, match=r"files in .*file.* you cannot write there\. Set .*CLIPPER_HOME"):
         ProcessContainerManager()
 
 
