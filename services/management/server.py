@@ -28,8 +28,8 @@ _OPTIONS = (
     # The streams of containers that vanished without a word are found out and ended.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Containers may probe an idle lease stream as often.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Containers may probe an idle lease stream, and Envoy its connections, as often as they need.
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 

@@ -74,6 +74,8 @@ class Front:
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
             ("grpc.so_reuseport", int(reuse_port)),
+            # Who shares a connection among many asks for signs of life as often as it needs them.
+            ("grpc.http2.max_ping_strikes", 0),
             ("grpc.server.max_pending_requests", _MAX_WAITING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", _MAX_WAITING_CALLS),
         )
