@@ -131,7 +131,8 @@ def test_a_good_timeout_is_the_deadline_of_a_rest_request(cluster: ClipperConnec
     assert ask("20S").json()["default"] is False
     assert ask("99999999H").json()["default"] is False
     late = ask("1n")
-    assert late.status_code == http.client.GATEWAY_TIMEOUT
+    # The deadline may pass before the body is there.
+    assert late.status_code in (http.client.GATEWAY_TIMEOUT, http.client.REQUEST_TIMEOUT)
     assert late.json()["code"] == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
 
