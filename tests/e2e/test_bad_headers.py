@@ -18,7 +18,7 @@ from tests.fixtures.refusals import GOOD, invalid, raw
 pytestmark = pytest.mark.usefixtures("nothing_takes_harm")
 
 _numbers = itertools.count(1_000_000)
-# Envoy puts eight calls on a connection to a query service: these are on all the connections that an attack may have used.
+# Envoy puts eight calls on a connection to a query service: so many are on all that an attack may have used.
 AT_ONCE = 48
 EVERYTHING = b'{"verbose": false}'
 

@@ -223,7 +223,12 @@ def mortal_edge(tmp_path_factory: pytest.TempPathFactory, mortals: Mortals) -> I
         yield running
 
 
-ORDERS = {"x-forwarded-for": "127.0.0.1", "x-envoy-max-retries": "20", "x-envoy-retry-on": "reset,5xx", "x-envoy-retry-grpc-on": "unavailable"}
+ORDERS = {
+    "x-forwarded-for": "127.0.0.1",
+    "x-envoy-max-retries": "20",
+    "x-envoy-retry-on": "reset,5xx",
+    "x-envoy-retry-grpc-on": "unavailable",
+}
 
 
 @pytest.mark.parametrize("headers", [{}, ORDERS], ids=["as it is", "with orders to send it again"])
@@ -245,9 +250,10 @@ def test_a_native_prediction_that_services_die_of_is_not_sent_to_all_of_them(
 ) -> None:
     before = mortals.deaths
 
-    with grpc.insecure_channel(mortal_edge.query) as channel, pytest.raises(grpc.RpcError) as refused:
+    with grpc.insecure_channel(mortal_edge.query) as channel:
         stub = query_service_pb2_grpc.QueryServiceStub(channel)
-        stub.Predict(query.PredictRequest(application=DEADLY.decode()), timeout=30)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Predict(query.PredictRequest(application=DEADLY.decode()), timeout=30)
 
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert mortals.deaths - before == 3
