@@ -3,6 +3,7 @@
     ClipperError
     ├── CallerError                the caller must change the request
     │   ├── InvalidInput           it can never succeed
+    │   │   └── LimitExceeded      in several smaller ones it can
     │   ├── NotFound               it names what is not there
     │   ├── AlreadyExists          it would register twice
     │   └── Conflict               what is registered does not allow it
@@ -39,6 +40,12 @@ class InvalidInput(CallerError):
     """The request is malformed; repeating it cannot help."""
 
     reason = "INVALID_INPUT"
+
+
+class LimitExceeded(InvalidInput):
+    """The request holds more than one request may."""
+
+    reason = "LIMIT_EXCEEDED"
 
 
 class NotFound(CallerError):

@@ -1,5 +1,6 @@
 """Between the contracts' messages and the engine's objects: the only protobuf code besides the servicer's services."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -9,12 +10,14 @@ from google.protobuf.message import DecodeError, Message
 from services.common import input_types, status, tensors
 from services.common.errors import ClipperError, InvalidInput
 from services.common.names import InputType
+from services.query import wire
 from services.query.choice import choice
 from services.query.engine.requests import Query, Request
 from services.query.engine.selected import Pick, Selection
 from services.query.engine.versions import Batch
 from services.query.feedback_item import FeedbackItem
 from services.query.journal.feedback import FeedbackStatus
+from services.query.request_limits import RequestLimits
 from services.query.timing import timing
 
 _MessageT = TypeVar("_MessageT", bound=Message)
@@ -25,46 +28,59 @@ _FEEDBACK_STATUSES = {
     FeedbackStatus.UNKNOWN_QUERY: query_service_pb2.FEEDBACK_STATUS_UNKNOWN_QUERY,
 }
 
+_STREAM_REQUEST = query_service_pb2.PredictStreamRequest.DESCRIPTOR
 _LENGTH_DELIMITED = 2
 _DATA_TAG = bytes([input_pb2.Inputs.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
 _INPUTS_TAG = bytes([model_container_service_pb2.PredictBatchRequest.INPUTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
 
 
-def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
+def predict_request(message: bytes, limits: RequestLimits) -> query_service_pb2.PredictRequest:
     """Decodes a native request.
 
     Raises:
         InvalidInput: it is not one.
+        LimitExceeded: it has too many parts.
     """
-    return _decode(query_service_pb2.PredictRequest, message)
+    return _decode_request(query_service_pb2.PredictRequest, message, limits)
 
 
-def predict_stream_request(message: bytes) -> query_service_pb2.PredictStreamRequest:
+def predict_stream_request(message: bytes, limits: RequestLimits) -> query_service_pb2.PredictStreamRequest:
     """Decodes a pipelined request.
 
     Raises:
         InvalidInput: it is not one.
+        LimitExceeded: it has too many parts.
     """
-    return _decode(query_service_pb2.PredictStreamRequest, message)
+    return _decode_request(query_service_pb2.PredictStreamRequest, message, limits)
 
 
-def predict_json_request(message: bytes) -> tuple[str, bytes]:
+def request_id(message: bytes) -> int:
+    """The id of a pipelined request that is not to be decoded; 0 when it is not within its first fields."""
+    for field in itertools.islice(wire.fields(message), len(_STREAM_REQUEST.fields)):
+        if field.number == query_service_pb2.PredictStreamRequest.REQUEST_ID_FIELD_NUMBER and not field.is_nested:
+            return wire.read_varint(message, field.start)[0]
+    return 0
+
+
+def predict_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
     """Decodes what Envoy made of a REST request: the application's name and the body.
 
     Raises:
         InvalidInput: it is not one.
+        LimitExceeded: it has too many parts.
     """
-    request = _decode(query_service_pb2.PredictJsonRequest, message)
+    request = _decode_request(query_service_pb2.PredictJsonRequest, message, limits)
     return request.application, request.body.data
 
 
-def feedback_request(message: bytes) -> query_service_pb2.FeedbackRequest:
+def feedback_request(message: bytes, limits: RequestLimits) -> query_service_pb2.FeedbackRequest:
     """Decodes native feedback.
 
     Raises:
         InvalidInput: it is none.
+        LimitExceeded: it has too many parts.
     """
-    return _decode(query_service_pb2.FeedbackRequest, message)
+    return _decode_request(query_service_pb2.FeedbackRequest, message, limits)
 
 
 def feedback_items(request: query_service_pb2.FeedbackRequest, expected: InputType) -> list[FeedbackItem]:
@@ -76,13 +92,14 @@ def feedback_items(request: query_service_pb2.FeedbackRequest, expected: InputTy
     return [_feedback_item(item, expected) for item in request.feedback]
 
 
-def feedback_json_request(message: bytes) -> tuple[str, bytes]:
+def feedback_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
     """Decodes what Envoy made of REST feedback: the application's name and the body.
 
     Raises:
         InvalidInput: it is none.
+        LimitExceeded: it has too many parts.
     """
-    request = _decode(query_service_pb2.FeedbackJsonRequest, message)
+    request = _decode_request(query_service_pb2.FeedbackJsonRequest, message, limits)
     return request.application, request.body.data
 
 
@@ -153,10 +170,9 @@ def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection,
 def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) -> FeedbackItem:
     data = None
     if item.HasField("input"):
-        packed = inputs(item.input, expected)
-        if len(packed) != 1:
-            raise InvalidInput(f"Feedback is on one input, but there are {len(packed)}")
-        (data,) = packed
+        if len(item.input.lengths) != 1:
+            raise InvalidInput(f"Feedback is on one input, but there are {len(item.input.lengths)}")
+        (data,) = inputs(item.input, expected)
     return FeedbackItem(
         query_id=item.query_id if item.HasField("query_id") else None,
         input=data,
@@ -205,6 +221,12 @@ def json_response(body: bytes) -> bytes:
     response.body.content_type = "application/json"
     response.body.data = body
     return response.SerializeToString()
+
+
+def _decode_request(kind: type[_MessageT], message: bytes, limits: RequestLimits) -> _MessageT:
+    if len(message) > limits.max_parts:
+        limits.check_parts(wire.count_parts(kind.DESCRIPTOR, message, limits.max_parts))
+    return _decode(kind, message)
 
 
 def _decode(kind: type[_MessageT], message: bytes) -> _MessageT:

@@ -21,6 +21,7 @@ from services.query.journal import Journal
 from services.query.links import ReplicaLink
 from services.query.processes.parent_link import ParentLink
 from services.query.reflection import Reflection
+from services.query.request_limits import RequestLimits
 from services.query.servicer import QueryServicer
 from services.query.settings import Settings
 from services.query.telemetry.exposition import CountsCollector
@@ -69,7 +70,8 @@ class QueryServer:
             if parent is None:
                 self._metrics = MetricsPort(settings.metrics_address, CountsCollector(self._telemetry.counts))
                 on_failure.callback(self._metrics.close)
-            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry))
+            limits = RequestLimits(settings.max_inputs)
+            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry, limits))
             on_failure.pop_all()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)

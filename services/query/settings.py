@@ -32,6 +32,10 @@ class Settings:
     """Most inputs that may wait for one model version: what a query service can move in some seconds. Those who would
     wait longer are told at once."""
 
+    max_inputs: int = 4_096
+    """Most inputs of one request, and most items of feedback. More are refused before anything is made of them: they
+    would have the one thread for themselves."""
+
     max_message_bytes: int = 64 * 1024 * 1024
     """Largest request and answer. Envoy refuses larger REST bodies earlier."""
 
@@ -48,3 +52,5 @@ class Settings:
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise InvalidInput(f"There must be one process or more, but CLIPPER_PROCESSES is {self.processes}")
+        if self.max_inputs < 1:
+            raise InvalidInput(f"A request must be allowed an input, but CLIPPER_MAX_INPUTS is {self.max_inputs}")

@@ -24,7 +24,7 @@ NOT_A_PREDICTION = {
     "a string": (b'"input"', "Can only get key-value pair from an object"),
     "an array": (b"[1.0]", "Can only get key-value pair from an object"),
     "null": (b"null", "Can only get key-value pair from an object"),
-    "deeply nested": (b"[" * 100_000, "depth limit exceeded"),
+    "deeply nested": (b"[" * 50_000, "depth limit exceeded"),
     "not UTF-8": (b'{"input": [1.0], "version": "\xff"}', "not valid UTF-8"),
     "compressed": (gzip.compress(GOOD), "not valid UTF-8"),
     "without an input": (b'{"inputs": [1.0]}', "does not have required keys input or input_batch"),

@@ -222,7 +222,7 @@ class PredictStreamResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why there is none: the request forbids the default output. As the status of Predict would be."""
+        """Why there is none: the request has too many inputs, or forbids the default output. As the status of Predict would be."""
 
     def __init__(
         self,
