@@ -65,7 +65,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
 
 def _server(servicer: ManagementServicer, health: Health) -> grpc.aio.Server:
-    server = grpc.aio.server(interceptors=[StatusInterceptor(MANAGEMENT_SERVICE)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=_OPTIONS)
     management_service_pb2_grpc.add_ManagementServiceServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     reflection.enable_server_reflection((MANAGEMENT_SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 from services.common.errors import InvalidInput
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType, parse_input_type
 from services.model_container.batch_streams import BatchStreams
+from services.model_container.interceptor import UnreadableInterceptor
 from services.model_container.lease import ReplicaLease
 from services.model_container.loading import ModelFunction
 from services.model_container.prediction import Predictor
@@ -55,7 +56,9 @@ class ModelContainer:
         input_type = parse_input_type(settings.input_type)
         self._health = health.HealthServicer()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
-        self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=_THREADS)
+        self._server = grpc.server(
+            self._threads, interceptors=[UnreadableInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=_THREADS
+        )
         servicer = Servicer(Predictor(function), input_type)
         self._streams = BatchStreams(self._server, _PREDICT_BATCH, servicer.predict_batch, _MOST_STREAMS)
         self._add_services()
