@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from services.common.names import PRIORITIES, SINGLE, InputType, check_name
 from services.common.records import Application, Change, Configuration
-from services.management import models, selection
+from services.management import limits, models, selection
 
 _SMALLEST_SHARE = 0.001
 _LARGEST_SHARE = 1000.0
-_MOST_MODELS = 64
 
 
 def add(known: Configuration, application: Application) -> list[Change]:
@@ -51,6 +50,7 @@ def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> lis
         AlreadyExists: a link exists.
         Conflict: a model's input type is another, or there would be too many links.
     """
+    limits.check_count("models", len(model_names), limits.MOST_LINKS)
     application = known.applications.get(app_name)
     if application is None:
         raise NotFound(f"No app with name '{app_name}' exists.")
@@ -73,7 +73,9 @@ def unlink(known: Configuration, app_name: str, model_names: Sequence[str]) -> l
 
     Raises:
         NotFound: the application is not registered, or not linked to one of the models; then no link is removed.
+        LimitExceeded: these are more models than an application can be linked to.
     """
+    limits.check_count("models", len(model_names), limits.MOST_LINKS)
     application = known.applications.get(app_name)
     if application is None:
         raise NotFound(f"No app with name {app_name} exists.")
@@ -109,6 +111,7 @@ def find(known: Configuration, name: str) -> Application:
 
 def _check(application: Application) -> None:
     check_name("application name", application.name)
+    limits.check_length("default output", application.default_output, limits.LONGEST_DEFAULT_OUTPUT)
     if application.latency_slo_micros <= 0:
         raise InvalidInput(
             f"The latency objective must be positive, but it is {application.latency_slo_micros} microseconds"
@@ -159,9 +162,9 @@ def _check_several_links(application: Application, model_names: Sequence[str]) -
     if len(set(model_names)) < len(model_names):
         raise InvalidInput(f"A model is named twice: {', '.join(model_names)}")
     _check_unlinked(application, model_names)
-    if len(application.linked_models) + len(model_names) > _MOST_MODELS:
+    if len(application.linked_models) + len(model_names) > limits.MOST_LINKS:
         raise Conflict(
-            f"Applications must be linked with at most {_MOST_MODELS} models. '{application.name}' has "
+            f"Applications must be linked with at most {limits.MOST_LINKS} models. '{application.name}' has "
             f"{len(application.linked_models)}. Attempted to add links to {len(model_names)} models."
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from services.common.names import ADAPTIVE_BATCH_SIZE, BATCHING_POLICIES, InputType, check_label, check_name
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
+from services.management import limits
 
 
 def add(known: Configuration, version: ModelVersion) -> list[Change]:
@@ -92,8 +93,12 @@ def check_identifier(kind: str, text: str) -> None:
 def _check(version: ModelVersion) -> None:
     check_identifier("model name", version.model_name)
     check_identifier("model version", version.model_version)
+    limits.check_count("labels", len(version.labels), limits.MOST_LABELS)
     for label in version.labels:
+        limits.check_length("label", label, limits.LONGEST_LABEL)
         check_label(label)
+    limits.check_length("container name", version.container_name, limits.LONGEST_PATH)
+    limits.check_length("model data path", version.model_data_path, limits.LONGEST_PATH)
     if version.batch_size <= 0 and version.batch_size != ADAPTIVE_BATCH_SIZE:
         raise InvalidInput(f"The batch size must be positive or DEFAULT_BATCH_SIZE, which is {ADAPTIVE_BATCH_SIZE}")
     _check_batching(version)

@@ -13,6 +13,7 @@ from services.common import policy_parameters
 from services.common.errors import InvalidInput
 from services.common.names import COMBINATIONS, LOSSES, SELECTION_POLICIES, SELECTION_POLICY_GROUP, InputType
 from services.common.records import Application
+from services.management import limits
 
 # Far beyond what anybody waits for, and within what Redis can count in milliseconds.
 _LONGEST_S = 10 * 365 * 86_400
@@ -41,7 +42,10 @@ def check(application: Application) -> None:
 
 def _check_policy(application: Application) -> None:
     policy = application.selection_policy
+    limits.check_length("selection policy", policy, limits.LONGEST_POLICY)
+    limits.check_count("parameters of a policy", len(application.policy_parameters), limits.MOST_PARAMETERS)
     for name, value in application.policy_parameters:
+        limits.check_length("policy's parameter", name, limits.LONGEST_PARAMETER)
         if not math.isfinite(value):
             raise InvalidInput(
                 f"The parameter '{name}' of a selection policy must be a finite number, but it is {value}"
