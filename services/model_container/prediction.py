@@ -19,7 +19,7 @@ from services.common import tensors
 from services.common.names import InputType
 from services.model_container.failures import describe, every_input
 from services.model_container.loading import ModelFunction
-from services.model_container.outputs import to_texts
+from services.model_container.outputs import fit, to_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,6 +85,10 @@ class Answer:
             self.outputs + second.outputs, self.failures | shifted, self.model_micros + second.model_micros
         )
 
+    def fitted(self) -> Self:
+        """This answer, as one message can hold it."""
+        return type(self)(*fit(self.outputs, self.failures), self.model_micros)
+
 
 class Predictor:
     """A model that answers every batch."""
@@ -99,7 +103,7 @@ class Predictor:
         answer, error = self._call(batch)
         if error is None:
             return answer
-        isolated = self._isolate(batch, answer)
+        isolated = self._isolate(batch, answer).fitted()
         _LOG.error(
             "the model raised an exception",
             exc_info=error,

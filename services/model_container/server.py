@@ -8,6 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.errors import InvalidInput
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType, parse_input_type
 from services.model_container.batch_streams import BatchStreams
 from services.model_container.interceptor import UnreadableInterceptor
@@ -24,11 +25,12 @@ _PREDICT_BATCH = f"/{MODEL_CONTAINER_SERVICE}/PredictBatch"
 # For health and reflection, whose watchers hold a thread each, too.
 _THREADS = 16
 
-_LARGEST_MESSAGE_BYTES = 128 * 1024 * 1024
+# A query service makes batches of 32 MiB, unless one input is larger; it may take inputs of 64.
+_LARGEST_BATCH_BYTES = 128 * 1024 * 1024
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", _LARGEST_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", _LARGEST_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _LARGEST_BATCH_BYTES),
+    ("grpc.max_send_message_length", LARGEST_BATCH_ANSWER_BYTES),
     # Query services may ping as often as they like, and one that vanished without a word is noticed.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),

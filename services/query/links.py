@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.errors import InvalidInput
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import MODEL_CONTAINER_SERVICE
 from services.query import convert
 from services.query.driver import Driver
@@ -28,12 +29,11 @@ _KEEPALIVE_S = 10.0
 class ReplicaLink:
     """The connection to one replica, for as long as the replica holds its lease."""
 
-    def __init__(self, driver: Driver, replica: Replica, max_message_bytes: int) -> None:
+    def __init__(self, driver: Driver, replica: Replica) -> None:
         """Starts dialling."""
         self._driver = driver
         self._replica = replica
         self._address = replica.record.address
-        self._max_message_bytes = max_message_bytes
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._stream: ClientStream | None = None
@@ -72,7 +72,7 @@ class ReplicaLink:
 
     def _serve(self) -> bool:
         """Dials and reads until the stream ends; returns whether it was ever open."""
-        channel = StreamChannel(self._address, max_message_bytes=self._max_message_bytes, keepalive_s=_KEEPALIVE_S)
+        channel = StreamChannel(self._address, max_message_bytes=LARGEST_BATCH_ANSWER_BYTES, keepalive_s=_KEEPALIVE_S)
         try:
             if not channel.wait_ready(_DIAL_TIMEOUT_S) or not self._is_serving():
                 return False

@@ -1,7 +1,6 @@
 """The query service, put together: the only place where its parts meet."""
 
 import contextlib
-import functools
 import gc
 import logging
 import time
@@ -56,9 +55,8 @@ class QueryServer:
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity)
         self._journal = Journal(SelectionStore.connect(settings.redis_url))
         self._telemetry = Telemetry(engine, self._journal)
-        open_link = functools.partial(ReplicaLink, max_message_bytes=settings.max_message_bytes)
         loop = Loop()
-        self._driver = Driver(engine, loop, self._telemetry, open_link, self._journal)
+        self._driver = Driver(engine, loop, self._telemetry, ReplicaLink, self._journal)
         self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration)
         self._health = Health()
         self._metrics: MetricsPort | None = None

@@ -37,7 +37,7 @@ class Settings:
     would have the one thread for themselves."""
 
     max_message_bytes: int = 64 * 1024 * 1024
-    """Largest request and answer. Envoy refuses larger REST bodies earlier."""
+    """Largest request. Envoy refuses larger REST bodies earlier."""
 
     lame_duck_s: float = 1.0
     """How long calls are still accepted after SIGTERM while health checks say NOT_SERVING, so that load balancers turn

@@ -11,6 +11,7 @@ from clipper.v1 import input_pb2, query_service_pb2
 from google.api import httpbody_pb2
 from google.rpc import error_details_pb2
 
+from tests.fixtures import model_containers
 from tests.fixtures.query_services import (
     DEFAULT_OUTPUT,
     PATIENCE_S,
@@ -20,6 +21,7 @@ from tests.fixtures.query_services import (
     redis_in,
     refusal,
     request,
+    wait_until_predicted,
 )
 from tests.fixtures.waiting import wait_until
 
@@ -221,6 +223,30 @@ def test_one_large_input_is_no_matter(service: QueryServiceProcess) -> None:
     packed = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=bytes(8 * _MIB), lengths=[_MIB])
     asked = query_service_pb2.PredictRequest(application="app", inputs=packed)
     assert service.stub().Predict(asked, timeout=PATIENCE_S).predictions[0].output == DEFAULT_OUTPUT
+
+
+def _verbose(inputs: Any) -> list[str]:
+    """A model that answers as many letters as an input says."""
+    return ["x" * int(each[0]) for each in inputs]
+
+
+def test_an_output_that_no_answer_can_hold_fails_its_input_and_nobody_else_in_the_batch(
+    redis_and_directory: tuple[Any, Path], service: QueryServiceProcess
+) -> None:
+    registry = Registry(redis_and_directory[0])
+    with model_containers.serving(_verbose) as container:
+        registry.add_application("verbose", "m")
+        registry.add_version("m", "1", batch_size=3)
+        registry.add_replica("m", "1", 0, container.address)
+        wait_until_predicted(service, request("verbose", [[0.0]]))
+        question = request("verbose", [[3.0], [65.0 * _MIB], [4.0]])
+        first, failed, last = service.stub().Predict(question, timeout=PATIENCE_S).predictions
+        registry.remove_replica("m", "1", 0)
+    assert (first.output, last.output) == ("xxx", "xxxx")
+    assert failed.default_reason == query_service_pb2.DEFAULT_REASON_MODEL_ERROR
+    assert failed.default_explanation.startswith(
+        f"The output has {65 * _MIB} bytes, and the outputs of a batch have at most {64 * _MIB}"
+    )
 
 
 ENDLESS = "x" * 2 * _MIB

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import InputType
 from services.model_container.prediction import Batch, Predictor
 
@@ -168,3 +169,17 @@ def test_the_model_is_called_by_one_thread_at_a_time() -> None:
     with ThreadPoolExecutor(4) as threads:
         answers = [threads.submit(ask) for _ in range(4)]
     assert [answer.result() for answer in answers] == [["fine"]] * 4
+
+
+def test_the_answers_to_halves_of_a_batch_fit_into_one_message() -> None:
+    size_bytes = LARGEST_BATCH_ANSWER_BYTES // 2
+
+    def verbose(inputs: Any) -> list[str]:
+        if (inputs[:, 0] == 0.0).any():
+            raise ValueError
+        return ["x" * (size_bytes + int(row[0])) for row in inputs]
+
+    answer = Predictor(verbose).predict(_batch([[0.0], [1.0], [2.0]]))
+    assert [len(output) for output in answer.outputs] == [0, size_bytes + 1, 0]
+    assert answer.failures[0] == "ValueError"
+    assert answer.failures[2].startswith(f"The output has {size_bytes + 2} bytes")
