@@ -83,13 +83,17 @@ def feedback_request(message: bytes, limits: RequestLimits) -> query_service_pb2
     return _decode_request(query_service_pb2.FeedbackRequest, message, limits)
 
 
-def feedback_items(request: query_service_pb2.FeedbackRequest, expected: InputType) -> list[FeedbackItem]:
+def feedback_items(
+    request: query_service_pb2.FeedbackRequest, expected: InputType, limits: RequestLimits
+) -> list[FeedbackItem]:
     """The feedback of a native request for an application that takes inputs of a type.
 
     Raises:
         InvalidInput: an input is of another type or malformed, or there are several in its place.
+        LimitExceeded: there are too many items.
     """
-    return [_feedback_item(item, expected) for item in request.feedback]
+    limits.check_feedback(len(request.feedback))
+    return [_feedback_item(item, expected, limits) for item in request.feedback]
 
 
 def feedback_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
@@ -109,17 +113,20 @@ def feedback_response(statuses: Sequence[FeedbackStatus]) -> bytes:
     return query_service_pb2.FeedbackResponse(results=results).SerializeToString()
 
 
-def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
+def inputs(message: input_pb2.Inputs, expected: InputType, limits: RequestLimits) -> list[bytes]:
     """The packed inputs of a native request.
 
     Raises:
         InvalidInput: they are of another type than the application's, or malformed.
+        LimitExceeded: there are too many of them.
     """
+    lengths = message.lengths
+    limits.check_inputs(len(lengths))
     input_type = input_types.FROM_PROTO.get(message.type)
     if input_type is not expected:
         given = "unspecified" if input_type is None else f"'{input_type}'"
         raise InvalidInput(f"The input type is {given}, but the application takes '{expected}'")
-    return tensors.split(expected, message.data, message.lengths)
+    return tensors.split(expected, message.data, lengths)
 
 
 def predict_response(request: Request) -> query_service_pb2.PredictResponse:
@@ -167,12 +174,12 @@ def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection,
         prediction.selection.arms.extend(query_service_pb2.ArmAnswer(**arm) for arm in told["arms"])
 
 
-def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) -> FeedbackItem:
+def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType, limits: RequestLimits) -> FeedbackItem:
     data = None
     if item.HasField("input"):
         if len(item.input.lengths) != 1:
             raise InvalidInput(f"Feedback is on one input, but there are {len(item.input.lengths)}")
-        (data,) = inputs(item.input, expected)
+        (data,) = inputs(item.input, expected, limits)
     return FeedbackItem(
         query_id=item.query_id if item.HasField("query_id") else None,
         input=data,

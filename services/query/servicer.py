@@ -66,8 +66,7 @@ class QueryServicer:
         """QueryService.Feedback."""
         proto = convert.feedback_request(message, self.limits)
         route = self._route(proto.application)
-        self.limits.check_feedback(len(proto.feedback))
-        items = convert.feedback_items(proto, route.application.input_type)
+        items = convert.feedback_items(proto, route.application.input_type, self.limits)
         self._learn(route, items, call, convert.feedback_response)
 
     def feedback_json(self, call: UnaryCall, message: bytes) -> None:
@@ -95,9 +94,8 @@ class QueryServicer:
             InvalidInput: the inputs are bad or the version is unknown.
             LimitExceeded: there are too many of them.
         """
-        self.limits.check_inputs(len(proto.inputs.lengths))
         route = self._route(proto.application)
-        inputs = convert.inputs(proto.inputs, route.application.input_type)
+        inputs = convert.inputs(proto.inputs, route.application.input_type, self.limits)
         version = self._version(route, proto.version if proto.HasField("version") else None)
         return self._submit(
             call,

@@ -52,6 +52,8 @@ def read_varint(message: bytes, start: int) -> tuple[int, int]:
 
     Of a number that has more, the lowest 64 bits.
     """
+    if start < len(message) and message[start] < 0x80:
+        return message[start], start + 1
     number = shift = 0
     for place, byte in enumerate(message[start : start + _LONGEST_VARINT_BYTES], start + 1):
         number |= (byte & 0x7F) << shift
@@ -75,7 +77,7 @@ def count_parts(kind: Any, message: bytes, most: int, start: int = 0, end: int |
     known = kind.fields_by_number
     for field in fields(message, start, end):
         count += 1
-        if field.is_nested:
+        if field.is_nested and field.start < field.end:
             described = known.get(field.number)
             if described is not None and described.message_type is not None:
                 count += count_parts(described.message_type, message, most - count, field.start, field.end)
