@@ -19,6 +19,22 @@ UNEXPECTED; its text goes to the log. `status.py` turns both into gRPC statuses,
 """
 
 UNEXPECTED = "An unexpected error occurred!"
+_LONGEST_DESCRIPTION = 1_000
+
+
+def describe(error: BaseException) -> str:
+    """An exception that somebody's code raised, in words: "ValueError: too small".
+
+    At most 1,000 characters of valid Unicode, whatever the exception is.
+    """
+    try:
+        text = str(error)
+    # The text is somebody's code, too.
+    except BaseException:
+        text = ""
+    kind = type(error).__name__
+    message = f"{kind}: {text}" if text else kind
+    return message[:_LONGEST_DESCRIPTION].encode(errors="replace").decode()
 
 
 class ClipperError(Exception):

@@ -53,8 +53,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         await server.start()
         tasks = BackgroundTasks()
         stack.push_async_callback(tasks.close)
-        tasks.start("store health", health.watch_for_ever())
-        tasks.start("lease sweeper", leases.sweep_for_ever())
+        tasks.start("store health", health.watch_for_ever)
+        tasks.start("lease sweeper", leases.sweep_for_ever)
         _LOG.info("serving", extra={"port": port})
         try:
             yield port

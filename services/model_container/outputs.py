@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from services.model_container.failures import describe, every_input
+from services.common.errors import describe
 
 # Leaves room, within the largest message, for what surrounds the outputs.
 _MOST_BYTES = 120 * 1024 * 1024
@@ -42,6 +42,11 @@ def to_texts(returned: object, expected: int) -> tuple[list[str], dict[int, str]
     if size_bytes > _MOST_BYTES:
         return every_input(expected, f"The batch's outputs have {size_bytes} bytes; at most {_MOST_BYTES} can be sent")
     return texts, failures
+
+
+def every_input(count: int, message: str) -> tuple[list[str], dict[int, str]]:
+    """The outputs and the failures of a batch of `count` inputs that all failed for the same reason."""
+    return [""] * count, dict.fromkeys(range(count), message)
 
 
 def _broken_contract(expected: int, came: str) -> tuple[list[str], dict[int, str]]:

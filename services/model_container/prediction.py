@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from services.common import tensors
+from services.common.errors import describe
 from services.common.names import InputType
-from services.model_container.failures import describe, every_input
 from services.model_container.loading import ModelFunction
-from services.model_container.outputs import to_texts
+from services.model_container.outputs import every_input, to_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,10 +116,11 @@ class Predictor:
             started_ns = time.perf_counter_ns()
             try:
                 returned = self._function(inputs)
+                model_micros = _micros_since(started_ns)
+                # What was returned may be of the model's own types, and looking at it run the model's code.
+                return Answer(*to_texts(returned, len(batch)), model_micros), None
             except BaseException as error:
                 return Answer.failed(len(batch), describe(error), _micros_since(started_ns)), error
-            model_micros = _micros_since(started_ns)
-            return Answer(*to_texts(returned, len(batch)), model_micros), None
 
     def _isolate(self, batch: Batch, failed: Answer) -> Answer:
         """Answers a batch that raised half by half; `failed` is the answer where there is no time or nothing to cut."""

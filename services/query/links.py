@@ -4,6 +4,7 @@ A link has a thread of its own that dials, checks the container's health, and th
 Everything it learns it tells the driver, so a killed replica is out of rotation as soon as its connection is reset.
 """
 
+import contextlib
 import logging
 import threading
 
@@ -11,6 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.errors import InvalidInput
+from services.common.lifecycle import VitalThread
 from services.common.names import MODEL_CONTAINER_SERVICE
 from services.query import convert
 from services.query.driver import Driver
@@ -37,7 +39,7 @@ class ReplicaLink:
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._stream: ClientStream | None = None
-        self._thread = threading.Thread(target=self._run, name=f"link {replica.record.key}", daemon=True)
+        self._thread = VitalThread(target=self._run, name=f"link {replica.record.key}")
         self._thread.start()
 
     def send(self, batch: Batch) -> None:
@@ -72,24 +74,31 @@ class ReplicaLink:
 
     def _serve(self) -> bool:
         """Dials and reads until the stream ends; returns whether it was ever open."""
-        channel = StreamChannel(self._address, max_message_bytes=self._max_message_bytes, keepalive_s=_KEEPALIVE_S)
         try:
-            if not channel.wait_ready(_DIAL_TIMEOUT_S) or not self._is_serving():
-                return False
-            with self._lock:
-                if self._released.is_set():
-                    return False
-                self._stream = channel.open(_METHOD, self._receive)
-            self._driver.post(self._ready)
-            status = self._stream.run()
-            _LOG.info("stream ended", extra={"replica": self._replica.record.key, "status": str(status.code)})
-        except Exception:
+            with contextlib.closing(self._channel()) as channel:
+                return self._serve_on(channel)
+        # The driver has to hear of the end, whatever it was: until then the replica counts as on its way.
+        except BaseException:
             _LOG.exception("the link to replica %s broke", self._replica.record.key)
+            return False
         finally:
             with self._lock:
                 self._stream = None
-            channel.close()
+
+    def _serve_on(self, channel: StreamChannel) -> bool:
+        if not channel.wait_ready(_DIAL_TIMEOUT_S) or not self._is_serving():
+            return False
+        with self._lock:
+            if self._released.is_set():
+                return False
+            self._stream = channel.open(_METHOD, self._receive)
+        self._driver.post(self._ready)
+        status = self._stream.run()
+        _LOG.info("stream ended", extra={"replica": self._replica.record.key, "status": str(status.code)})
         return True
+
+    def _channel(self) -> StreamChannel:
+        return StreamChannel(self._address, max_message_bytes=self._max_message_bytes, keepalive_s=_KEEPALIVE_S)
 
     def _is_serving(self) -> bool:
         with grpc.insecure_channel(self._address) as channel:

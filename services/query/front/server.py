@@ -1,11 +1,11 @@
 """The front: a gRPC server that serves all its calls from one thread; another one polls the connections."""
 
 from collections.abc import Mapping
-from threading import Thread
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from services.common.lifecycle import VitalThread
 from services.common.rpc_operations import Event
 from services.common.status import RpcStatus
 from services.query.front.call import Call, UnaryCall, UnaryHandler
@@ -85,7 +85,7 @@ class Front:
         self._live: set[Call] = set()
         self._draining = False
         self._shut_down = False
-        self._thread = Thread(target=self._serve, name="front", daemon=True)
+        self._thread = VitalThread(target=self._serve, name="front")
 
     def start(self) -> None:
         """Serve calls on a thread of its own; to be called once."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
+from services.common.lifecycle import VitalThread
 from services.query.processes.pipes import CHILD, Order, Question
 from services.query.telemetry.counts import Counts
 
@@ -60,7 +61,7 @@ class ChildProcess:
         self._present = self._past
         self._draining = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name=f"child {index}", daemon=True)
+        self._thread = VitalThread(target=self._run, name=f"child {index}")
         self._thread.start()
 
     def counts(self) -> Counts:

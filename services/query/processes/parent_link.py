@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 
 import orjson
 
+from services.common.lifecycle import VitalThread
+from services.common.status import from_exception
 from services.query import convert
 from services.query.front import UnaryCall
 from services.query.processes.pipes import Order, Question
@@ -31,8 +33,8 @@ class ParentLink:
         self._counts: Callable[[], Counts] | None = None
         self._told_to_drain = threading.Event()
         self._calls: queue.SimpleQueue[UnaryCall | None] = queue.SimpleQueue()
-        threading.Thread(target=self._obey, name="orders", daemon=True).start()
-        self._asking = threading.Thread(target=self._ask, name="questions", daemon=True)
+        VitalThread(target=self._obey, name="orders").start()
+        self._asking = VitalThread(target=self._ask, name="questions")
         self._asking.start()
 
     def say_serving(self, counts: Callable[[], Counts]) -> None:
@@ -75,4 +77,11 @@ class ParentLink:
                 with self._asking_lock:
                     self._questions.send(Question.TOTAL)
                 total: Counts = self._questions.recv()
-                call.reply(convert.json_response(orjson.dumps(as_json(total, time.monotonic()))))
+                _reply(call, total)
+
+
+def _reply(call: UnaryCall, total: Counts) -> None:
+    try:
+        call.reply(convert.json_response(orjson.dumps(as_json(total, time.monotonic()))))
+    except Exception as error:
+        call.fail(from_exception(error))
