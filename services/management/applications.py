@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from services.common.names import PRIORITIES, SINGLE, InputType, check_name
-from services.common.records import Application, Change, Configuration
+from services.common.records import Application, Change, Configuration, Kind
 from services.management import models, selection
 
 _SMALLEST_SHARE = 0.001
@@ -17,14 +17,20 @@ _LARGEST_SHARE = 1000.0
 _MOST_MODELS = 64
 
 
-def add(known: Configuration, application: Application) -> list[Change]:
+def add(known: Configuration, application: Application, policy_prefixes: Sequence[str] = ()) -> list[Change]:
     """Registers an application.
+
+    Args:
+        known: what is registered.
+        application: the application.
+        policy_prefixes: a selection policy may be named by its path if its module is one of these, or under one.
 
     Raises:
         InvalidInput: its name, its latency objective or one of its options is not valid.
         AlreadyExists: its name is taken.
     """
     _check(application)
+    selection.check(application, policy_prefixes)
     if application.name in known.applications:
         raise AlreadyExists(f"application '{application.name}' already exists")
     return [Change.put(dataclasses.replace(application, registration=known.revision + 1))]
@@ -36,10 +42,10 @@ def delete(known: Configuration, name: str) -> list[Change]:
     Raises:
         NotFound: there is none of that name.
     """
-    application = known.applications.get(name)
-    if application is None:
+    change = known.deletion(Kind.APPLICATION, name)
+    if change is None:
         raise NotFound(f"Application '{name}' does not exist")
-    return [Change.delete(application)]
+    return [change]
 
 
 def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> list[Change]:
@@ -124,7 +130,6 @@ def _check(application: Application) -> None:
         raise InvalidInput(
             f"The time to live in the cache must not be negative, but it is {application.cache_ttl_micros} microseconds"
         )
-    selection.check(application)
 
 
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:

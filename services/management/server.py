@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.lifecycle import BackgroundTasks
 from services.common.names import MANAGEMENT_SERVICE
+from services.common.quarantine import Quarantine
 from services.common.selection_store import SelectionStore
 from services.common.store import Store
 from services.management.health import Health
@@ -41,13 +42,18 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         The port that it serves on.
     """
     async with AsyncExitStack() as stack:
-        store = Store.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)
+        quarantine = Quarantine()
+        store = Store.connect(
+            settings.redis_url,
+            read_timeout_s=_STORE_ANSWERS_WITHIN_S,
+            on_snapshot=lambda configuration: quarantine.hold(configuration.unreadable),
+        )
         stack.push_async_callback(store.close)
         selection = SelectionStore.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)
         stack.push_async_callback(selection.close)
         leases = Leases(store, settings.lease_ttl_s)
         health = Health(store)
-        server = _server(ManagementServicer(store, selection, leases), health)
+        server = _server(ManagementServicer(store, selection, leases, settings.policy_prefixes), health)
         port = server.add_insecure_port(settings.address)
         await health.begin()
         await server.start()

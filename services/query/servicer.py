@@ -122,7 +122,9 @@ class QueryServicer:
     def _route(self, application: str) -> Route:
         route = self._driver.route(application)
         if route is None:
-            raise NotFound(f"No application with name '{application}' exists.")
+            why = self._driver.why_unknown(application)
+            but = f" There is a record of that name, but it cannot be read: {why}" if why else ""
+            raise NotFound(f"No application with name '{application}' exists.{but}")
         return route
 
     def _version(self, route: Route, wanted: str | None) -> Version | None:

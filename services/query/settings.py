@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.common.errors import InvalidInput
+from services.common.names import check_policy_prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Settings:
     log_level: str = "INFO"
     """The least level that is logged."""
 
+    policy_prefixes: tuple[str, ...] = ()
+    """Modules and packages whose classes may be named as selection policies by their path, "package.module:Class".
+    None by default, since a module that is imported may do anything; to be the same for the management service."""
+
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise InvalidInput(f"There must be one process or more, but CLIPPER_PROCESSES is {self.processes}")
+        check_policy_prefixes(self.policy_prefixes)

@@ -33,6 +33,7 @@ from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
 from services.query.engine.inventory import Inventory
 from services.query.engine.requests import DefaultReason, Request
+from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Replica, ReplicaState, Version
 
 
@@ -43,6 +44,7 @@ class Engine:
         cache_bytes: capacity of the prediction cache; 0 turns it off.
         queue_capacity: most tasks that may wait for one model version.
         random: the selection policies' chance.
+        policies: the selection policies of applications; only built-in and installed ones unless given.
 
     Attributes:
         cache: the prediction cache.
@@ -51,7 +53,9 @@ class Engine:
         contexts: what the selection policies have learned.
     """
 
-    def __init__(self, cache_bytes: int, queue_capacity: int, random: Random | None = None) -> None:
+    def __init__(
+        self, cache_bytes: int, queue_capacity: int, random: Random | None = None, policies: Policies | None = None
+    ) -> None:
         self._outbox = Outbox()
         self._deadlines = Deadlines[Request | Wait]()
         self.cache = PredictionCache(cache_bytes)
@@ -59,7 +63,7 @@ class Engine:
         self._dispatcher = Dispatcher(lambda batch: self._outbox.effects.sent.append(batch), self._answers.give_up_late)
         self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, random or Random())  # noqa: S311
         self.contexts = self._chooser.contexts
-        self._inventory = Inventory(queue_capacity)
+        self._inventory = Inventory(queue_capacity, policies or Policies())
         self.routes = self._inventory.routes
         self.versions = self._inventory.versions
 

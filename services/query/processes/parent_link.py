@@ -32,6 +32,8 @@ class ParentLink:
         self._asking_lock = threading.Lock()
         self._counts: Callable[[], Counts] | None = None
         self._told_to_drain = threading.Event()
+        self._is_behind = False
+        self._is_one_behind = False
         self._calls: queue.SimpleQueue[UnaryCall | None] = queue.SimpleQueue()
         VitalThread(target=self._obey, name="orders").start()
         self._asking = VitalThread(target=self._ask, name="questions")
@@ -43,6 +45,14 @@ class ParentLink:
         with self._asking_lock:
             self._questions.send(Question.SERVES)
         _LOG.info("process serving")
+
+    def is_one_behind(self, is_behind: bool) -> bool:
+        """Tells the parent whether this process is behind; returns whether it or any other is. For one thread."""
+        if is_behind != self._is_behind:
+            self._is_behind = is_behind
+            with contextlib.suppress(OSError), self._asking_lock:
+                self._questions.send(Question.IS_BEHIND if is_behind else Question.FOLLOWS)
+        return is_behind or self._is_one_behind
 
     def wait_for_drain(self) -> None:
         """Blocks until the parent orders to drain."""
@@ -65,6 +75,8 @@ class ParentLink:
                     self._orders.send(self._counts())
                 elif order is Order.DRAIN:
                     self._drain()
+                else:
+                    self._is_one_behind = order is Order.ONE_IS_BEHIND
 
     def _drain(self) -> None:
         if self._counts is None:

@@ -11,6 +11,7 @@ import pytest
 
 from services.common.names import InputType
 from services.model_container.prediction import Batch, Predictor
+from tests.fixtures.endings import ENDINGS
 
 
 def _batch(rows: Sequence[Sequence[float]], deadline_s: float = float("inf")) -> Batch:
@@ -80,13 +81,42 @@ def test_a_batch_past_its_deadline_is_still_tried_once() -> None:
     assert answer.outputs == ["1.0", "2.0"]
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
-def test_whatever_the_model_raises_is_a_failure(error: BaseException) -> None:
-    def function(_inputs: Any) -> list[str]:
-        raise error
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whatever_the_model_raises_is_a_failure(ending: str) -> None:
+    def function(_inputs: Any) -> None:
+        ENDINGS[ending]()
 
     answer = Predictor(function).predict(_batch([[1.0], [2.0]]))
-    assert [message.partition(":")[0] for message in answer.failures.values()] == [type(error).__name__] * 2
+    assert [message.partition(":")[0] for message in answer.failures.values()] == [ending] * 2
+
+
+class _Odd(list[Any]):
+    """A list that cannot be looked at."""
+
+    def __init__(self, method: str, end: Callable[[], None]) -> None:
+        self._method, self._end = method, end
+
+    def __iter__(self) -> Any:
+        self._do("iter")
+        return iter(["a", "b"])
+
+
+    @property
+    def ndim(self) -> int:
+        """What a numpy array has."""
+        self._do("ndim")
+        return 1
+
+    def _do(self, method: str) -> None:
+        if method == self._method:
+            self._end()
+
+
+@pytest.mark.parametrize("method", ["iter", "ndim"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whatever_looking_at_outputs_comes_to_is_a_failure(method: str, ending: str) -> None:
+    answer = Predictor(lambda _inputs: _Odd(method, ENDINGS[ending])).predict(_batch([[1.0], [2.0]]))
+    assert [message.partition(":")[0] for message in answer.failures.values()] == [ending] * 2
 
 
 def test_messages_are_cut_and_valid_unicode() -> None:
