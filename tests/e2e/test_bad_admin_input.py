@@ -74,6 +74,11 @@ ADMIN_INVALID = {
     "a selection policy that is not installed": (
         "add_app", APPLICATION | {"selection_policy": "mine"}, "name of an installed entry point of the group"
     ),
+    "a module that would end who imports it": (
+        "add_app", APPLICATION | {"selection_policy": "unittest.__main__:Foo"},
+        "The selection policy 'unittest.__main__:Foo' is not allowed. A class may be named by its path if "
+        "CLIPPER_POLICY_PREFIXES, a setting of the management and the query services, lists its module"
+    ),
     "an unknown parameter": ("add_app", EXP3 | {"policy_parameters": {"speed": 1}}, "Unknown parameter 'speed'"),
     "a parameter for no policy": (
         "add_app", APPLICATION | {"policy_parameters": {"eta": 1}}, "Unknown parameter 'eta' of the selection"
