@@ -105,8 +105,8 @@ def test_a_process_ends_with_a_thread_that_it_cannot_do_without(end: str) -> Non
 
 
 def test_a_process_outlives_such_a_thread_that_is_done() -> None:
-    process = subprocess.run([sys.executable, "-c", _THREAD.format(target="pass")], cwd=_REPOSITORY, timeout=_PATIENCE_S)
-    assert process.returncode == 0
+    script = _THREAD.format(target="pass")
+    assert subprocess.run([sys.executable, "-c", script], cwd=_REPOSITORY, timeout=_PATIENCE_S).returncode == 0
 
 
 class Work:

@@ -100,7 +100,6 @@ class _Odd(list[Any]):
         self._do("iter")
         return iter(["a", "b"])
 
-
     @property
     def ndim(self) -> int:
         """What a numpy array has."""

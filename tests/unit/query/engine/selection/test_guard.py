@@ -64,7 +64,7 @@ def test_whatever_a_policy_raises_is_its_failure(call: str, ending: str) -> None
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_refusal_stays_one(call: str) -> None:
-    with pytest.raises(InvalidInput, match="^not with me$"):
+    with pytest.raises(InvalidInput, match=r"^not with me$"):
         CALLS[call](Scripted(raising(InvalidInput("not with me"))))
 
 

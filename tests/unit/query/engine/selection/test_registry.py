@@ -169,9 +169,7 @@ def test_whatever_importing_a_policy_comes_to_is_a_refusal(number: int) -> None:
 def test_an_application_whose_policy_is_missing_has_one_that_says_why() -> None:
     policies = Policies(["ends0"])
     good = _application("exp3")
-    vain = [
-        dataclasses.replace(_application(policy), name=policy) for policy in ("ends0:Own", "unittest.__main__:Own")
-    ]
+    vain = [dataclasses.replace(_application(policy), name=policy) for policy in ("ends0:Own", "unittest.__main__:Own")]
     missing = policies.prepare([vain[0], good, vain[1]])
     assert list(missing) == ["ends0:Own", "unittest.__main__:Own"]
     assert missing["ends0:Own"] == "The selection policy 'ends0:Own' cannot be imported: SystemExit: 3"
