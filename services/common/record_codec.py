@@ -16,6 +16,11 @@ from services.common.records import CLASSES, Kind, Record, Unreadable
 
 # What no field may be, whoever wrote it: the services would divide by it, wait for ever or fail at each request.
 _ALLOWED: Mapping[str, Callable[[Any], bool]] = {
+    # They become labels of metrics and parts of addresses and keys.
+    "name": str.isascii,
+    "model_name": str.isascii,
+    "model_version": str.isascii,
+    "address": str.isascii,
     "latency_slo_micros": lambda micros: micros > 0,
     "priority": lambda word: word in PRIORITIES,
     "share": lambda share: share > 0.0,

@@ -70,6 +70,7 @@ def test_a_record_under_a_key_that_is_not_its_own_is_none() -> None:
     ("field", "value"),
     [
         ("name", 5),
+        ("name", "\ud800"),
         ("input_type", "tensors"),
         ("input_type", ["doubles"]),
         ("default_output", None),
@@ -109,6 +110,9 @@ def test_a_field_of_another_type_or_beyond_its_range_makes_it_none(field: str, v
         (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.BYTES), "batch_delay_micros", -1),
         (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "replica_id", -1),
         (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "address", 7000),
+        (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "address", "\ud800:1"),
+        (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "model_name", "\ud800"),
+        (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.BYTES), "model_version", "\ud800"),
         (Kind.CURRENT_VERSION, CurrentVersion("m", "1"), "model_version", 1),
     ],
 )
