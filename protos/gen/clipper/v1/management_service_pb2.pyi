@@ -332,7 +332,8 @@ class AddApplicationRequest(_message.Message):
     selection_policy: _builtins.str
     """How it chooses among its models or combines them: "single", "static", "epsilon_greedy", "ucb1", "thompson", "exp3",
     "exp4", "majority", "average", "linucb", the name of an installed entry point of the group
-    "clipper.selection_policies", or a class as "package.module:Class". Absent: "single", the one linked model.
+    "clipper.selection_policies", or a class as "package.module:Class" under a prefix that
+    CLIPPER_POLICY_PREFIXES of the services lists. Absent: "single", the one linked model.
     """
     confidence_threshold: _builtins.float
     """Below this confidence it answers with its default output; 0 to 1. Absent: 0, never."""
