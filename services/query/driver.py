@@ -7,6 +7,7 @@ answers (docs/decisions/0002-one-thread.md).
 
 import contextlib
 import functools
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from services.query.engine.versions import Batch, Replica, Route, Version
 from services.query.journal.feedback import Feedback, FeedbackResult
 from services.query.telemetry.recorder import Telemetry
 
+_LOG = logging.getLogger(__name__)
 _YOUNG_S = 0.05
 
 
@@ -255,6 +257,10 @@ class Driver:
             request.caller.deliver(request)  # type: ignore[attr-defined]
         for key in effects.reads:
             self._read_state(key)
+        for replica in effects.frozen:
+            _LOG.warning(
+                "replica is frozen: it keeps a batch and answers nothing", extra={"replica": replica.record.key}
+            )
         for replica in effects.released:
             self._links.discard(replica.link)
             replica.link.release()  # type: ignore[attr-defined]
