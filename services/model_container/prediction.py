@@ -11,9 +11,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from services.common import tensors
 from services.common.names import InputType
@@ -86,13 +87,32 @@ class Answer:
         )
 
 
+class Call(NamedTuple):
+    """One call of the model.
+
+    Attributes:
+        batch: what it is called with.
+        thread: the identity of the thread that calls it.
+        began_s: when, on the predictor's clock.
+    """
+
+    batch: Batch
+    thread: int
+    began_s: float
+
+
 class Predictor:
-    """A model that answers every batch."""
+    """A model that answers every batch.
+
+    Attributes:
+        call: the call from which the model has not returned yet; None while there is none.
+    """
 
     def __init__(self, function: ModelFunction, clock: Callable[[], float] = time.monotonic) -> None:
         self._function = function
         self._clock = clock
         self._one_call_at_a_time = threading.Lock()
+        self.call: Call | None = None
 
     def predict(self, batch: Batch) -> Answer:
         """Answers a batch; never raises for what the model does."""
@@ -112,7 +132,7 @@ class Predictor:
             inputs = batch.inputs()
         except UnicodeDecodeError as error:  # a string that is none fails like one that the model cannot take
             return Answer.failed(len(batch), describe(error)), error
-        with self._one_call_at_a_time:
+        with self._one_call_at_a_time, self._noted(batch):
             started_ns = time.perf_counter_ns()
             try:
                 returned = self._function(inputs)
@@ -120,6 +140,14 @@ class Predictor:
                 return Answer.failed(len(batch), describe(error), _micros_since(started_ns)), error
             model_micros = _micros_since(started_ns)
             return Answer(*to_texts(returned, len(batch)), model_micros), None
+
+    @contextmanager
+    def _noted(self, batch: Batch) -> Iterator[None]:
+        self.call = Call(batch, threading.get_ident(), self._clock())
+        try:
+            yield
+        finally:
+            self.call = None
 
     def _isolate(self, batch: Batch, failed: Answer) -> Answer:
         """Answers a batch that raised half by half; `failed` is the answer where there is no time or nothing to cut."""

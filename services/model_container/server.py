@@ -47,6 +47,10 @@ _LAST_STATUS_S = 0.5
 class ModelContainer:
     """One replica: bound when made, serving from `start` until `drain`.
 
+    Attributes:
+        address: where query services reach it.
+        predictor: makes the calls of the model.
+
     Raises:
         InvalidInput: the address cannot be bound.
     """
@@ -56,7 +60,8 @@ class ModelContainer:
         self._health = health.HealthServicer()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
         self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=_THREADS)
-        servicer = Servicer(Predictor(function), input_type)
+        self.predictor = Predictor(function)
+        servicer = Servicer(self.predictor, input_type)
         self._streams = BatchStreams(self._server, _PREDICT_BATCH, servicer.predict_batch, _MOST_STREAMS)
         self._add_services()
         self.address = settings.reached_at(_bind(self._server, settings.address))
@@ -84,6 +89,12 @@ class ModelContainer:
         self._server.stop(_LAST_STATUS_S).wait()
         self._threads.shutdown()
         return drained
+
+    def give_up(self) -> None:
+        """Says that it does not serve and releases the lease, before the process ends with its model still running."""
+        self._health.enter_graceful_shutdown()
+        if self._lease:
+            self._lease.release(_RELEASE_TIMEOUT_S)
 
     def _add_services(self) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
