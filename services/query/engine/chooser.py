@@ -8,7 +8,6 @@ from services.query.engine.answers import Answers
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.members import members_of
-from services.query.engine.patience import Look
 from services.query.engine.requests import DefaultReason, Query, Request
 from services.query.engine.selected import Evaluated, Pick, Selected, Selection, policy_failure
 from services.query.engine.selection import registry
@@ -59,7 +58,7 @@ class Chooser:
     """
 
     def __init__(
-        self, answers: Answers, ask: Ask, deadlines: Deadlines[Request | Wait | Look], outbox: Outbox, random: Random
+        self, answers: Answers, ask: Ask, deadlines: Deadlines[Request | Wait], outbox: Outbox, random: Random
     ) -> None:
         self.contexts = Contexts(outbox)
         self._answers = answers

@@ -33,7 +33,7 @@ from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
 from services.query.engine.inventory import Inventory
-from services.query.engine.patience import Look
+from services.query.engine.lookout import Look, Lookout
 from services.query.engine.requests import DefaultReason, Request
 from services.query.engine.versions import Batch, Replica, ReplicaState, Version
 
@@ -55,9 +55,10 @@ class Engine:
 
     def __init__(self, cache_bytes: int, queue_capacity: int, random: Random | None = None) -> None:
         self._outbox = Outbox()
-        self._deadlines = Deadlines[Request | Wait | Look]()
+        self._deadlines = Deadlines[Request | Wait]()
         self.cache = PredictionCache(cache_bytes)
         self._answers = Answers(self.cache, self._outbox)
+        self._lookout = Lookout()
         self._dispatcher = Dispatcher(self._send, self._answers.give_up_late)
         self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, random or Random())  # noqa: S311
         self.contexts = self._chooser.contexts
@@ -68,7 +69,7 @@ class Engine:
     @property
     def wake_at_s(self) -> float:
         """When `advance` has something to do; infinity when nothing waits."""
-        return min(self._deadlines.next(), self._dispatcher.next_look_s)
+        return min(self._deadlines.next(), self._dispatcher.next_look_s, self._lookout.next_s)
 
     @property
     def has_undispatched(self) -> bool:
@@ -236,10 +237,11 @@ class Engine:
             for due in self._deadlines.expire(now_s):
                 if isinstance(due, Request):
                     self._answers.finish_late(due)
-                elif isinstance(due, Look):
-                    self._look(due.replica, now_s)
                 else:
                     self._chooser.waited(due, now_s)
+        if self._lookout.next_s <= now_s:
+            for replica in self._lookout.take_due(now_s):
+                self._look(replica, now_s)
         self._dispatcher.look(now_s)
 
     def _ask(self, request: Request, versions: Sequence[Version], now_s: float) -> None:
@@ -258,7 +260,7 @@ class Engine:
 
     def _look_later(self, replica: Replica, look_s: float) -> None:
         look = replica.look = Look(replica, look_s)
-        self._deadlines.add(look)
+        self._lookout.add(look)
 
     def _look(self, replica: Replica, now_s: float) -> None:
         """Sees whether a replica has kept its oldest batch for too long."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.query.engine.versions import Batch, Replica
+    from services.query.engine.versions import Batch
 
 _MICROS = 1e-6
 _SHARE = 0.5
@@ -71,20 +71,3 @@ class Patience:
     def _long_s(self, batch: Batch) -> float:
         """What would be a long time, though a batch that is larger than the slowest was takes longer."""
         return _FACTOR * self._slowest_s * max(1.0, len(batch.tasks) / self._size)
-
-
-class Look:
-    """One look at a replica, to see what has become of its oldest batch.
-
-    Attributes:
-        replica: at whom.
-        deadline_s: when.
-        unanswered: 0 once it is not to be taken.
-    """
-
-    __slots__ = ("deadline_s", "replica", "unanswered")
-
-    def __init__(self, replica: Replica, deadline_s: float) -> None:
-        self.replica = replica
-        self.deadline_s = deadline_s
-        self.unanswered = 1

@@ -8,13 +8,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from services.query.engine.batching import BatchingPolicy, Fixed, policy_for
-from services.query.engine.patience import Look, Patience
+from services.query.engine.patience import Patience
 from services.query.engine.queue import TaskQueue
 from services.query.engine.requests import Spent
 
 if TYPE_CHECKING:
     from services.common.records import Application, ModelVersion
     from services.common.records import Replica as ReplicaRecord
+    from services.query.engine.lookout import Look
     from services.query.engine.requests import Task
     from services.query.engine.selection.selector import Selector
 
@@ -195,7 +196,7 @@ class Replica:
     def call_off_look(self) -> None:
         """Has nobody look at it."""
         if self.look is not None:
-            self.look.unanswered = 0
+            self.look.is_off = True
             self.look = None
 
     def send(self, tasks: list[Task], now_s: float) -> Batch:
