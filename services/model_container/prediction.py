@@ -11,8 +11,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -132,22 +131,17 @@ class Predictor:
             inputs = batch.inputs()
         except UnicodeDecodeError as error:  # a string that is none fails like one that the model cannot take
             return Answer.failed(len(batch), describe(error)), error
-        with self._one_call_at_a_time, self._noted(batch):
+        with self._one_call_at_a_time:
+            self.call = Call(batch, threading.get_ident(), self._clock())
             started_ns = time.perf_counter_ns()
             try:
                 returned = self._function(inputs)
             except BaseException as error:
                 return Answer.failed(len(batch), describe(error), _micros_since(started_ns)), error
+            finally:
+                self.call = None
             model_micros = _micros_since(started_ns)
             return Answer(*to_texts(returned, len(batch)), model_micros), None
-
-    @contextmanager
-    def _noted(self, batch: Batch) -> Iterator[None]:
-        self.call = Call(batch, threading.get_ident(), self._clock())
-        try:
-            yield
-        finally:
-            self.call = None
 
     def _isolate(self, batch: Batch, failed: Answer) -> Answer:
         """Answers a batch that raised half by half; `failed` is the answer where there is no time or nothing to cut."""

@@ -2,7 +2,7 @@
 
 A call of the model cannot be ended from outside: an endless loop, a deadlock or a lock on a file keeps its thread, and
 with it the whole container, since calls are serialised. Only the process can go. A thread looks at the current call now
-and then; a batch costs nothing more than noting it.
+and then; a call costs nothing more than noting it.
 
 A model in C code may also keep the interpreter itself, and this thread with it. Then faulthandler, which needs no
 interpreter, writes all stacks to standard error and ends the process with 1. Each look puts that off.
