@@ -33,8 +33,11 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
               $(foreach image,$(BASE_IMAGES),--build-arg $(image)) . > $(BUILD)/images.log 2>&1 \
               || { cat $(BUILD)/images.log; exit 1; }
 
+# What is started here is asked directly, whatever proxies the environment names for the rest of the world.
+export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
+
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +76,14 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 test: $(DEV) ## Run all tests
 	@echo "==> pytest"
 	@$(BIN)/pytest
+
+test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
+	@echo "==> pytest on every Python (the first time a minute or two each)"
+	@$(BIN)/pytest tests/pythons
+
+test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
+	@echo "==> pytest without a Docker engine"
+	@env -u CLIPPER_REQUIRE_DOCKER DOCKER_HOST=unix:///nonexistent.sock $(BIN)/pytest -q -rfE tests/docker tests/unit/clipper_admin
 
 bench: $(DEV) ## Measure; see bench/README.md
 	@$(BIN)/python -m bench
@@ -119,10 +130,10 @@ $(BIN)/python:
 
 $(LOCAL): $(PINS) | $(BIN)/python
 	@echo "==> installing what a local cluster needs (about a minute the first time)"
-	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local]'
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,docker]'
 	@touch $@
 
 $(DEV): $(PINS) | $(BIN)/python
 	@echo "==> installing what development needs (a few minutes the first time)"
-	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,dev]'
+	@$(BIN)/pip install -qq --disable-pip-version-check -c requirements.lock -e '.[local,docker,dev]'
 	@touch $(LOCAL) $@

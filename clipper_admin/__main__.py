@@ -1,11 +1,15 @@
-"""`python -m clipper_admin`: the few things about a local cluster that are wanted from a shell."""
+"""The few things about a cluster that are wanted from a shell."""
 
 import argparse
 import json
+import logging
 import sys
 
-from clipper_admin import replay
+import requests
+
+from clipper_admin import replay, status
 from clipper_admin.connection import ClipperConnection
+from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.local import environments
 from clipper_admin.local.directory import clipper_home
@@ -13,43 +17,63 @@ from clipper_admin.process_container_manager import ProcessContainerManager
 
 
 def main() -> None:
-    """Runs one command; ends with 1 and a sentence when it fails."""
+    """Runs one command, of `clipper` or `python -m clipper_admin`; ends with 1 and a sentence when it fails."""
     arguments = _parser().parse_args()
     try:
         arguments.command(arguments)
     except ClipperException as error:
         sys.exit(error.msg)
+    except requests.RequestException as error:
+        sys.exit(f"Cluster {arguments.cluster} does not answer: {error}")
 
 
 def _start(arguments: argparse.Namespace) -> None:
-    ClipperConnection(ProcessContainerManager(arguments.cluster)).start_clipper()
+    _connection(arguments).start_clipper()
 
 
 def _stop(arguments: argparse.Namespace) -> None:
-    ClipperConnection(ProcessContainerManager(arguments.cluster)).stop_all()
+    _connection(arguments).stop_all()
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    for line in status.lines(_connected(arguments)):
+        sys.stdout.write(line + "\n")
+
+
+def _events(arguments: argparse.Namespace) -> None:
+    for event in replay.logged(_connected(arguments), arguments.application):
+        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
 
 
 def _environment(arguments: argparse.Namespace) -> None:
     sys.stdout.write(environments.provide(clipper_home(), arguments.packages) + "\n")
 
 
-def _events(arguments: argparse.Namespace) -> None:
-    connection = ClipperConnection(ProcessContainerManager(arguments.cluster))
+def _connection(arguments: argparse.Namespace) -> ClipperConnection:
+    manager = DockerContainerManager if arguments.docker else ProcessContainerManager
+    return ClipperConnection(manager(arguments.cluster))
+
+
+def _connected(arguments: argparse.Namespace) -> ClipperConnection:
+    """A connection to the running cluster, found without a word: what is asked for is printed alone."""
+    logging.getLogger("clipper_admin").setLevel(logging.WARNING)
+    connection = _connection(arguments)
     connection.connect()
-    for event in replay.logged(connection, arguments.application):
-        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+    return connection
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m clipper_admin", description=__doc__)
+    parser = argparse.ArgumentParser(prog="clipper", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, command, summary in (
-        ("start", _start, "start a cluster of local processes"),
-        ("stop", _stop, "stop a cluster of local processes"),
+        ("start", _start, "start a cluster"),
+        ("status", _status, "print where a cluster listens, what runs in it and what is registered there"),
+        ("stop", _stop, "stop a cluster"),
         ("events", _events, "print an application's predictions and feedback, one JSON object a line"),
     ):
         subparser = commands.add_parser(name, help=summary)
         subparser.add_argument("--cluster", default="default-cluster", help="the cluster's name")
+        subparser.add_argument("--docker", action="store_true", help="a cluster of Docker containers, not of processes")
         subparser.set_defaults(command=command)
     commands.choices["events"].add_argument("application", help="the application's name")
     environment = commands.add_parser("environment", help="prepare a model's environment and print its interpreter")

@@ -5,6 +5,7 @@ from typing import Any
 
 import requests
 
+from clipper_admin import direct
 from clipper_admin.exceptions import ClipperException
 
 _TIMEOUT_S = 60.0
@@ -31,7 +32,7 @@ class AdminClient:
             ClipperException: the cluster refused.
             requests.RequestException: it did not answer.
         """
-        response = requests.post(f"http://{self._locate()}/admin/{operation}", json=body, timeout=_TIMEOUT_S)
+        response = direct.post(f"http://{self._locate()}/admin/{operation}", body, _TIMEOUT_S)
         if response.status_code != requests.codes.ok:
             raise ClipperException(f"Received error status code: {response.status_code} and message: {response.text}")
         try:

@@ -54,7 +54,8 @@ class ApplicationMethods:
             cache_ttl_micros: the oldest cached prediction that it takes, in microseconds; 0: of any age.
             selection_policy: how it chooses among its models or combines them: "single" (the one linked model),
                 "static", "epsilon_greedy", "ucb1", "thompson", "exp3", "exp4", "majority", "average", "linucb", the
-                name of an installed entry point of the group "clipper.selection_policies", or "package.module:Class".
+                name of an installed entry point of the group "clipper.selection_policies", or "package.module:Class"
+                under a prefix that the services' CLIPPER_POLICY_PREFIXES lists.
             policy_parameters: parameters of the policy by name; None: its defaults.
             confidence_threshold: below this confidence, 0 to 1, the answer is the default output; 0: never.
             loss: how wrong an output is, given a label: "zero_one", "squared" or "absolute".

@@ -3,8 +3,11 @@
 import logging
 from typing import Any
 
+from clipper_admin import remedies
 from clipper_admin.admin_client import AdminClient
+from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
+from clipper_admin.naming import input_type_name
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,16 +21,20 @@ class Applications:
 
     def register(self, name: str, input_type: str, default_output: str, slo_micros: int, **options: Any) -> None:
         """Registers an application; the options are those of the admin REST."""
-        self._client.post(
-            "add_app",
-            {
-                "name": name,
-                "input_type": input_type,
-                "default_output": default_output,
-                "latency_slo_micros": slo_micros,
-                **options,
-            },
-        )
+        application = {
+            "input_type": input_type,
+            "default_output": default_output,
+            "latency_slo_micros": slo_micros,
+            **options,
+        }
+        try:
+            self._client.post("add_app", {"name": name, **application})
+        except ClipperException as refused:
+            registered = self._find(name) if remedies.EXISTS in refused.msg else {}
+            if not registered:
+                raise
+            asked = {**application, "input_type": input_type_name(input_type)}
+            raise ClipperException(f"{refused.msg}. {remedies.for_application(registered, asked)}") from None
         self._logger.info("Application %s was successfully registered", name)
 
     def unregister(self, name: str) -> None:
@@ -37,7 +44,14 @@ class Applications:
 
     def link(self, app_name: str, model_name: str) -> None:
         """Lets an application use a model."""
-        self._client.post("add_model_links", {"app_name": app_name, "model_names": [model_name]})
+        try:
+            self._client.post("add_model_links", {"app_name": app_name, "model_names": [model_name]})
+        except ClipperException as refused:
+            linked_models = self.linked_models(app_name) if remedies.LINKED in refused.msg else []
+            if not linked_models:
+                raise
+            remedy = remedies.for_link(app_name, model_name, linked_models)
+            raise ClipperException(f"{refused.msg}. {remedy}") from None
         self._logger.info("Model %s is now linked to application %s", model_name, app_name)
 
     def unlink(self, app_name: str, model_name: str) -> None:
@@ -51,11 +65,11 @@ class Applications:
 
     def describe(self, name: str) -> dict[str, Any] | None:
         """An application's description; None when it is not registered."""
-        description = self._client.post("get_application", {"name": name})
+        description = self._find(name)
         if not description:
             self._logger.warning("Application %s is not registered with Clipper", name)
             return None
-        return dict(description)
+        return description
 
     def linked_models(self, name: str) -> list[str]:
         """The names of the models that an application is linked to."""
@@ -73,3 +87,6 @@ class Applications:
     def selection_events(self, name: str, after: str, count: int) -> dict[str, Any]:
         """A page of an application's predictions and feedback, and where the next begins."""
         return dict(self._client.post("get_selection_events", {"app_name": name, "after": after, "count": count}))
+
+    def _find(self, name: str) -> dict[str, Any]:
+        return dict(self._client.post("get_application", {"name": name}))

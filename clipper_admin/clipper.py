@@ -71,11 +71,8 @@ class Clipper:
 
     def start(self) -> bool:
         """Starts the cluster, or connects to it when it runs already."""
-        try:
-            self._connection.connect()
-        except ClipperException:
-            if not _worked(self._connection.start_clipper):
-                return False
+        if not _worked(self._connection.start_clipper):
+            return False
         _say("Clipper is running")
         return True
 
@@ -221,6 +218,8 @@ class Clipper:
             if self._connection.get_model_info(name, version) is not None:
                 raise ClipperException(f"model with name '{name}' and version '{version}' already exists")
             image = build()
+            # What a deployment that was cut off has left runs another image.
+            self._connection.cm.stop_models({name: [str(version)]})
             try:
                 self._connection.cm.deploy_model(name, str(version), input_type, image, num_containers)
                 self._connection.register_model(name, version, input_type, image, labels)

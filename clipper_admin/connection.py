@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from clipper_admin import direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
@@ -21,7 +22,7 @@ from clipper_admin.deployments import Deployments
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.models import Models
+from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
 from clipper_admin.readiness import wait_until_answered
 from clipper_admin.release import __registry__, __version__
@@ -60,7 +61,10 @@ class ClipperConnection(ApplicationMethods):
         qf_http_timeout_content: int = 300,
         num_frontend_replicas: int = 1,
     ) -> None:
-        """Starts a new cluster, waits until it answers and connects to it.
+        """Starts the cluster unless it runs already, waits until it answers and connects to it.
+
+        A running cluster stays as it is; the log says which of these arguments had no effect because of that. One that
+        was not stopped with stop_all but killed, as by a reboot, comes back with what was registered and deployed.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.
@@ -94,7 +98,7 @@ class ClipperConnection(ApplicationMethods):
         self._logger.info("Successfully connected to Clipper cluster at %s", self.cm.get_query_addr())
 
     def stop_all(self, graceful: bool = True) -> None:
-        """Stops the cluster and all model containers, connected or not; without `graceful` by force."""
+        """Stops and forgets the cluster and all model containers, connected or not; without `graceful` by force."""
         self.cm.stop_all(graceful=graceful)
         self._logger.info("Stopped all Clipper cluster and all model containers")
 
@@ -116,7 +120,7 @@ class ClipperConnection(ApplicationMethods):
     @needs_connection
     def inspect_instance(self) -> dict[str, Any]:
         """The query service's metrics: counters, ratio_counters, meters and histograms."""
-        response = requests.get(f"http://{self.cm.get_query_addr()}/metrics", timeout=_PROBE_TIMEOUT_S)
+        response = direct.get(f"http://{self.cm.get_query_addr()}/metrics", _PROBE_TIMEOUT_S)
         if response.status_code != requests.codes.ok:
             raise ClipperException(f"Received error status code: {response.status_code} and message: {response.text}")
         return dict(response.json())
@@ -165,9 +169,8 @@ class ClipperConnection(ApplicationMethods):
             batch_delay_micros: how many microseconds the first query of a batch may wait for others.
         """
         name, version = check_model_name(name), check_model_version(version)
-        self._deployments.deploy(
-            name, version, input_type, image, labels, num_replicas, batch_size, batching_policy, batch_delay_micros
-        )
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        self._deployments.deploy(name, version, image, num_replicas, options)
 
     @needs_connection
     def build_and_deploy_model(
@@ -187,19 +190,11 @@ class ClipperConnection(ApplicationMethods):
         batch_delay_micros: int = 0,
     ) -> None:
         """build_model, then deploy_model; refuses a registered version before it builds anything."""
-        self._deployments.check_new(check_model_name(name), check_model_version(version))
+        name, version = check_model_name(name), check_model_version(version)
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        self._models.check_new(name, version, options)
         image = self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
-        self.deploy_model(
-            name,
-            version,
-            input_type,
-            image,
-            labels,
-            num_replicas,
-            batch_size,
-            batching_policy=batching_policy,
-            batch_delay_micros=batch_delay_micros,
-        )
+        self._deployments.deploy(name, version, image, num_replicas, options)
 
     @needs_connection
     def register_model(
@@ -215,9 +210,8 @@ class ClipperConnection(ApplicationMethods):
         batch_delay_micros: int = 0,
     ) -> None:
         """Registers a version whose replicas run already or, without an image, are started by somebody else."""
-        self._models.register(
-            name, str(version), input_type, image, labels, batch_size, batching_policy, batch_delay_micros
-        )
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        self._models.register(name, str(version), image, options)
 
     @needs_connection
     def set_model_version(self, name: str, version: str | int, num_replicas: int | None = None) -> None:

@@ -5,6 +5,22 @@ A container manager starts and stops things and knows where they listen; what is
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A service or a replica that a cluster is to have.
+
+    Attributes:
+        name: of its process or container.
+        state: "running", or what has become of it.
+        model_id: "name:version" of a replica; "" of a service.
+    """
+
+    name: str
+    state: str
+    model_id: str
 
 
 class ContainerManager(ABC):
@@ -30,7 +46,11 @@ class ContainerManager(ABC):
         qf_http_timeout_content: int,
         num_frontend_replicas: int,
     ) -> None:
-        """Starts a new cluster and is connected to it afterwards.
+        """Starts the cluster, or finds it running, and is connected to it afterwards.
+
+        Whoever else is just starting or stopping it is waited for. When it runs already, the log says so and which
+        arguments had no effect because it was started with others. One that was killed, not stopped, has all that it
+        had.
 
         Args:
             query_frontend_image: image of the query service.
@@ -70,6 +90,10 @@ class ContainerManager(ABC):
     @abstractmethod
     def set_num_replicas(self, name: str, version: str, input_type: str, image: str, num_replicas: int) -> None:
         """Starts replicas, as deploy_model does, or stops some until there are `num_replicas`."""
+
+    @abstractmethod
+    def get_components(self) -> list[Component]:
+        """The services and replicas, whether they run or not."""
 
     @abstractmethod
     def get_logs(self, logging_dir: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.models import Models
+from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import NO_CONTAINER, model_id
 
 _LOG = logging.getLogger(__name__)
@@ -28,13 +28,9 @@ class Deployments:
         self,
         name: str,
         version: str,
-        input_type: str,
         image: str,
-        labels: Sequence[str] | None,
         num_replicas: int,
-        batch_size: int,
-        batching_policy: str | None,
-        batch_delay_micros: int,
+        options: VersionOptions,
     ) -> None:
         """Starts a version's replicas, waits until they can serve, and only then lets applications use it.
 
@@ -43,29 +39,19 @@ class Deployments:
         Raises:
             ClipperException: the version is registered already, or the cluster or its container manager refused.
         """
-        self.check_new(name, version)
+        self._models.check_new(name, version, options)
         _check_count(num_replicas)
+        self._stop_leftovers(name, version)
         try:
             self._cm.deploy_model(
-                name=name, version=version, input_type=input_type, image=image, num_replicas=num_replicas
+                name=name, version=version, input_type=options.input_type, image=image, num_replicas=num_replicas
             )
             self._wait_for_leases(name, version, num_replicas)
-            self._models.register(
-                name, version, input_type, image, labels, batch_size, batching_policy, batch_delay_micros
-            )
+            self._models.register(name, version, image, options)
         except BaseException:
             self._cm.stop_models({name: [version]})
             raise
         self._logger.info("Done deploying model %s.", model_id(name, version))
-
-    def check_new(self, name: str, version: str) -> None:
-        """Returns when the version can be registered.
-
-        Raises:
-            ClipperException: it is registered already.
-        """
-        if self._models.describe(name, version) is not None:
-            raise ClipperException(f"model with name '{name}' and version '{version}' already exists")
 
     def scale(self, name: str, version: str, num_replicas: int) -> None:
         """Starts or stops replicas of a registered version until there are `num_replicas`.
@@ -97,6 +83,15 @@ class Deployments:
             self._models.unregister(versions)
         finally:
             self._cm.stop_models(versions)
+
+    def _stop_leftovers(self, name: str, version: str) -> None:
+        """Stops the replicas of an unregistered version: they run what a deployment that was cut off was to deploy."""
+        left = self._cm.get_num_replicas(name, version)
+        if left:
+            self._logger.warning(
+                "Stopping %d replicas of %s, which an unfinished deployment has left", left, model_id(name, version)
+            )
+            self._cm.stop_models({name: [version]})
 
     def _wait_for_leases(self, name: str, version: str, num_replicas: int) -> None:
         """Waits until the cluster knows of the replicas that the container manager has started."""

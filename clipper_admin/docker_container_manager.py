@@ -5,25 +5,37 @@ The containers outlive the interpreter; connect() finds them again by their labe
 
 import logging
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docker.types import LogConfig
-
-from clipper_admin.container_manager import ContainerManager
-from clipper_admin.docker import engine, images
-from clipper_admin.docker.cluster import ClusterOptions, DockerCluster
-from clipper_admin.docker.containers import Containers
+from clipper_admin.container_manager import Component, ContainerManager
+from clipper_admin.docker import labels
 from clipper_admin.docker.labels import Role
-from clipper_admin.docker.networks import Networks, check_usable
-from clipper_admin.docker.plan import Images
-from clipper_admin.docker.replicas import Deployment, DockerReplicas
 from clipper_admin.docker.resources import Resources
-from clipper_admin.docker.specification import check_extra
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import model_id
+
+# The docker package is an extra: without it there is the class, and what to install is said when one is made.
+_MISSING: ModuleNotFoundError | None = None
+try:
+    from docker.types import LogConfig
+
+    from clipper_admin.docker import engine, images
+    from clipper_admin.docker.claim import Claim
+    from clipper_admin.docker.cluster import ClusterOptions, DockerCluster
+    from clipper_admin.docker.containers import Containers
+    from clipper_admin.docker.networks import Networks, check_usable
+    from clipper_admin.docker.plan import Images
+    from clipper_admin.docker.replicas import Deployment, DockerReplicas
+    from clipper_admin.docker.specification import check_extra
+except ModuleNotFoundError as error:
+    # A directory of this name on the import path passes for the package itself, but not for its modules.
+    if (error.name or "").partition(".")[0] != "docker":
+        raise
+    _MISSING = error
 
 _LOG = logging.getLogger(__name__)
 # It becomes part of the names of images.
@@ -76,8 +88,9 @@ class DockerContainerManager(ContainerManager):
             model_resources: what each replica may use, by model name.
 
         Raises:
-            ClipperException: an argument is of no use, or no engine answers.
+            ClipperException: an argument is of no use, no engine answers, or the docker package is not installed.
         """
+        _check_installed()
         if not _CLUSTER_NAME.fullmatch(cluster_name):
             raise ClipperException(
                 f"Invalid cluster name: {cluster_name}. It becomes part of image names: it must consist of lower case "
@@ -99,7 +112,8 @@ class DockerContainerManager(ContainerManager):
         self._client = engine.connect()
         networks = Networks(self._client, cluster_name, docker_network)
         self._containers = Containers(self._client, cluster_name, docker_ip_address, extra_options)
-        self._cluster = DockerCluster(cluster_name, docker_ip_address, self._containers, networks, options)
+        claim = Claim(self._client, cluster_name, self._logger)
+        self._cluster = DockerCluster(cluster_name, docker_ip_address, self._containers, networks, claim, options)
         self._replicas = DockerReplicas(self._client, self._cluster, self._containers, model_resources or {})
 
     def start_clipper(
@@ -176,6 +190,13 @@ class DockerContainerManager(ContainerManager):
             self._replicas.remove(alive[missing:])
         self._replicas.remove_dead(name, version)
 
+    def get_components(self) -> list[Component]:
+        """The cluster's containers; see ContainerManager."""
+        return [
+            Component(str(container.name), container.status, labels.model_of(container.labels))
+            for container in self._containers.all()
+        ]
+
     def get_logs(self, logging_dir: str) -> list[str]:
         """Writes the containers' logs; see ContainerManager."""
         directory = Path(logging_dir).absolute()
@@ -206,6 +227,15 @@ class DockerContainerManager(ContainerManager):
     def get_metric_addr(self) -> str:
         """Where the cluster's Prometheus is, host:port."""
         return self._cluster.metric_address()
+
+
+def _check_installed() -> None:
+    if _MISSING is not None:
+        raise ClipperException(
+            "A cluster of Docker containers needs the Python package docker, which is not installed for "
+            f"{sys.executable}. `pip install 'clipper[docker]'` brings it; ProcessContainerManager runs the same "
+            "cluster without Docker"
+        ) from _MISSING
 
 
 def _external_redis(host: str | None, port: int) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from clipper_admin.naming import input_type_name
+
 _LOG = logging.getLogger(__name__)
 _INVALID_INPUT = "Invalid input type or JSON key"
 _INVALID_TYPE = "Invalid input type"
@@ -32,7 +34,7 @@ def try_function(query: Mapping[str, Any], func: Callable[[Any], Any], input_typ
         The function's list of outputs, or a sentence that says what is wrong with the query or the function.
     """
     inputs = _inputs(query)
-    convert = _CONVERTERS.get(_ALIASES.get(input_type, input_type))
+    convert = _CONVERTERS.get(input_type_name(input_type))
     if inputs is None or convert is None:
         return _INVALID_INPUT
     try:
@@ -97,15 +99,4 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "floats": _floats,
     "doubles": _doubles,
     "strings": _string,
-}
-_ALIASES = {
-    alias: name
-    for name, aliases in {
-        "bytes": ("byte", "b"),
-        "integers": ("ints", "integer", "int", "i"),
-        "floats": ("float", "f"),
-        "doubles": ("double", "d"),
-        "strings": ("string", "str", "strs", "s"),
-    }.items()
-    for alias in aliases
 }

@@ -2,14 +2,49 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from clipper_admin import remedies
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.naming import NO_CONTAINER, model_id
+from clipper_admin.naming import NO_CONTAINER, input_type_name, model_id
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionOptions:
+    """What a version is registered with beside its image.
+
+    Attributes:
+        input_type: what the model takes.
+        labels: free words.
+        batch_size: the largest batch; -1: adapted to the applications' latency objectives.
+        batching_policy: how large batches are chosen; None: as the batch size says.
+        batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+    """
+
+    input_type: str
+    labels: Sequence[str] | None
+    batch_size: int
+    batching_policy: str | None
+    batch_delay_micros: int
+
+    def described(self) -> dict[str, Any]:
+        """The options as the admin REST takes them."""
+        return {
+            "input_type": self.input_type,
+            "labels": list(self.labels or ()),
+            "batch_size": self.batch_size,
+            "batching_policy": self.batching_policy or "",
+            "batch_delay_micros": self.batch_delay_micros,
+        }
+
+    def as_registered(self) -> dict[str, Any]:
+        """The options as a version with them is described."""
+        return {**self.described(), "input_type": input_type_name(self.input_type)}
 
 
 class Models:
@@ -19,33 +54,29 @@ class Models:
         self._client = client
         self._logger = ClusterAdapter(_LOG, cluster_name)
 
-    def register(
-        self,
-        name: str,
-        version: str,
-        input_type: str,
-        image: str | None,
-        labels: Sequence[str] | None,
-        batch_size: int,
-        batching_policy: str | None,
-        batch_delay_micros: int,
-    ) -> None:
+    def register(self, name: str, version: str, image: str | None, options: VersionOptions) -> None:
         """Registers a version and makes it the current one."""
-        self._client.post(
-            "add_model",
-            {
-                "model_name": name,
-                "model_version": version,
-                "labels": list(labels or ()),
-                "input_type": input_type,
-                "container_name": image or NO_CONTAINER,
-                "model_data_path": "DEPRECATED",
-                "batch_size": batch_size,
-                "batching_policy": batching_policy or "",
-                "batch_delay_micros": batch_delay_micros,
-            },
-        )
+        container = {"container_name": image or NO_CONTAINER}
+        body = {"model_name": name, "model_version": version, "model_data_path": "DEPRECATED"}
+        try:
+            self._client.post("add_model", {**body, **container, **options.described()})
+        except ClipperException as refused:
+            registered = self.describe(name, version) if remedies.EXISTS in refused.msg else None
+            if registered is None:
+                raise
+            raise self._exists_already(refused.msg, registered, {**options.as_registered(), **container}) from None
         self._logger.info("Successfully registered model %s", model_id(name, version))
+
+    def check_new(self, name: str, version: str, options: VersionOptions) -> None:
+        """Returns when the version can be registered.
+
+        Raises:
+            ClipperException: it is registered already; with what to do.
+        """
+        registered = self.describe(name, version)
+        if registered is not None:
+            message = f"model with name '{name}' and version '{version}' already exists"
+            raise self._exists_already(message, registered, options.as_registered())
 
     def unregister(self, versions: Mapping[str, Iterable[str]]) -> None:
         """Unregisters the versions {name: [version]}."""
@@ -99,3 +130,11 @@ class Models:
         request = {"model_name": name, "model_version": version, "replica_id": replica_id}
         description = self._client.post("get_container", request)
         return dict(description) if description else None
+
+    def _exists_already(
+        self, message: str, registered: Mapping[str, Any], asked: Mapping[str, Any]
+    ) -> ClipperException:
+        name, version = registered["model_name"], registered["model_version"]
+        replicas = sum(replica["model_id"] == model_id(name, version) for replica in self.all_replicas(verbose=True))
+        remedy = remedies.for_version(registered, asked, self.versions([name]).get(name, []), replicas)
+        return ClipperException(f"{message}. {remedy}")

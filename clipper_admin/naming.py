@@ -1,4 +1,4 @@
-"""Names that become part of a host name, a directory or an image tag on the way to a running model."""
+"""Names: of models, on the way to a host name, a directory or an image tag, and of input types."""
 
 import re
 
@@ -15,6 +15,18 @@ _RULE = (
     "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     f"'{_DNS_1123.pattern}')"
 )
+
+_ALIASES = {
+    alias: name
+    for name, aliases in {
+        "bytes": ("byte", "b"),
+        "integers": ("ints", "integer", "int", "i"),
+        "floats": ("float", "f"),
+        "doubles": ("double", "d"),
+        "strings": ("string", "str", "strs", "s"),
+    }.items()
+    for alias in aliases
+}
 
 
 def check_model_name(name: str) -> str:
@@ -38,6 +50,11 @@ def check_model_version(version: object) -> str:
 def model_id(name: str, version: object) -> str:
     """How a model version is written: "name:version"."""
     return f"{name}:{version}"
+
+
+def input_type_name(name: str) -> str:
+    """What an input type is registered as that may be given by an alias."""
+    return _ALIASES.get(name, name)
 
 
 def _check(kind: str, text: str) -> str:

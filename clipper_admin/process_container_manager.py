@@ -10,7 +10,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clipper_admin.container_manager import ContainerManager
+from clipper_admin import running
+from clipper_admin.container_manager import Component, ContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.local import images
 from clipper_admin.local.cluster import LocalCluster
@@ -72,20 +73,28 @@ class ProcessContainerManager(ContainerManager):
         qf_http_timeout_content: int,
         num_frontend_replicas: int,
     ) -> None:
-        """Starts Redis, management, query services and Envoy; see ContainerManager."""
+        """Starts Redis, management, query services and Envoy, and the replicas of a cluster that was killed.
+
+        See ContainerManager.
+        """
         if num_frontend_replicas < 1:
             raise ClipperException(f"A cluster needs at least one query frontend, not {num_frontend_replicas}")
         query_port, management_port, metrics_port = self._ports
-        self._logger.info("Starting the cluster's processes in %s", self._cluster.directory.root)
-        addresses = self._cluster.start(
-            ClusterOptions(
-                query_port=query_port,
-                admin_port=management_port,
-                metrics_port=metrics_port,
-                query_services=num_frontend_replicas,
-                cache_size_bytes=cache_size,
-            )
+        options = ClusterOptions(
+            query_port=query_port,
+            admin_port=management_port,
+            metrics_port=metrics_port,
+            query_services=num_frontend_replicas,
+            cache_size_bytes=cache_size,
         )
+        self._logger.info("Starting the cluster's processes in %s", self._cluster.directory.root)
+        started = self._cluster.start(options)
+        state = self._cluster.state()
+        if started:
+            self._replicas.wait_until_back()
+        else:
+            running.tell(self._logger, _arguments(options), _arguments(ClusterOptions.of(state)))
+        addresses = state.addresses
         self._logger.info("Predictions at %s, administration at %s", addresses.query, addresses.admin)
 
     def connect(self) -> None:
@@ -128,8 +137,13 @@ class ProcessContainerManager(ContainerManager):
             self._logger.info("Found %d replicas for %s. Removing %d", len(kept), label, -missing)
             self._replicas.stop(kept[missing:])
 
+    def get_components(self) -> list[Component]:
+        """What the supervisor keeps, or has given up; see ContainerManager."""
+        return [Component(each.name, each.state, each.model_id) for each in self._cluster.processes()]
+
     def get_logs(self, logging_dir: str) -> list[str]:
         """Copies the processes' logs; see ContainerManager."""
+        self._cluster.supervision.ensure()
         target = Path(logging_dir).absolute()
         target.mkdir(parents=True, exist_ok=True)
         return [str(shutil.copy2(log, target / log.name)) for log in sorted(self._cluster.directory.logs.glob("*.log"))]
@@ -143,7 +157,7 @@ class ProcessContainerManager(ContainerManager):
         self._replicas.stop_all()
 
     def stop_all(self, graceful: bool = True) -> None:
-        """Stops everything; the logs stay in the cluster's directory until it is started again."""
+        """Stops everything and deletes what the cluster was, but for its logs."""
         self._cluster.stop(graceful)
 
     def get_admin_addr(self) -> str:
@@ -157,3 +171,14 @@ class ProcessContainerManager(ContainerManager):
     def get_metric_addr(self) -> str:
         """Where the first query service's metrics are read in the Prometheus text format, host:port."""
         return self._cluster.state().addresses.metrics[0]
+
+
+def _arguments(options: ClusterOptions) -> dict[str, object]:
+    """The options under the names that users know them by."""
+    return {
+        "query_port": options.query_port,
+        "management_port": options.admin_port,
+        "metrics_port": options.metrics_port,
+        "num_frontend_replicas": options.query_services,
+        "cache_size": options.cache_size_bytes,
+    }

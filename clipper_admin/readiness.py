@@ -6,6 +6,7 @@ import grpc
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from clipper_admin import direct
 from clipper_admin.exceptions import ClipperException
 
 _PROBE_TIMEOUT_S = 1.0
@@ -15,7 +16,7 @@ _POLL_INTERVAL_S = 0.1
 
 def is_serving(address: str, service: str = "") -> bool:
     """Whether the gRPC server at `address` says that `service` is SERVING; "" asks for the server as a whole."""
-    with grpc.insecure_channel(address) as channel:
+    with direct.channel(address) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         try:
             reply = health_pb2_grpc.HealthStub(channel).Check(  # type: ignore[attr-defined]
@@ -36,7 +37,7 @@ def wait_until_answered(url: str, timeout_s: float) -> None:
     deadline_s = time.monotonic() + timeout_s
     while True:
         try:
-            if requests.get(url, timeout=_HTTP_PROBE_TIMEOUT_S).status_code == requests.codes.ok:
+            if direct.get(url, _HTTP_PROBE_TIMEOUT_S).status_code == requests.codes.ok:
                 return
         except requests.RequestException:
             if time.monotonic() > deadline_s:

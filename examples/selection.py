@@ -10,7 +10,7 @@ really was. The weights, with which the application asks one model or another, m
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -38,7 +38,7 @@ Classifier: TypeAlias = DecisionTreeClassifier | GaussianNB | SVC
 
 
 def main(cluster_name: str = "default-cluster") -> None:
-    """Runs the example on a running cluster, and takes away again what it has added."""
+    """Runs the example, and takes away again what it has added."""
     clipper_conn = ClipperConnection(ProcessContainerManager(cluster_name))
     try:
         clipper_conn.connect()
@@ -47,6 +47,7 @@ def main(cluster_name: str = "default-cluster") -> None:
     images, digits = load_digits(return_X_y=True)
     train_images, images, train_digits, digits = train_test_split(images, digits, test_size=0.5, random_state=0)
     classifiers = train(train_images, train_digits)
+    clear(clipper_conn, classifiers)
     try:
         deploy(clipper_conn, classifiers)
         ask(clipper_conn, images[:QUERIES], digits[:QUERIES])
@@ -54,9 +55,14 @@ def main(cluster_name: str = "default-cluster") -> None:
         for name, classifier in classifiers.items():
             print(f"  {name} alone: {np.mean(classifier.predict(images[:QUERIES]) != digits[:QUERIES]):.1%} wrong")
     finally:
-        if clipper_conn.get_app_info(APPLICATION):
-            clipper_conn.unregister_application(APPLICATION)
-        clipper_conn.stop_models(list(classifiers))
+        clear(clipper_conn, classifiers)
+
+
+def clear(clipper_conn: ClipperConnection, classifiers: Iterable[str]) -> None:
+    """Takes away what this run, or an earlier one that was cut off, has added."""
+    if APPLICATION in clipper_conn.get_all_apps():
+        clipper_conn.unregister_application(APPLICATION)
+    clipper_conn.stop_models(classifiers)
 
 
 def train(images: Images, digits: Digits) -> Mapping[str, Classifier]:

@@ -1,7 +1,7 @@
 """A selection policy of one's own: models are asked the more often, the better they have been lately.
 
 Run it with `python -m examples.selection_policy`: it plays in simulation, so there is no need of a cluster. To use it,
-make it importable in the query services (docs/selection-policies.md) and name it when registering:
+make it importable in the query services, allow it (docs/selection-policies.md) and name it when registering:
 
     clipper_conn.register_application(
         name="digits", input_type="doubles", default_output="-1", slo_micros=100_000,

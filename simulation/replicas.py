@@ -1,9 +1,9 @@
-"""Replicas in virtual time: how long a batch takes, what a model answers, and what a crash takes along."""
+"""Replicas in virtual time: how long a batch takes, what a model answers, what crashes and freezes do to it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ class ServiceTime:
 
 
 class SimulatedReplica:
-    """A container that computes one batch after the other, and may be killed and come back.
+    """A container that computes one batch after the other, and may be killed and come back, or freeze and thaw.
 
     Args:
         simulator: where it lives.
@@ -61,6 +61,8 @@ class SimulatedReplica:
         self._simulator = simulator
         self._image = image
         self._waiting: deque[Batch] = deque()
+        self._frozen = False
+        self._late: list[Callable[[], None]] = []
         # Grows with every crash, so that what was computing before it comes to nothing.
         self._life = 0
 
@@ -76,6 +78,19 @@ class SimulatedReplica:
         self.up = False
         self._life += 1
         self._waiting.clear()
+        self._frozen = False
+        self._late.clear()
+
+    def freeze(self) -> None:
+        """Does nothing more; its connection stays."""
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Goes on where it was."""
+        self._frozen = False
+        late, self._late = self._late, []
+        for answer in late:
+            answer()
 
     def _compute(self) -> None:
         life, batch = self._life, self._waiting[0]
@@ -84,6 +99,9 @@ class SimulatedReplica:
 
     def _answer(self, life: int, batch: Batch, took_s: float) -> None:
         if life != self._life:
+            return
+        if self._frozen:
+            self._late.append(lambda: self._answer(life, batch, took_s))
             return
         self._waiting.popleft()
         if self._waiting:

@@ -170,6 +170,12 @@ class Simulator:
         self.after(_NOTICE_S, lambda: self._lose(simulated))
         self.after(down_s, lambda: self._return(simulated))
 
+    def freeze_replica(self, key: str, frozen_s: float) -> None:
+        """Stops a replica, connected as it is; it goes on after `frozen_s`."""
+        simulated = self._simulated(key)
+        simulated.freeze()
+        self.after(frozen_s, simulated.thaw)
+
     def change_speed(self, key: str, service_time: ServiceTime) -> None:
         """Makes a replica faster or slower, from its next batch on."""
         self._simulated(key).service_time = service_time

@@ -1,7 +1,8 @@
 """The containers of one cluster: made from specifications, found by their labels, stopped together."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for by naming an address that othe
 _STOP_GRACE_S = 15
 _LOG_TAIL_LINES = 30
 _MOST_AT_ONCE = 16
+_CONFLICT = 409
 _TAKEN = ("port is already allocated", "address already in use", "failed to bind")
 
 
@@ -97,6 +99,12 @@ class Containers:
             with explained(f"keep the container {container.name} alive"):
                 container.update(restart_policy={"Name": "always"})
 
+    def wake(self, containers: Collection[Container]) -> None:
+        """Starts these again, which have stopped, as they were made and with the files that they have."""
+        for container in containers:
+            with explained(f"start the container {container.name} again"), _not_being_removed():
+                container.start()
+
     def remove(self, containers: Collection[Container], *, graceful: bool) -> None:
         """Ends these, all at the same time, and removes them; `graceful` lets them finish what they have."""
         if not containers:
@@ -156,23 +164,38 @@ def is_alive(container: Container) -> bool:
     return container.status in ("running", "restarting")
 
 
+def variables(container: Container) -> dict[str, str]:
+    """The environment that it was made with."""
+    return dict(variable.split("=", 1) for variable in container.attrs["Config"]["Env"])
+
+
+def is_stopped(container: Container) -> bool:
+    """Whether it has run and ended and nobody is starting it again, by what the engine said last."""
+    return bool(container.status == "exited")
+
+
 def _fill(container: Container, spec: ContainerSpec) -> None:
     kept = DATA.removeprefix(f"{HOME}/") if spec.keeps_data else ""
     container.put_archive(HOME, archive.of_files(spec.files, owned_directory=kept, owner=spec.user or 0))
 
 
 def _remove(container: Container, graceful: bool) -> None:
-    with explained(f"stop the container {container.name}"):
-        try:
-            if graceful:
-                container.stop(timeout=_STOP_GRACE_S)
-            container.remove(v=True, force=True)
-        except NotFound:
-            return
-        except APIError as error:
-            # Somebody else is just removing it.
-            if error.status_code != 409:
-                raise
+    with explained(f"stop the container {container.name}"), _not_being_removed():
+        if graceful:
+            container.stop(timeout=_STOP_GRACE_S)
+        container.remove(v=True, force=True)
+
+
+@contextmanager
+def _not_being_removed() -> Iterator[None]:
+    """Gives up what cannot be done because somebody else is just removing the container, or has."""
+    try:
+        yield
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != _CONFLICT:
+            raise
 
 
 def _named(ports: Collection[int], explanation: str) -> int:

@@ -1,17 +1,22 @@
 """The Docker engine: one client, and what it refuses in its own words."""
 
 import logging
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
 import requests
+from docker.constants import DEFAULT_TIMEOUT_SECONDS
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.images import Image
+from docker.utils import parse_host
 
 from clipper_admin.exceptions import ClipperException
 
 _LOG = logging.getLogger(__name__)
+_SOCKET = "http+unix://"
 
 
 def connect() -> docker.DockerClient:
@@ -21,6 +26,7 @@ def connect() -> docker.DockerClient:
         ClipperException: it does not answer.
     """
     try:
+        _dial_socket(str(parse_host(os.environ.get("DOCKER_HOST"))))
         return docker.from_env()
     except (DockerException, requests.RequestException) as error:
         raise ClipperException(
@@ -59,6 +65,23 @@ def provide_image(client: docker.DockerClient, name: str) -> Image:
             f"The Docker engine neither has the image {name} nor can pull it: {explanation}. "
             "`make images` builds Clipper's own"
         ) from error
+
+
+def _dial_socket(address: str) -> None:
+    """Finds out whether somebody listens on the engine's socket; the Docker library leaves its own open if nobody does.
+
+    Raises:
+        DockerException: nobody does.
+    """
+    if not address.startswith(_SOCKET):
+        return
+    path = address.removeprefix(_SOCKET)
+    with socket.socket(socket.AF_UNIX) as attempt:
+        attempt.settimeout(DEFAULT_TIMEOUT_SECONDS)
+        try:
+            attempt.connect(path)
+        except OSError as error:
+            raise DockerException(f"{path}: {error.strerror or error}") from error
 
 
 def _has_tag(name: str) -> bool:

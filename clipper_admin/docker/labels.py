@@ -1,5 +1,6 @@
 """The labels by which a cluster's containers are found again, under Clipper's published names where it had any."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 CLUSTER = "ai.clipper.container.label"
@@ -19,6 +20,8 @@ MANAGEMENT_ADDRESS = "ai.clipper.management.address"
 SHARED_NETWORK = "ai.clipper.network.shared"
 # Of a network of a cluster whose services somebody else runs: replicas are to join this one.
 REPLICAS_NETWORK = "ai.clipper.replicas.network"
+# Of the volume that is the right to start a cluster: who has it.
+CLAIMANT = "ai.clipper.claimant"
 # Docker Compose's own, of what it runs and alone should stop.
 COMPOSE_PROJECT = "com.docker.compose.project"
 
@@ -26,8 +29,8 @@ COMPOSE_PROJECT = "com.docker.compose.project"
 class Role(StrEnum):
     """What a container is for, in the order of stopping: nobody is stopped while somebody still needs it."""
 
-    PROMETHEUS = "prometheus"
     ENVOY = "envoy"
+    PROMETHEUS = "prometheus"
     QUERY = "query"
     REPLICA = "replica"
     MANAGEMENT = "management"
@@ -37,3 +40,8 @@ class Role(StrEnum):
 def model_label(name: str, version: str) -> str:
     """The value of MODEL; neither part can have a "_"."""
     return f"{name}_{version}"
+
+
+def model_of(container_labels: Mapping[str, str]) -> str:
+    """The "name:version" of which a container with these labels is a replica; "" if it is none."""
+    return container_labels.get(MODEL, "").replace("_", ":")

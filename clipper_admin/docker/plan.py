@@ -3,7 +3,7 @@
 import json
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clipper_admin import edge
@@ -27,6 +27,8 @@ _DRAIN_GRACE_S = 5.0
 # The transcoder gains nothing from a second worker as long as one query service is the narrower place (deploy/envoy).
 _ENVOY_WORKERS = 1
 _SCRAPE_INTERVAL = "5s"
+_STORE = "CLIPPER_REDIS_URL"
+_CACHE_SIZE = "CLIPPER_CACHE_SIZE_BYTES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def management(image: str, networks: Sequence[str], redis_address: str) -> Conta
         image=image,
         networks=tuple(networks),
         labels={labels.MANAGEMENT_FRONTEND: "", labels.MANAGEMENT_ADDRESS: f"{host}:{_SERVICE_PORT}"},
-        environment={"CLIPPER_REDIS_URL": redis_address, **_serving()},
+        environment={_STORE: redis_address, **_serving()},
     )
 
 
@@ -106,12 +108,20 @@ def query(image: str, networks: Sequence[str], redis_address: str, cache_size_by
         networks=tuple(networks),
         labels={labels.QUERY_FRONTEND: ""},
         environment={
-            "CLIPPER_REDIS_URL": redis_address,
+            _STORE: redis_address,
             "CLIPPER_METRICS_ADDRESS": f"0.0.0.0:{_METRICS_PORT}",
-            "CLIPPER_CACHE_SIZE_BYTES": str(cache_size_bytes),
+            _CACHE_SIZE: str(cache_size_bytes),
             **_serving(),
         },
     )
+
+
+def query_options(variables: Mapping[str, str]) -> dict[str, object]:
+    """The cache and the store of a query service with this environment, by the names of start_clipper's arguments."""
+    return {
+        "cache_size": int(variables.get(_CACHE_SIZE) or 0),
+        "redis_ip:redis_port": variables.get(_STORE, "").removeprefix("redis://"),
+    }
 
 
 def envoy(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import docker
 from docker.models.containers import Container
 
-from clipper_admin.docker import leases, plan
+from clipper_admin import leases
+from clipper_admin.docker import plan
 from clipper_admin.docker.cluster import DockerCluster
 from clipper_admin.docker.containers import Containers, is_alive
 from clipper_admin.docker.engine import explained, provide_image

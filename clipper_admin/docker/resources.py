@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from docker.types import DeviceRequest
-
 _NANO = 1_000_000_000
 
 
@@ -42,5 +40,5 @@ class Resources:
             # Equal limits for memory alone and for memory with swap: none is swapped.
             options |= {"mem_limit": self.memory_bytes, "memswap_limit": self.memory_bytes}
         if self.gpus is not None:
-            options["device_requests"] = [DeviceRequest(count=self.gpus, capabilities=[["gpu"]])]
+            options["device_requests"] = [{"count": self.gpus, "capabilities": [["gpu"]]}]
         return options

@@ -1,6 +1,7 @@
 """`python -m clipper_admin.local ROOT LOCK`: detaches and supervises the cluster whose files lie in ROOT.
 
-LOCK is the inherited descriptor of the cluster's lock, held from here on. The command returns once orders are taken.
+LOCK is the inherited descriptor of the cluster's lock, held from here on. The command returns once the cluster is taken
+over and orders are accepted.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from clipper_admin.local import control
 from clipper_admin.local.directory import ClusterDirectory
@@ -26,20 +28,34 @@ def main() -> None:
     directory = ClusterDirectory(Path(sys.argv[1]))
     os.set_inheritable(int(sys.argv[2]), False)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    planned = ClusterState.read(directory.state_file)
-    if planned is None:
+    found = ClusterState.read(directory.state_file)
+    if found is None:
         sys.exit(f"{directory.state_file} is missing")
+    # That of a supervisor which was killed.
+    directory.control_socket.unlink(missing_ok=True)
     listener = control.listen(directory.control_socket)
-    if os.fork():
-        os._exit(0)
-    os.setsid()
+    taken_over = _detach()
     os.chdir(directory.root)
     _allow_many_connections()
     identity = ProcessIdentity.of(os.getpid())
     if identity is None:
         sys.exit("/proc is missing")
-    asyncio.run(Supervisor(directory, planned, identity).run(listener, control.serve))
-    _LOG.info("everything has stopped")
+    supervisor = Supervisor(directory, found, identity)
+    with taken_over:
+        taken_over.write("\n")
+    asyncio.run(supervisor.run(listener, control.serve))
+    _LOG.info("the supervisor ends")
+
+
+def _detach() -> TextIO:
+    """Goes on in a process of its own; the command returns when something is written to the returned file."""
+    waiting, taken_over = os.pipe()
+    if os.fork():
+        os.close(taken_over)
+        os._exit(0 if os.read(waiting, 1) else 1)
+    os.close(waiting)
+    os.setsid()
+    return os.fdopen(taken_over, "w")
 
 
 def _allow_many_connections() -> None:

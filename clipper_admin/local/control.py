@@ -15,14 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from clipper_admin.exceptions import ClipperException
+from clipper_admin.local.directory import ClusterDirectory
 
 _LOG = logging.getLogger(__name__)
-# Longer than the longest grace of a process, which the reply to a stop order may take.
-_REPLY_TIMEOUT_S = 60.0
+# Names its log.
+SUPERVISOR = "supervisor"
+_REPLY_TIMEOUT_S = 10.0
+# Longer than the longest grace of a process.
+_STOPPED_TIMEOUT_S = 60.0
 
 
 class SupervisorUnreachable(ClipperException):
-    """Nobody listens on the control socket."""
+    """Nobody answers on the control socket."""
+
+
+class SupervisorHangs(SupervisorUnreachable):
+    """Somebody listens on the control socket but has not answered in time."""
 
 
 def listen(path: Path) -> socket.socket:
@@ -47,29 +55,43 @@ async def serve(listener: socket.socket, operations: Mapping[str, Callable[..., 
         writer.write(json.dumps(reply).encode())
         writer.close()
 
-    return await asyncio.start_unix_server(handle, sock=listener)
+    # start_unix_server would look, from Python 3.13 on, at the name that the socket was bound by, which is gone by now.
+    return await asyncio.start_server(handle, sock=listener)
 
 
 def order(path: Path, operation: str, **arguments: Any) -> Any:
     """Has the supervisor carry out an operation and returns its result.
 
     Raises:
-        SupervisorUnreachable: there is no supervisor.
+        SupervisorHangs: it does not answer in time.
+        SupervisorUnreachable: there is no supervisor; with the end of its log.
         ClipperException: it refused.
     """
     request = json.dumps({"operation": operation, "arguments": arguments}).encode()
+    timeout_s = _STOPPED_TIMEOUT_S if operation == "stop" else _REPLY_TIMEOUT_S
     try:
-        reply = json.loads(_exchange(path, request))
+        reply = json.loads(_exchange(path, request, timeout_s))
+    except TimeoutError as error:
+        raise SupervisorHangs(f"The cluster's supervisor has not answered at {path} for {timeout_s:.0f} s") from error
     except (OSError, ValueError) as error:
-        raise SupervisorUnreachable(f"The cluster's supervisor does not answer at {path}: {error}") from error
+        raise _unreachable(path, error) from error
     if "error" in reply:
         raise ClipperException(f"The cluster's supervisor refused to {operation}: {reply['error']}")
     return reply["result"]
 
 
-def _exchange(path: Path, request: bytes) -> bytes:
+def _unreachable(path: Path, error: Exception) -> SupervisorUnreachable:
+    complaint = f"The cluster's supervisor does not answer at {path}: {error}"
+    directory = ClusterDirectory(path.parent)
+    last_lines = directory.log_tail(SUPERVISOR)
+    if last_lines:
+        complaint += f". The end of its log ({directory.log_file(SUPERVISOR)}):\n{last_lines}"
+    return SupervisorUnreachable(complaint)
+
+
+def _exchange(path: Path, request: bytes, timeout_s: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(_REPLY_TIMEOUT_S)
+        connection.settimeout(timeout_s)
         with _short(path) as name:
             connection.connect(name)
         connection.sendall(request)

@@ -2,12 +2,16 @@
 
     {home}/environments/                virtual environments of models, shared by all clusters
     {home}/clusters/{cluster}/
-        state.json                      what runs where; written by the supervisor alone
+        state.json                      what runs where; written by who holds the lock
         supervisor.sock                 where the supervisor takes orders
         lock                            locked for as long as the supervisor lives
-        logs/{process}.log              kept when the cluster stops, replaced when it starts again
+        logs/{process}.log              of the cluster's present life, or of its last
+        logs-before/{process}.log       of the life before that
         images/                         the models' files
         redis/, envoy/                  the store's and the edge's files
+
+A life begins with start_clipper and ends with the last process, however that comes. What is here outlives it: the next
+one goes on with it. Only stop_all removes it, but for the logs.
 
 The home is CLIPPER_HOME, else ~/.clipper. Only its owner can read it.
 """
@@ -15,17 +19,39 @@ The home is CLIPPER_HOME, else ~/.clipper. Only its owner can read it.
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from clipper_admin.exceptions import ClipperException
 
 _LOG_TAIL_BYTES = 8_192
 _LOG_TAIL_LINES = 30
 
 
 def clipper_home(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where all clusters of this user keep their files."""
+    """Where all clusters of this user keep their files.
+
+    Raises:
+        ClipperException: the user can keep none there.
+    """
     configured = environment.get("CLIPPER_HOME")
-    return Path(configured).absolute() if configured else Path.home() / ".clipper"
+    home = Path(configured).absolute() if configured else Path(os.path.expanduser("~/.clipper"))
+    if not home.is_absolute() or not _can_be_written(home):
+        raise ClipperException(
+            f"Clusters of local processes keep their files in {home}, and you cannot write there. Set the environment "
+            "variable CLIPPER_HOME to a directory of yours"
+        )
+    return home
+
+
+def flush(path: Path) -> None:
+    """Returns when a file's content, or a directory's entries, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class ClusterDirectory:
@@ -36,6 +62,7 @@ class ClusterDirectory:
         self.state_file = root / "state.json"
         self.control_socket = root / "supervisor.sock"
         self.logs = root / "logs"
+        self._logs_before = root / "logs-before"
         self.images = root / "images"
         self.redis = root / "redis"
         self.envoy = root / "envoy"
@@ -46,17 +73,28 @@ class ClusterDirectory:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def prepare(self) -> None:
-        """Makes the sub-directories of a cluster that is about to start, without what an earlier one left."""
-        self.remove_state()
-        shutil.rmtree(self.logs, ignore_errors=True)
+        """Makes the sub-directories of a cluster that is about to start; what an earlier life left in them stays."""
         for directory in (self.logs, self.redis, self.envoy):
-            directory.mkdir()
+            directory.mkdir(exist_ok=True)
+
+    def begin_logs(self) -> None:
+        """Puts the logs of the life that has ended aside, in place of those of the one before."""
+        if any(self.logs.iterdir()):
+            shutil.rmtree(self._logs_before, ignore_errors=True)
+            self.logs.rename(self._logs_before)
+            self.logs.mkdir()
+
+    def put_state_aside(self) -> Path:
+        """Keeps a state that cannot be read under another name, which is returned."""
+        aside = self.state_file.with_name(f"{self.state_file.name}.unreadable-{time.time_ns()}")
+        self.state_file.rename(aside)
+        return aside
 
     def remove_state(self) -> None:
-        """Removes all that a stopped cluster no longer needs; its logs stay."""
+        """Removes all that a cluster which nobody wants any more has left; its logs stay."""
         for directory in (self.redis, self.envoy):
             shutil.rmtree(directory, ignore_errors=True)
-        for file in (self.control_socket, self.state_file):
+        for file in (self.control_socket, *self.root.glob(f"{self.state_file.name}*")):
             file.unlink(missing_ok=True)
 
     def remove_images(self) -> None:
@@ -86,3 +124,9 @@ class ClusterDirectory:
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
+
+
+def _can_be_written(directory: Path) -> bool:
+    """Whether this user can keep files in a directory that there is or is to be."""
+    existing = next(path for path in (directory, *directory.parents) if os.path.exists(path))
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from clipper_admin.exceptions import ClipperException
 
@@ -41,7 +42,7 @@ def provide(home: Path, packages: Sequence[str]) -> str:
         packages: requirements as pip takes them; none: the services' own interpreter will do.
 
     Raises:
-        ClipperException: an environment or a package cannot be installed; ends with pip's last lines.
+        ClipperException: there is neither pip nor uv, or a package cannot be installed; ends with pip's last lines.
     """
     if not packages:
         return services_python()
@@ -65,12 +66,28 @@ def _key(packages: Sequence[str]) -> str:
 
 def _make(environment: Path, packages: Sequence[str]) -> None:
     python = services_python()
+    install = _installer(python, environment)
     _run(f"make a virtual environment with {python}", python, "-m", "venv", "--without-pip", str(environment))
     _append_services_packages(environment)
-    pip = (python, "-m", "pip", "--python", str(_python(environment)), "--disable-pip-version-check", "--no-input")
-    _run(f"install {', '.join(packages)}", *pip, "install", "--progress-bar", "off", *packages)
+    _run(f"install {', '.join(packages)}", *install, *packages)
     # Written last: an environment without it was never finished.
     (environment / _MARKER).write_text(json.dumps({"services_python": python, "packages": list(packages)}))
+
+
+def _installer(python: str, environment: Path) -> tuple[str, ...]:
+    """The command that installs into an environment: pip of the services' interpreter or of its base's, else uv."""
+    target = ("--python", str(_python(environment)))
+    for interpreter in (python, _told_by(python, "sys._base_executable")):
+        pip = (interpreter, "-m", "pip", "--disable-pip-version-check", "--no-input")
+        if subprocess.run((*pip, "--version"), capture_output=True).returncode == 0:
+            return (*pip, *target, "install", "--progress-bar", "off")
+    uv = shutil.which("uv")
+    if uv is not None:
+        return (uv, "pip", "install", "--no-progress", *target)
+    raise ClipperException(
+        f"Packages of models are installed with pip, which {python} has not got, or with uv, which is not on PATH. "
+        f"`{python} -m ensurepip` brings pip"
+    )
 
 
 def _append_services_packages(environment: Path) -> None:
@@ -83,11 +100,15 @@ def _append_services_packages(environment: Path) -> None:
 
 def _services_packages() -> list[str]:
     """The directories that the services' interpreter imports installed packages from."""
-    program = (
-        "import json, sys; print(json.dumps([p for p in sys.path if p.endswith(('site-packages', 'dist-packages'))]))"
-    )
-    listing = subprocess.run((services_python(), "-P", "-c", program), stdout=subprocess.PIPE, check=True, text=True)
-    return [str(path) for path in json.loads(listing.stdout)]
+    paths = _told_by(services_python(), "[p for p in sys.path if p.endswith(('site-packages', 'dist-packages'))]")
+    return [str(path) for path in paths]
+
+
+def _told_by(python: str, expression: str) -> Any:
+    """What an expression of JSON values about `sys` is in another interpreter."""
+    program = f"import json, sys; print(json.dumps({expression}))"
+    told = subprocess.run((python, "-P", "-c", program), stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(told.stdout)
 
 
 def _python(environment: Path) -> Path:

@@ -4,6 +4,7 @@ Linux only: a process is known by its pid, the boot and the time of its start, a
 signalled or waited for.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -41,7 +42,7 @@ class ProcessIdentity:
             return None
         if fields[_STATE_FIELD] in _DEAD_STATES:
             return None
-        return cls(pid, f"{_BOOT_ID.read_text().strip()}:{fields[_START_TIME_FIELD]}")
+        return cls(pid, f"{_boot()}:{fields[_START_TIME_FIELD]}")
 
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
@@ -49,22 +50,32 @@ class ProcessIdentity:
 
     def send(self, number: signal.Signals) -> None:
         """Signals the process; nothing happens when it is gone."""
-        with self._held() as handle:
+        with self.held() as handle:
             if handle is not None:
                 signal.pidfd_send_signal(handle, number)
 
     def wait_until_gone(self, timeout_s: float) -> bool:
         """Waits for the process to end; returns whether it did."""
-        with self._held() as handle:
+        with self.held() as handle:
             if handle is None:
                 return True
             poll = select.poll()
             poll.register(handle, select.POLLIN)
             return bool(poll.poll(timeout_s * 1000))
 
+    def kill_group(self) -> None:
+        """Kills the process and all that it started, or has left behind; it must have begun its process group."""
+        # A number that is a group's is given to no new process; who has it now is this one, or the group is gone.
+        if self.started.startswith(f"{_boot()}:") and ProcessIdentity.of(self.pid) in (None, self):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
     @contextmanager
-    def _held(self) -> Iterator[int | None]:
-        """Holds the process, so that its pid cannot become another's meanwhile; gives None when it is gone."""
+    def held(self) -> Iterator[int | None]:
+        """Holds the process, so that its pid cannot become another's meanwhile.
+
+        Gives a file descriptor that becomes readable when the process ends; None when it is gone.
+        """
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -74,3 +85,7 @@ class ProcessIdentity:
             yield handle if self.is_alive() else None
         finally:
             os.close(handle)
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text().strip()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.local import environments
+from clipper_admin.local.directory import flush
 
 _DESCRIPTION = "image.json"
 _MODEL = "model"
@@ -32,7 +33,7 @@ class Image:
 
 
 def build(images: Path, home: Path, name: str, version: str, model_data: Path, packages: Sequence[str]) -> Path:
-    """Makes an image; a later one of the same name and version leaves it alone.
+    """Makes an image, which outlives a power cut; a later one of the same name and version leaves it alone.
 
     Args:
         images: where images are kept.
@@ -57,6 +58,8 @@ def build(images: Path, home: Path, name: str, version: str, model_data: Path, p
         model.mkdir()
         shutil.copy2(model_data, model)
     (image / _DESCRIPTION).write_text(json.dumps({"python": python}))
+    for path in (*image.rglob("*"), image, images):
+        flush(path)
     return image
 
 

@@ -1,10 +1,11 @@
-"""What a new cluster looks like: who listens where, and which processes run there.
+"""What a cluster looks like at the begin of a life: who listens where, and which processes run there.
 
 Every process gets its port before it is started and keeps it over restarts, so that nobody has to be told a new one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from clipper_admin.local import edge, plan, ports
 from clipper_admin.local.directory import ClusterDirectory
@@ -30,6 +31,17 @@ class ClusterOptions:
     query_services: int
     cache_size_bytes: int
 
+    @classmethod
+    def of(cls, state: ClusterState) -> Self:
+        """What was chosen for a cluster that runs, with the ports that it got."""
+        return cls(
+            query_port=ports.port_of(state.addresses.query),
+            admin_port=ports.port_of(state.addresses.admin),
+            metrics_port=ports.port_of(state.addresses.metrics[0]),
+            query_services=len(state.addresses.query_services),
+            cache_size_bytes=plan.cache_size_bytes(record.spec for record in state.processes),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Ports:
@@ -44,13 +56,22 @@ class _Ports:
     metrics: tuple[int, ...]
 
 
-def lay_out(directory: ClusterDirectory, options: ClusterOptions) -> ClusterState:
+def lay_out(directory: ClusterDirectory, options: ClusterOptions, replicas: Sequence[ProcessSpec] = ()) -> ClusterState:
     """Plans a cluster and writes Envoy's configuration for it; starts nothing.
+
+    Args:
+        directory: the cluster's files.
+        options: the user's.
+        replicas: those of the cluster's last life. They get other ports than any had in that: what is registered still
+            names those, and a query for one model must not come to another's replica.
 
     Raises:
         ClipperException: a wanted port is taken, or a program is missing.
     """
-    chosen = _choose_ports(options)
+    wanted = (options.query_port, options.admin_port, options.metrics_port)
+    most = 6 + 2 * options.query_services + len(replicas)
+    free = iter(ports.free_ports(most, avoided=(*wanted, *(spec.ready_port for spec in replicas))))
+    chosen = _choose_ports(options, free)
     addresses = Addresses(
         query=ports.address(chosen.query),
         admin=ports.address(chosen.admin),
@@ -58,16 +79,16 @@ def lay_out(directory: ClusterDirectory, options: ClusterOptions) -> ClusterStat
         query_services=tuple(map(ports.address, chosen.query_services)),
         management_service=ports.address(chosen.management),
     )
-    specs = _processes(directory, chosen, addresses, options.cache_size_bytes)
-    return ClusterState(addresses, tuple(ProcessRecord(spec) for spec in specs))
+    services = _processes(directory, chosen, addresses, options.cache_size_bytes)
+    moved = (plan.moved_replica(spec, next(free), addresses.management_service) for spec in replicas)
+    return ClusterState(addresses, tuple(ProcessRecord(spec) for spec in (*services, *moved)))
 
 
-def _choose_ports(options: ClusterOptions) -> _Ports:
+def _choose_ports(options: ClusterOptions, free: Iterator[int]) -> _Ports:
     ports.ensure_free(options.query_port, "predictions")
     ports.ensure_free(options.admin_port, "administration")
     ports.ensure_free(options.metrics_port, "metrics")
     count = options.query_services
-    free = iter(ports.free_ports(6 + 2 * count))
     return _Ports(
         query=options.query_port or next(free),
         admin=options.admin_port or next(free),

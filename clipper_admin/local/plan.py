@@ -1,5 +1,7 @@
 """Which processes make up a cluster, with their commands and environments."""
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 from clipper_admin.local import executables
@@ -15,6 +17,7 @@ _DRAIN_GRACE_S = 5.0
 _KILL_GRACE_S = 10.0
 # The transcoder gains nothing from a second worker as long as one query service is the narrower place (deploy/envoy).
 _ENVOY_WORKERS = 1
+_CACHE_SIZE = "CLIPPER_CACHE_SIZE_BYTES"
 
 
 def redis(directory: ClusterDirectory, port: int) -> ProcessSpec:
@@ -52,9 +55,14 @@ def query(index: int, port: int, metrics_port: int, redis_port: int, cache_size_
             "CLIPPER_REDIS_URL": _redis_url(redis_port),
             "CLIPPER_ADDRESS": address(port),
             "CLIPPER_METRICS_ADDRESS": address(metrics_port),
-            "CLIPPER_CACHE_SIZE_BYTES": str(cache_size_bytes),
+            _CACHE_SIZE: str(cache_size_bytes),
         },
     )
+
+
+def cache_size_bytes(specs: Iterable[ProcessSpec]) -> int:
+    """The prediction cache of the first query service among these; 0 when there is none."""
+    return next((int(spec.environment[_CACHE_SIZE]) for spec in specs if _CACHE_SIZE in spec.environment), 0)
 
 
 def envoy(configuration: Path, query_port: int) -> ProcessSpec:
@@ -97,6 +105,12 @@ def replica(
         stop_grace_s=_KILL_GRACE_S,
         give_up_after=_REPLICA_GIVES_UP_AFTER,
     )
+
+
+def moved_replica(spec: ProcessSpec, port: int, management: str) -> ProcessSpec:
+    """A replica of an earlier life, for a cluster in which it listens elsewhere, and management does."""
+    moves = {"CLIPPER_MANAGEMENT_ADDRESS": management, "CLIPPER_ADDRESS": address(port)}
+    return dataclasses.replace(spec, environment={**spec.environment, **moves}, ready_port=port)
 
 
 def _service(*, name: str, module: str, tier: Tier, port: int, environment: dict[str, str]) -> ProcessSpec:

@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,11 +15,15 @@ _OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _MOST_TRIED = 1_000
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, avoided: Collection[int] = ()) -> list[int]:
     """Different free ports that nobody is given unasked.
 
     They lie outside the range from which the system takes ports for outgoing connections (if that leaves any): one of
     those could be gone before its process listens there, or while the process is being started again.
+
+    Args:
+        count: how many.
+        avoided: free or not, none of these.
 
     Raises:
         ClipperException: there are not so many.
@@ -28,6 +33,8 @@ def free_ports(count: int) -> list[int]:
         for port in _candidates():
             if len(free) == count:
                 break
+            if port in avoided:
+                continue
             try:
                 held.enter_context(socket.create_server((LOOPBACK, port)))
             except OSError:
@@ -56,6 +63,11 @@ def ensure_free(port: int, purpose: str) -> None:
 def address(port: int) -> str:
     """The address of a local port, host:port."""
     return f"{LOOPBACK}:{port}"
+
+
+def port_of(address: str) -> int:
+    """The port of an address, host:port."""
+    return int(address.rpartition(":")[2])
 
 
 def _candidates() -> list[int]:

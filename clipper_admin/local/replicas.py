@@ -1,16 +1,20 @@
 """The replicas of a cluster of local processes: one model container process each."""
 
+import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from clipper_admin import leases
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.local import control, images, plan, ports
+from clipper_admin.local import images, plan, ports
 from clipper_admin.local.cluster import LocalCluster
 from clipper_admin.local.process import ProcessState, ProcessStatus
 from clipper_admin.local.specification import ProcessSpec
+from clipper_admin.logs import ClusterAdapter
 from clipper_admin.readiness import is_serving
 
+_LOG = logging.getLogger(__name__)
 _MODEL_CONTAINER_SERVICE = "clipper.v1.ModelContainerService"
 # Models may take minutes to load.
 _READY_TIMEOUT_S = 300.0
@@ -44,6 +48,27 @@ class LocalReplicas:
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster = cluster
+        self._logger = ClusterAdapter(_LOG, cluster.name)
+
+    def wait_until_back(self) -> None:
+        """Waits until the replicas that an earlier life has left are in use again.
+
+        One that cannot be started any more does not hold up the others; the log says which and why.
+        """
+        addresses = self._addresses()
+        waiting = set(addresses)
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while waiting:
+            if time.monotonic() > deadline:
+                self._logger.warning("Not yet back after %.0f s: %s", _READY_TIMEOUT_S, ", ".join(sorted(waiting)))
+                return
+            time.sleep(_POLL_INTERVAL_S)
+            held = leases.held(self._cluster.state().addresses.admin)
+            waiting = {name for name in waiting if addresses[name] not in held}
+            for status in self._all():
+                if status.name in waiting and status.state is ProcessState.FAILED:
+                    self._logger.warning("%s", self._cluster.failure(status, "and is not started any more"))
+                    waiting.remove(status.name)
 
     def kept(self, model_id: str) -> list[str]:
         """The names of a model version's replicas that run or are just being started again, oldest first."""
@@ -60,7 +85,7 @@ class LocalReplicas:
             ClipperException: there is no such image, or a replica died or took too long; with the end of its log.
         """
         specs = self._specs(deployment, count)
-        control.order(self._cluster.directory.control_socket, "start", specs=[spec.to_json() for spec in specs])
+        self._cluster.supervision.order("start", specs=[spec.to_json() for spec in specs])
         try:
             self._wait_until_serving(specs)
         except BaseException:
@@ -79,11 +104,15 @@ class LocalReplicas:
         """Ends all replicas."""
         self._stop([replica.name for replica in self._all()])
 
+    def _addresses(self) -> dict[str, str]:
+        """Where the replicas listen, by name."""
+        return {spec.name: ports.address(spec.ready_port) for spec in self._cluster.state().replicas()}
+
     def _all(self) -> list[ProcessStatus]:
         return [process for process in self._cluster.processes() if process.model_id]
 
     def _stop(self, names: list[str]) -> None:
-        control.order(self._cluster.directory.control_socket, "stop", names=names, graceful=True)
+        self._cluster.supervision.order("stop", names=names, graceful=True)
 
     def _specs(self, deployment: Deployment, count: int) -> list[ProcessSpec]:
         image = images.load(deployment.image)

@@ -8,13 +8,18 @@ from typing import Any, Self
 
 
 class Tier(IntEnum):
-    """The order of starting: a tier starts when the lower ones are ready, and stops before them."""
+    """The order of starting: a tier starts when those below that are awaited are ready, and stops before all below."""
 
     STORE = 0
     MANAGEMENT = 1
     REPLICA = 2
     QUERY = 3
     EDGE = 4
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the next tier waits for it: a model may take minutes to load, or fail, and the rest does without."""
+        return self is not Tier.REPLICA
 
 
 @dataclass(frozen=True, slots=True)

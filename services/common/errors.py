@@ -3,6 +3,7 @@
     ClipperError
     ├── CallerError                the caller must change the request
     │   ├── InvalidInput           it can never succeed
+    │   │   └── LimitExceeded      in several smaller ones it can
     │   ├── NotFound               it names what is not there
     │   ├── AlreadyExists          it would register twice
     │   └── Conflict               what is registered does not allow it
@@ -19,6 +20,22 @@ UNEXPECTED; its text goes to the log. `status.py` turns both into gRPC statuses,
 """
 
 UNEXPECTED = "An unexpected error occurred!"
+_LONGEST_DESCRIPTION = 1_000
+
+
+def describe(error: BaseException) -> str:
+    """An exception that somebody's code raised, in words: "ValueError: too small".
+
+    At most 1,000 characters of valid Unicode, whatever the exception is.
+    """
+    try:
+        text = str(error)
+    # The text is somebody's code, too.
+    except BaseException:
+        text = ""
+    kind = type(error).__name__
+    message = f"{kind}: {text}" if text else kind
+    return message[:_LONGEST_DESCRIPTION].encode(errors="replace").decode()
 
 
 class ClipperError(Exception):
@@ -39,6 +56,12 @@ class InvalidInput(CallerError):
     """The request is malformed; repeating it cannot help."""
 
     reason = "INVALID_INPUT"
+
+
+class LimitExceeded(InvalidInput):
+    """The request holds more than one request may."""
+
+    reason = "LIMIT_EXCEEDED"
 
 
 class NotFound(CallerError):

@@ -1,6 +1,8 @@
-"""Life and death of a service: signals, and background tasks that somebody owns.
+"""Life and death of a service: signals, and the threads and background tasks that must not end before it does.
 
 The first SIGTERM or SIGINT asks for a drain, once there is something to drain; a second one ends the process at once.
+A background task that ends is started again. A thread cannot be, as nobody knows what it has left behind: where the
+service is of no use without it, the process ends, and is started again by its supervisor.
 """
 
 import asyncio
@@ -10,13 +12,18 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 _LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # `asyncio.wait_for`, with which redis-py waits, may swallow a cancellation up to Python 3.11.
 _CANCEL_AGAIN_S = 0.5
+_FIRST_BACK_OFF_S = 0.1
+_LONGEST_BACK_OFF_S = 5.0
+# A task that ran for longer did not end of how it was started.
+_LONG_RUN_S = 30.0
 # <sys/prctl.h>
 _PR_SET_PDEATHSIG = 1
 
@@ -95,29 +102,72 @@ def become_child_of(parent: int) -> None:
         os._exit(128 + signal.SIGKILL)
 
 
+class VitalThread(threading.Thread):
+    """A thread without which its process is of no use: whatever it dies of is logged and ends the process, too.
+
+    Args:
+        target: what it does.
+        name: its name.
+    """
+
+    def __init__(self, target: Callable[[], None], name: str) -> None:
+        super().__init__(target=target, name=name, daemon=True)
+
+    def run(self) -> None:
+        """Does it."""
+        try:
+            super().run()
+        except BaseException as error:
+            _LOG.critical("the thread %s died, and the process ends", self.name, exc_info=error)
+            os._exit(os.EX_SOFTWARE)
+
+
 class BackgroundTasks:
-    """The background tasks of one owner: each has a name, is reported when it ends unasked, and ends with its owner."""
+    """The background tasks of one owner, each with a name, which run for as long as the owner does.
+
+    One that ends, by whatever exception or by itself, is reported and started again, after a pause that grows from one
+    end to the next.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closing = False
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` until it ends or the owner closes."""
-        task = asyncio.create_task(work, name=name)
+    def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs what `work` makes, again and again until the owner closes."""
+        task = asyncio.create_task(_keep_running(name, work), name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Cancels what still runs and waits for it; safe to repeat."""
-        self._closing = True
         while self._tasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not self._closing:
-            _LOG.error("background task %s failed", task.get_name(), exc_info=error)
+
+async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    back_off_s = _FIRST_BACK_OFF_S
+    while True:
+        started_s = time.monotonic()
+        error = await _end_of(work)
+        if time.monotonic() - started_s > _LONG_RUN_S:
+            back_off_s = _FIRST_BACK_OFF_S
+        extra = {"after_s": back_off_s}
+        _LOG.error("the background task %s ended and is started again", name, exc_info=error, extra=extra)
+        await asyncio.sleep(back_off_s)
+        back_off_s = min(_LONGEST_BACK_OFF_S, 2 * back_off_s)
+
+
+async def _end_of(work: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:
+    """What `work` ended with; None when it just returned. Raises CancelledError when the task is to end."""
+    error = None
+    try:
+        await work()
+    # SystemExit would end the event loop, and a CancelledError may be the work's own.
+    except BaseException as raised:
+        error = raised
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
+    return error

@@ -1,6 +1,7 @@
 """Names: what may be called what, and the words that the contract fixes."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 from services.common.errors import InvalidInput
@@ -16,7 +17,8 @@ NO_CONTAINER = "NO_CONTAINER"
 PRIORITIES = ("high", "normal", "low")
 BATCHING_POLICIES = ("fixed", "aimd", "quantile", "adaptive")
 
-# The selection policies that are built in; others are entry points of the group, or classes as "package.module:Class".
+# The selection policies that are built in; others are entry points of the group, or classes as "package.module:Class"
+# that check_policy_path allows.
 SINGLE = "single"
 SELECTION_POLICIES = (
     SINGLE, "static", "epsilon_greedy", "ucb1", "thompson", "exp3", "exp4", "majority", "average", "linucb",
@@ -29,6 +31,9 @@ COMBINATIONS = ("vote", "average")
 # A name is a path segment, part of a Redis key and a metric label, so it stays within what all three take unescaped.
 _NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", re.ASCII)
 _LONGEST_NAME = 255
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_CLASS = re.compile(rf"(?P<module>{_MODULE.pattern}):[^\W\d]\w*")
+_POLICY_PREFIXES = "CLIPPER_POLICY_PREFIXES"
 
 
 class InputType(StrEnum):
@@ -87,3 +92,39 @@ def check_label(label: str) -> str:
     if "," in label or ":" in label:
         raise InvalidInput(f"Invalid label supplied: {label}. Contains one of: ',', ':'")
     return label
+
+
+def is_class_path(text: str) -> bool:
+    """Whether `text` is written "package.module:Class"."""
+    return bool(_CLASS.fullmatch(text))
+
+
+def check_policy_path(path: str, prefixes: Sequence[str]) -> None:
+    """Checks that a selection policy may be named by its path: that its module is one of `prefixes`, or under one.
+
+    Raises:
+        InvalidInput: it may not.
+    """
+    found = _CLASS.fullmatch(path)
+    module = found["module"] if found else ""
+    if not any(module == prefix or module.startswith(f"{prefix}.") for prefix in prefixes):
+        allowed = ", ".join(f"'{prefix}'" for prefix in prefixes) or "none"
+        raise InvalidInput(
+            f"The selection policy '{path}' is not allowed. A class may be named by its path if {_POLICY_PREFIXES}, a "
+            "setting of the management and the query services, lists its module or a package that this is in; now it "
+            f"lists {allowed}. Or install it with both as an entry point of the group '{SELECTION_POLICY_GROUP}'"
+        )
+
+
+def check_policy_prefixes(prefixes: Sequence[str]) -> None:
+    """Checks the setting against which paths are checked.
+
+    Raises:
+        InvalidInput: one is no name of a module.
+    """
+    for prefix in prefixes:
+        if not _MODULE.fullmatch(prefix):
+            raise InvalidInput(
+                f"{_POLICY_PREFIXES} must list names of modules or packages, separated by commas, such as "
+                f"'mypackage,other.policies', but one is '{prefix}'"
+            )

@@ -5,7 +5,6 @@ replaces one record, and a revision's changes applied to the configuration befor
 """
 
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -157,13 +156,26 @@ class Kind(StrEnum):
     REPLICA = "replicas"
 
 
-_CLASSES: dict[Kind, type[Record]] = {
+CLASSES: Mapping[Kind, type[Record]] = {
     Kind.APPLICATION: Application,
     Kind.MODEL_VERSION: ModelVersion,
     Kind.CURRENT_VERSION: CurrentVersion,
     Kind.REPLICA: Replica,
 }
-_KINDS = {record_class: kind for kind, record_class in _CLASSES.items()}
+"""The class of each kind's records."""
+
+_KINDS = {record_class: kind for kind, record_class in CLASSES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stands in the store in the place of a record, and is none that this service can read.
+
+    Attributes:
+        why: that.
+    """
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +190,7 @@ class Change:
 
     kind: Kind
     key: str
-    record: Record | None
+    record: Record | Unreadable | None
 
     @classmethod
     def put(cls, record: Record) -> Self:
@@ -193,41 +205,36 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything registered as of one revision. The mappings go from key to record and are never written to."""
+    """Everything registered as of one revision. The mappings go from key to record and are never written to.
+
+    What cannot be read is left out of them, as if it were not registered, and told in `unreadable`: why, by kind and
+    key. It is in nobody's way, and whoever writes or deletes its key ends it.
+    """
 
     revision: int = 0
     applications: Mapping[str, Application] = field(default_factory=dict)
     model_versions: Mapping[str, ModelVersion] = field(default_factory=dict)
     current_versions: Mapping[str, CurrentVersion] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
+    unreadable: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def deletion(self, kind: Kind, key: str) -> "Change | None":
+        """The change that deletes what stands under a key, be it a record or unreadable; None if nothing does."""
+        stands = key in getattr(self, kind.value) or (kind, key) in self.unreadable
+        return Change(kind, key, None) if stands else None
 
     def apply(self, revision: int, changes: Iterable[Change]) -> Self:
         """The configuration after `changes`."""
         replaced: dict[str, dict[str, Any]] = {}
+        unreadable = dict(self.unreadable)
         for change in changes:
-            records = replaced.setdefault(change.kind.value, dict(getattr(self, change.kind.value)))
-            if change.record is None:
-                records.pop(change.key, None)
+            kind, key, record = change.kind, change.key, change.record
+            records = replaced.setdefault(kind.value, dict(getattr(self, kind.value)))
+            unreadable.pop((kind, key), None)
+            if isinstance(record, Unreadable):
+                unreadable[kind, key] = record.why
+            if record is None or isinstance(record, Unreadable):
+                records.pop(key, None)
             else:
-                records[change.key] = change.record
-        return dataclasses.replace(self, revision=revision, **replaced)
-
-
-def to_json(record: Record) -> str:
-    """A record as the JSON text that the store keeps."""
-    return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
-
-
-def from_json(kind: Kind, text: str) -> Record:
-    """The record that `to_json` wrote; fields that a newer service added are left out."""
-    record_class = _CLASSES[kind]
-    known = {f.name for f in dataclasses.fields(record_class)}
-    values = {name: value for name, value in json.loads(text).items() if name in known}
-    if "input_type" in values:
-        values["input_type"] = InputType(values["input_type"])
-    for name in ("labels", "linked_models"):
-        if name in values:
-            values[name] = tuple(values[name])
-    if "policy_parameters" in values:
-        values["policy_parameters"] = tuple((name, value) for name, value in values["policy_parameters"])
-    return record_class(**values)
+                records[key] = record
+        return dataclasses.replace(self, revision=revision, unreadable=unreadable, **replaced)

@@ -1,7 +1,7 @@
 """Settings from the environment: each service's frozen dataclass is filled from CLIPPER_* variables, once.
 
 The variable of a field is its name in upper case after "CLIPPER_": `redis_url` is CLIPPER_REDIS_URL. A field without a
-default must be set.
+default must be set. A tuple is written with commas.
 """
 
 import dataclasses
@@ -13,7 +13,12 @@ from services.common.errors import InvalidInput
 PREFIX = "CLIPPER_"
 
 _Settings = TypeVar("_Settings")
-_PARSERS: dict[type, Any] = {str: str, int: int, float: float}
+_PARSERS: dict[Any, Any] = {
+    str: str,
+    int: int,
+    float: float,
+    tuple[str, ...]: lambda text: tuple(word.strip() for word in text.split(",") if word.strip()),
+}
 
 
 def from_environment(settings_class: type[_Settings], environment: Mapping[str, str]) -> _Settings:

@@ -16,6 +16,8 @@ _DETAILS_KEY = "grpc-status-details-bin"
 # A status travels in the trailing metadata, percent-encoded and once more in the details; a client refuses more than
 # 8 KiB of it, and would see that instead of the message.
 _LONGEST_MESSAGE_BYTES = 1_500
+# What is left out of a longer one is its middle: names that a client made up are there, and what to do is at the end.
+_LONGEST_END_BYTES = 500
 
 # The most specific class on an exception's way up the tree decides.
 _CODES: dict[type[BaseException], grpc.StatusCode] = {
@@ -90,4 +92,5 @@ def _shortened(message: str) -> str:
     encoded = message.encode(errors="replace")
     if len(encoded) <= _LONGEST_MESSAGE_BYTES:
         return encoded.decode()
-    return encoded[:_LONGEST_MESSAGE_BYTES].decode(errors="ignore") + "…"
+    beginning, end = encoded[: _LONGEST_MESSAGE_BYTES - _LONGEST_END_BYTES], encoded[-_LONGEST_END_BYTES:]
+    return beginning.decode(errors="ignore") + "…" + end.decode(errors="ignore")

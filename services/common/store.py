@@ -4,6 +4,9 @@ Each configuration change is one transaction that writes the records, bumps the 
 change stream whose id is the revision. Readers load a snapshot and follow the stream from its revision; a number
 missing there means a gap, and a new snapshot. Nothing is polled and nothing scans the key space.
 
+The store is not believed blindly: a record that cannot be read is left out of the configuration, which says so, and a
+change that cannot be read is a gap.
+
     {prefix}:revision           integer: the newest revision
     {prefix}:applications, :model_versions, :current_versions, :replicas
                                 hashes: key -> record as JSON
@@ -26,8 +29,9 @@ from typing import Any, Self
 import redis.asyncio
 from redis.exceptions import RedisError, WatchError
 
-from services.common.errors import StoreUnavailable
-from services.common.records import Change, Configuration, Kind, Replica, from_json, to_json
+from services.common.errors import StoreUnavailable, describe
+from services.common.record_codec import decode, encode
+from services.common.records import Change, Configuration, Kind, Replica, Unreadable
 
 # Long enough that a query service which was away for a while catches up from the stream; a longer absence costs it one
 # snapshot.
@@ -44,7 +48,19 @@ Decision = Callable[[Configuration], Sequence[Change]]
 
 
 class RevisionGap(Exception):
-    """The change stream no longer holds what comes after a revision; take a new snapshot."""
+    """The change stream does not hold what comes after a revision; take a new snapshot.
+
+    Attributes:
+        revision: the last one that is known.
+    """
+
+    def __init__(self, revision: int, why: str) -> None:
+        super().__init__(why)
+        self.revision = revision
+
+
+class UnreadableChange(RevisionGap):
+    """It holds something there that cannot be read."""
 
 
 class Store:
@@ -53,8 +69,11 @@ class Store:
     Every method raises StoreUnavailable when Redis cannot be reached or refuses.
     """
 
-    def __init__(self, client: "redis.asyncio.Redis", prefix: str) -> None:
+    def __init__(
+        self, client: "redis.asyncio.Redis", prefix: str, on_snapshot: Callable[[Configuration], None] = lambda _: None
+    ) -> None:
         self._redis = client
+        self._on_snapshot = on_snapshot
         self._prefix = prefix
         self._revision = f"{prefix}:revision"
         self._changes = f"{prefix}:changes"
@@ -63,20 +82,28 @@ class Store:
         self._acknowledgements = f"{prefix}:acknowledgements"
 
     @classmethod
-    def connect(cls, url: str, prefix: str = "clipper", read_timeout_s: float = _READ_TIMEOUT_S) -> Self:
+    def connect(
+        cls,
+        url: str,
+        prefix: str = "clipper",
+        read_timeout_s: float = _READ_TIMEOUT_S,
+        on_snapshot: Callable[[Configuration], None] = lambda _: None,
+    ) -> Self:
         """A store on the Redis at `url`; connects on first use and again whenever a connection broke.
 
         A Redis that is silent for `read_timeout_s` counts as unreachable. Who follows the changes must leave it well
-        above the time for which that blocks.
+        above the time for which that blocks. `on_snapshot` is shown each snapshot that is taken.
         """
         client = redis.asyncio.Redis.from_url(
             url,
             protocol=2,
             decode_responses=True,
+            # Bytes that are no UTF-8 are the fault of one record, and not of the reply that they come with.
+            encoding_errors="surrogateescape",
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
             socket_timeout=read_timeout_s,
         )
-        return cls(client, prefix)
+        return cls(client, prefix, on_snapshot)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -92,7 +119,9 @@ class Store:
         with _unavailable_if_redis_fails():
             async with self._redis.pipeline(transaction=True) as pipe:
                 self._queue_reads(pipe)
-                return _configuration(await pipe.execute())
+                configuration = _configuration(await pipe.execute())
+        self._on_snapshot(configuration)
+        return configuration
 
     async def update(self, decide: Decision) -> Configuration:
         """Changes the configuration atomically.
@@ -112,7 +141,11 @@ class Store:
                     if not changes:
                         return before
                     after = before.apply(before.revision + 1, changes)
+                    has_foreign_end = await self._newest_change() > before.revision
                     pipe.multi()  # type: ignore[no-untyped-call]
+                    if has_foreign_end:
+                        # Nothing could be appended to it any more; its followers take a snapshot.
+                        pipe.delete(self._changes)
                     self._queue_writes(pipe, after.revision, changes)
                     try:
                         await pipe.execute()
@@ -125,6 +158,7 @@ class Store:
 
         Raises:
             RevisionGap: a revision is missing from the stream.
+            UnreadableChange: it cannot be read.
         """
         with _unavailable_if_redis_fails():
             while True:
@@ -132,13 +166,17 @@ class Store:
                 if not reply and await self._newest_revision() != revision:
                     reply = await self._redis.xread({self._changes: f"{revision}-0"})
                     if not reply:
-                        raise RevisionGap(f"the store's revision is no longer {revision}")
+                        raise RevisionGap(revision, f"the store's revision is no longer {revision}")
                 for entry_id, fields in _entries(reply):
                     number = int(entry_id.partition("-")[0])
                     if number != revision + 1:
-                        raise RevisionGap(f"revision {number} follows {revision}")
+                        raise RevisionGap(revision, f"revision {number} follows {revision}")
+                    try:
+                        changes = _decode_changes(fields["changes"])
+                    except Exception as error:
+                        raise UnreadableChange(revision, describe(error)) from error
                     revision = number
-                    yield revision, _decode_changes(fields["changes"])
+                    yield revision, changes
 
     async def acknowledge(self, follower: str, revision: int, lives_s: float) -> None:
         """Tells that a follower has taken over `revision`, and that it counts as a follower for `lives_s` from now."""
@@ -189,7 +227,7 @@ class Store:
                 pipe.zadd(self._expiries, {replica.key: expires_at_ms})
                 pipe.hget(f"{self._prefix}:{Kind.REPLICA}", replica.key)
                 _, text = await pipe.execute()
-                return bool(text == to_json(replica))
+                return bool(text == encode(replica))
 
     async def forget_lease(self, replica_key: str) -> None:
         """Drops a lease's expiry."""
@@ -215,16 +253,23 @@ class Store:
     async def _newest_revision(self) -> int:
         return int(await self._redis.get(self._revision) or 0)
 
+    async def _newest_change(self) -> int:
+        newest = await self._redis.xrevrange(self._changes, count=1)
+        return int(str(newest[0][0]).partition("-")[0]) if newest else 0
+
     async def _followed_revisions(self) -> list[int]:
         followers = [str(follower) for follower in await self._redis.smembers(self._followers)]
         if not followers:
             return []
         keys = [self._follower(follower) for follower in followers]
-        revisions = dict(zip(followers, await self._redis.mget(keys), strict=True))
-        gone = [follower for follower, revision in revisions.items() if revision is None]
-        if gone:
+        revisions = {
+            follower: int(str(revision))
+            for follower, revision in zip(followers, await self._redis.mget(keys), strict=True)
+            if str(revision).isdecimal()
+        }
+        if gone := set(followers) - revisions.keys():
             await self._redis.srem(self._followers, *gone)
-        return [int(revision) for revision in revisions.values() if revision is not None]
+        return list(revisions.values())
 
     def _follower(self, follower: str) -> str:
         return f"{self._prefix}:follower:{follower}"
@@ -238,14 +283,14 @@ class Store:
             pipe.hgetall(f"{self._prefix}:{kind}")
 
     def _queue_writes(self, pipe: Any, revision: int, changes: Sequence[Change]) -> None:
-        entry = []
+        entry: list[list[str | None]] = []
         for change in changes:
             key = f"{self._prefix}:{change.kind}"
-            if change.record is None:
+            if change.record is None or isinstance(change.record, Unreadable):
                 pipe.hdel(key, change.key)
                 entry.append([change.kind, change.key, None])
             else:
-                text = to_json(change.record)
+                text = encode(change.record)
                 pipe.hset(key, change.key, text)
                 entry.append([change.kind, change.key, text])
         pipe.set(self._revision, revision)
@@ -268,11 +313,12 @@ def _unavailable_if_redis_fails() -> Iterator[None]:
 
 def _configuration(reply: list[Any]) -> Configuration:
     revision, *hashes = reply
-    records = {
-        kind.value: {key: from_json(kind, text) for key, text in entries.items()}
+    found = (
+        Change(kind, key, decode(kind, key, text))
         for kind, entries in zip(Kind, hashes, strict=True)
-    }
-    return Configuration(revision=int(revision or 0), **records)  # type: ignore[arg-type]
+        for key, text in entries.items()
+    )
+    return Configuration().apply(int(revision or 0), found)
 
 
 def _entries(reply: Any) -> Iterator[tuple[str, dict[str, str]]]:
@@ -281,7 +327,9 @@ def _entries(reply: Any) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _decode_changes(text: str) -> list[Change]:
-    return [
-        Change(Kind(kind), key, None if record is None else from_json(Kind(kind), record))
-        for kind, key, record in json.loads(text)
-    ]
+    changes = []
+    for kind, key, record in json.loads(text):
+        if not isinstance(key, str):
+            raise TypeError(f"the key of a change cannot be {key!r}")
+        changes.append(Change(Kind(kind), key, None if record is None else decode(Kind(kind), key, record)))
+    return changes

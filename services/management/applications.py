@@ -9,22 +9,27 @@ from collections.abc import Sequence
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from services.common.names import PRIORITIES, SINGLE, InputType, check_name
-from services.common.records import Application, Change, Configuration
-from services.management import models, selection
+from services.common.records import Application, Change, Configuration, Kind
+from services.management import limits, models, selection
 
 _SMALLEST_SHARE = 0.001
 _LARGEST_SHARE = 1000.0
-_MOST_MODELS = 64
 
 
-def add(known: Configuration, application: Application) -> list[Change]:
+def add(known: Configuration, application: Application, policy_prefixes: Sequence[str] = ()) -> list[Change]:
     """Registers an application.
+
+    Args:
+        known: what is registered.
+        application: the application.
+        policy_prefixes: a selection policy may be named by its path if its module is one of these, or under one.
 
     Raises:
         InvalidInput: its name, its latency objective or one of its options is not valid.
         AlreadyExists: its name is taken.
     """
     _check(application)
+    selection.check(application, policy_prefixes)
     if application.name in known.applications:
         raise AlreadyExists(f"application '{application.name}' already exists")
     return [Change.put(dataclasses.replace(application, registration=known.revision + 1))]
@@ -36,10 +41,10 @@ def delete(known: Configuration, name: str) -> list[Change]:
     Raises:
         NotFound: there is none of that name.
     """
-    application = known.applications.get(name)
-    if application is None:
+    change = known.deletion(Kind.APPLICATION, name)
+    if change is None:
         raise NotFound(f"Application '{name}' does not exist")
-    return [Change.delete(application)]
+    return [change]
 
 
 def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> list[Change]:
@@ -51,6 +56,7 @@ def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> lis
         AlreadyExists: a link exists.
         Conflict: a model's input type is another, or there would be too many links.
     """
+    limits.check_count("models", len(model_names), limits.MOST_LINKS)
     application = known.applications.get(app_name)
     if application is None:
         raise NotFound(f"No app with name '{app_name}' exists.")
@@ -73,7 +79,9 @@ def unlink(known: Configuration, app_name: str, model_names: Sequence[str]) -> l
 
     Raises:
         NotFound: the application is not registered, or not linked to one of the models; then no link is removed.
+        LimitExceeded: these are more models than an application can be linked to.
     """
+    limits.check_count("models", len(model_names), limits.MOST_LINKS)
     application = known.applications.get(app_name)
     if application is None:
         raise NotFound(f"No app with name {app_name} exists.")
@@ -109,6 +117,7 @@ def find(known: Configuration, name: str) -> Application:
 
 def _check(application: Application) -> None:
     check_name("application name", application.name)
+    limits.check_length("default output", application.default_output, limits.LONGEST_DEFAULT_OUTPUT)
     if application.latency_slo_micros <= 0:
         raise InvalidInput(
             f"The latency objective must be positive, but it is {application.latency_slo_micros} microseconds"
@@ -124,7 +133,6 @@ def _check(application: Application) -> None:
         raise InvalidInput(
             f"The time to live in the cache must not be negative, but it is {application.cache_ttl_micros} microseconds"
         )
-    selection.check(application)
 
 
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:
@@ -159,9 +167,9 @@ def _check_several_links(application: Application, model_names: Sequence[str]) -
     if len(set(model_names)) < len(model_names):
         raise InvalidInput(f"A model is named twice: {', '.join(model_names)}")
     _check_unlinked(application, model_names)
-    if len(application.linked_models) + len(model_names) > _MOST_MODELS:
+    if len(application.linked_models) + len(model_names) > limits.MOST_LINKS:
         raise Conflict(
-            f"Applications must be linked with at most {_MOST_MODELS} models. '{application.name}' has "
+            f"Applications must be linked with at most {limits.MOST_LINKS} models. '{application.name}' has "
             f"{len(application.linked_models)}. Attempted to add links to {len(model_names)} models."
         )
 

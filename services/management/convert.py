@@ -12,7 +12,7 @@ from services.common import input_types
 from services.common.errors import InvalidInput
 from services.common.names import parse_input_type
 from services.common.records import Application, Configuration, ModelVersion, Replica
-from services.management import models, rest
+from services.management import limits, models, rest
 from services.management.replicas import Applicant
 
 _MessageT = TypeVar("_MessageT", bound=Message)
@@ -35,8 +35,6 @@ _APPLICATION_OPTIONS = (
 _MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
 _PAGE_OPTIONS = ("after", "count")
 _OPTIONS = frozenset((*_APPLICATION_OPTIONS, "policy_parameters", *_MODEL_OPTIONS, *_PAGE_OPTIONS))
-
-_LONGEST_PAGE = 1_000
 
 
 def complete(request: _MessageT) -> _MessageT:
@@ -135,9 +133,9 @@ def events_page(request: pb.GetSelectionEventsRequest) -> tuple[str, str, int]:
         InvalidInput: the application is missing, or the number is not one that can be asked for.
     """
     complete(request)
-    count = request.count if request.HasField("count") else _LONGEST_PAGE
-    if not 1 <= count <= _LONGEST_PAGE:
-        raise InvalidInput(f"The count must be between 1 and {_LONGEST_PAGE}, but it is {count}")
+    count = request.count if request.HasField("count") else limits.MOST_EVENTS
+    if not 1 <= count <= limits.MOST_EVENTS:
+        raise InvalidInput(f"The count must be between 1 and {limits.MOST_EVENTS}, but it is {count}")
     return request.app_name, request.after, count
 
 

@@ -9,7 +9,16 @@ from collections.abc import Iterator
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from services.common.names import ADAPTIVE_BATCH_SIZE, BATCHING_POLICIES, InputType, check_label, check_name
-from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
+from services.common.records import (
+    Application,
+    Change,
+    Configuration,
+    CurrentVersion,
+    Kind,
+    ModelVersion,
+    version_key,
+)
+from services.management import limits
 
 
 def add(known: Configuration, version: ModelVersion) -> list[Change]:
@@ -38,13 +47,14 @@ def delete(known: Configuration, model_name: str, model_version: str) -> list[Ch
     Raises:
         NotFound: the version is not registered.
     """
-    version = known.model_versions.get(version_key(model_name, model_version))
-    if version is None:
+    key = version_key(model_name, model_version)
+    change = known.deletion(Kind.MODEL_VERSION, key)
+    if change is None:
         raise NotFound(f"model with name '{model_name}' and version '{model_version}' does not exist")
-    changes = [Change.delete(version)]
-    if is_current(known, version):
+    changes = [change]
+    if CurrentVersion(model_name, model_version) == known.current_versions.get(model_name):
         changes.append(Change.delete(known.current_versions[model_name]))
-    if not any(other is not version for other in versions(known, model_name)):
+    if not any(other.key != key for other in versions(known, model_name)):
         changes += [_unlinked(application, model_name) for application in _linked_applications(known, model_name)]
     return changes
 
@@ -92,8 +102,12 @@ def check_identifier(kind: str, text: str) -> None:
 def _check(version: ModelVersion) -> None:
     check_identifier("model name", version.model_name)
     check_identifier("model version", version.model_version)
+    limits.check_count("labels", len(version.labels), limits.MOST_LABELS)
     for label in version.labels:
+        limits.check_length("label", label, limits.LONGEST_LABEL)
         check_label(label)
+    limits.check_length("container name", version.container_name, limits.LONGEST_PATH)
+    limits.check_length("model data path", version.model_data_path, limits.LONGEST_PATH)
     if version.batch_size <= 0 and version.batch_size != ADAPTIVE_BATCH_SIZE:
         raise InvalidInput(f"The batch size must be positive or DEFAULT_BATCH_SIZE, which is {ADAPTIVE_BATCH_SIZE}")
     _check_batching(version)

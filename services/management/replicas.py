@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from services.common.errors import Conflict, InvalidInput
 from services.common.names import InputType
-from services.common.records import Change, Configuration, Replica, version_key
+from services.common.records import Change, Configuration, Kind, Replica, version_key
+from services.management import limits
 from services.management.models import check_identifier
 
 _HIGHEST_PORT = 65_535
@@ -39,6 +40,7 @@ class Applicant:
     def __post_init__(self) -> None:
         check_identifier("model name", self.model_name)
         check_identifier("model version", self.model_version)
+        limits.check_length("replica's address", self.address, limits.LONGEST_ADDRESS)
         host, _, port = self.address.rpartition(":")
         if not (host and port.isdecimal() and 0 < int(port) <= _HIGHEST_PORT):
             raise InvalidInput(f"A replica's address must be host:port, not '{self.address}'")
@@ -88,7 +90,7 @@ def renew_lease(known: Configuration, replica: Replica) -> list[Change]:
 
 def remove(known: Configuration, keys: Iterable[str]) -> list[Change]:
     """Removes the replicas that are still registered under `keys`."""
-    return [Change.delete(known.replicas[key]) for key in keys if key in known.replicas]
+    return [change for key in keys if (change := known.deletion(Kind.REPLICA, key)) is not None]
 
 
 def find(known: Configuration, model_name: str, model_version: str, replica_id: int) -> Replica | None:

@@ -1,32 +1,43 @@
 """What an application may ask of the selection layer: its policy, its loss, and for how long things are kept.
 
-A wrong option is an error here, at registration, and never later. Only a policy of the user's own is taken at its word:
-it runs in the query services, and this service need not be able to import it.
+A wrong option is an error here, at registration, and never later. Only a policy of the user's own is taken at its word,
+if it is one that the query services may import: it runs there, and is never imported here.
 """
 
 import importlib.metadata
 import math
-import re
 from collections.abc import Sequence
 
 from services.common import policy_parameters
 from services.common.errors import InvalidInput
-from services.common.names import COMBINATIONS, LOSSES, SELECTION_POLICIES, SELECTION_POLICY_GROUP, InputType
+from services.common.names import (
+    COMBINATIONS,
+    LOSSES,
+    SELECTION_POLICIES,
+    SELECTION_POLICY_GROUP,
+    InputType,
+    check_policy_path,
+    is_class_path,
+)
 from services.common.records import Application
+from services.management import limits
 
 # Far beyond what anybody waits for, and within what Redis can count in milliseconds.
 _LONGEST_S = 10 * 365 * 86_400
 _LOOKS_AT_NUMBERS = ("linucb",)
-_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
-def check(application: Application) -> None:
+def check(application: Application, policy_prefixes: Sequence[str] = ()) -> None:
     """Checks everything about an application that concerns selection.
+
+    Args:
+        application: the application.
+        policy_prefixes: a policy may be named by its path if its module is one of these, or under one.
 
     Raises:
         InvalidInput: something is not valid.
     """
-    _check_policy(application)
+    _check_policy(application, policy_prefixes)
     if not 0.0 <= application.confidence_threshold <= 1.0:
         raise InvalidInput(
             f"The confidence threshold must be between 0 and 1, but it is {application.confidence_threshold}"
@@ -39,9 +50,12 @@ def check(application: Application) -> None:
     _check_word("combination", application.combine, COMBINATIONS)
 
 
-def _check_policy(application: Application) -> None:
+def _check_policy(application: Application, policy_prefixes: Sequence[str]) -> None:
     policy = application.selection_policy
+    limits.check_length("selection policy", policy, limits.LONGEST_POLICY)
+    limits.check_count("parameters of a policy", len(application.policy_parameters), limits.MOST_PARAMETERS)
     for name, value in application.policy_parameters:
+        limits.check_length("policy's parameter", name, limits.LONGEST_PARAMETER)
         if not math.isfinite(value):
             raise InvalidInput(
                 f"The parameter '{name}' of a selection policy must be a finite number, but it is {value}"
@@ -49,7 +63,9 @@ def _check_policy(application: Application) -> None:
     if policy in SELECTION_POLICIES:
         policy_parameters.check(policy_parameters.BUILT_IN[policy], dict(application.policy_parameters))
         _check_inputs(application)
-    elif not _CLASS.fullmatch(policy) and not _is_installed(policy):
+    elif is_class_path(policy):
+        check_policy_path(policy, policy_prefixes)
+    elif not _is_installed(policy):
         known = ", ".join(f"'{name}'" for name in SELECTION_POLICIES)
         raise InvalidInput(
             f"Invalid selection policy '{policy}'. It must be one of {known}, the name of an installed entry point of "

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common.lifecycle import BackgroundTasks
 from services.common.names import MANAGEMENT_SERVICE
+from services.common.quarantine import Quarantine
 from services.common.selection_store import SelectionStore
 from services.common.store import Store
 from services.management.health import Health
@@ -28,8 +29,8 @@ _OPTIONS = (
     # The streams of containers that vanished without a word are found out and ended.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Containers may probe an idle lease stream as often.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Containers may probe an idle lease stream, and Envoy its connections, as often as they need.
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 
@@ -41,20 +42,25 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         The port that it serves on.
     """
     async with AsyncExitStack() as stack:
-        store = Store.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)
+        quarantine = Quarantine()
+        store = Store.connect(
+            settings.redis_url,
+            read_timeout_s=_STORE_ANSWERS_WITHIN_S,
+            on_snapshot=lambda configuration: quarantine.hold(configuration.unreadable),
+        )
         stack.push_async_callback(store.close)
         selection = SelectionStore.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)
         stack.push_async_callback(selection.close)
         leases = Leases(store, settings.lease_ttl_s)
         health = Health(store)
-        server = _server(ManagementServicer(store, selection, leases), health)
+        server = _server(ManagementServicer(store, selection, leases, settings.policy_prefixes), health)
         port = server.add_insecure_port(settings.address)
         await health.begin()
         await server.start()
         tasks = BackgroundTasks()
         stack.push_async_callback(tasks.close)
-        tasks.start("store health", health.watch_for_ever())
-        tasks.start("lease sweeper", leases.sweep_for_ever())
+        tasks.start("store health", health.watch_for_ever)
+        tasks.start("lease sweeper", leases.sweep_for_ever)
         _LOG.info("serving", extra={"port": port})
         try:
             yield port
@@ -65,7 +71,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
 
 
 def _server(servicer: ManagementServicer, health: Health) -> grpc.aio.Server:
-    server = grpc.aio.server(interceptors=[StatusInterceptor(MANAGEMENT_SERVICE)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=_OPTIONS)
     management_service_pb2_grpc.add_ManagementServiceServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     reflection.enable_server_reflection((MANAGEMENT_SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -32,8 +32,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ManagementServicer(pb_grpc.ManagementServiceServicer):
     """The management service's edge."""
 
-    def __init__(self, store: Store, selection: SelectionStore, leases: Leases) -> None:
+    def __init__(
+        self, store: Store, selection: SelectionStore, leases: Leases, policy_prefixes: Sequence[str] = ()
+    ) -> None:
         self._store = store
+        self._policy_prefixes = policy_prefixes
         self._selection = selection
         self._leases = leases
 
@@ -42,23 +45,24 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def AddApplication(self, request: pb.AddApplicationRequest, context: Context) -> pb.AddApplicationResponse:
         application = convert.application(request)
-        await self._change(lambda known: applications.add(known, application))
+        await self._change(lambda known: applications.add(known, application, self._policy_prefixes))
         return pb.AddApplicationResponse(rest=convert.text(rest.application_added(application)))
 
     async def DeleteApplication(
         self, request: pb.DeleteApplicationRequest, context: Context
     ) -> pb.DeleteApplicationResponse:
         name = convert.complete(request).name
-        registration = 0
+        deleted: Application | None = None
 
         def decide(known: Configuration) -> Sequence[Change]:
-            nonlocal registration
-            changes = applications.delete(known, name)
-            registration = known.applications[name].registration
-            return changes
+            nonlocal deleted
+            deleted = known.applications.get(name)
+            return applications.delete(known, name)
 
         await self._change(decide)
-        await self._selection.delete_application(name, registration)
+        # What an unreadable record had learned under is not known; it lapses by itself.
+        if deleted is not None:
+            await self._selection.delete_application(name, deleted.registration)
         return pb.DeleteApplicationResponse(rest=convert.text(rest.application_deleted(name)))
 
     async def GetApplication(self, request: pb.GetApplicationRequest, context: Context) -> pb.GetApplicationResponse:

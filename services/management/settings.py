@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from services.common.errors import InvalidInput
+from services.common.names import check_policy_prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,13 @@ class Settings:
     log_level: str = "INFO"
     """The least level that is logged."""
 
+    policy_prefixes: tuple[str, ...] = ()
+    """Modules and packages whose classes may be named as selection policies by their path, "package.module:Class".
+    None by default; to be the same for the query services, which import them."""
+
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lease_ttl_s) and self.lease_ttl_s > 0):
             raise InvalidInput(f"The lease's time to live must be positive, but it is {self.lease_ttl_s} seconds")
         if not (math.isfinite(self.drain_grace_s) and self.drain_grace_s >= 0):
             raise InvalidInput(f"The drain's grace must not be negative, but it is {self.drain_grace_s} seconds")
+        check_policy_prefixes(self.policy_prefixes)

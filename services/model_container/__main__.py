@@ -1,7 +1,8 @@
 """Runs the model container: `python -m services.model_container`, with settings from CLIPPER_* variables.
 
 It ends with 0 after SIGTERM or SIGINT, 2 for unusable settings, 3 when the model needs a module that is not installed,
-4 for any other model that cannot be loaded. What the model prints goes to standard output as it is.
+4 for any other model that cannot be loaded, 5 when the model does not return for CLIPPER_PREDICT_TIMEOUT_S, and 1 when
+it does not even leave the interpreter to others for so long. What the model prints goes to standard output as it is.
 """
 
 import io
@@ -21,11 +22,13 @@ grpc_core.do_io_on_waiting_threads()
 from services.model_container.loading import MissingModule, UnusableModel, load  # noqa: E402
 from services.model_container.server import ModelContainer  # noqa: E402
 from services.model_container.settings import Settings  # noqa: E402
+from services.model_container.watchdog import Watchdog  # noqa: E402
 
 _LOG = logging.getLogger("services.model_container")
 _SERVICE = "model_container"
 
 _EXIT_CODES: dict[type[CallerError], int] = {InvalidInput: 2, MissingModule: 3, UnusableModel: 4}
+_MODEL_HANGS = 5
 
 
 def main() -> int:
@@ -47,6 +50,8 @@ def main() -> int:
 def _serve(container: ModelContainer, settings: Settings, stop: StopSignal) -> int:
     stop.drain()
     container.start()
+    watchdog = Watchdog(container.predictor, settings.predict_timeout_s, lambda: _end(container))
+    watchdog.start()
     _LOG.info(
         "ready",
         extra={"model": settings.model_name, "version": settings.model_version, "address": container.address},
@@ -56,7 +61,14 @@ def _serve(container: ModelContainer, settings: Settings, stop: StopSignal) -> i
         _LOG.warning("streams were cut off after %s s", settings.drain_grace_s)
         sys.stdout.flush()
         os._exit(0)  # the interpreter would wait for a model that may never return
+    watchdog.stop()
     return 0
+
+
+def _end(container: ModelContainer) -> None:
+    """Ends the process though its model runs; whoever owns it starts it again."""
+    container.give_up()
+    os._exit(_MODEL_HANGS)
 
 
 if __name__ == "__main__":

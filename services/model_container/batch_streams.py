@@ -94,7 +94,8 @@ class _Stream:
             message = self._receive(operations.SEND_INITIAL_METADATA)
             while message is not None:
                 message = self._receive(operations.send_message(answer(message)))
-        except Exception as error:
+        # A thread that ended without the status would leave the client waiting for ever.
+        except BaseException as error:
             status = from_exception(error)
         # Without effect if the client is gone.
         self._exchange(operations.send_status(status), operations.receive_close())

@@ -14,6 +14,7 @@ import grpc
 from clipper.v1 import management_service_pb2, management_service_pb2_grpc
 
 from services.common import input_types
+from services.common.lifecycle import VitalThread
 from services.common.names import InputType
 
 _LOG = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class ReplicaLease:
         self._releasing = threading.Event()
         self._channel = grpc.insecure_channel(management_address, _CHANNEL_OPTIONS)
         self._stub = management_service_pb2_grpc.ManagementServiceStub(self._channel)
-        self._thread = threading.Thread(target=self._hold, name="replica lease", daemon=True)
+        self._thread = VitalThread(target=self._hold, name="replica lease")
         # What the log last said, so that an outage is told once.
         self._told_held: bool | None = None
 

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from services.common.errors import CallerError
+from services.common.errors import CallerError, describe
 from services.common.tensors import ModelInputs
-from services.model_container.failures import describe
 
 FILE = "func.pkl"
 

@@ -6,14 +6,17 @@ answers embed them as such. Anything else becomes what `str` makes of it: 6.6 is
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from services.model_container.failures import describe, every_input
+from services.common.errors import describe
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 
-# Leaves room, within the largest message, for what surrounds the outputs.
-_MOST_BYTES = 120 * 1024 * 1024
+# What is in the message around an output or a failure, at most, and around them all.
+_AROUND_EACH_BYTES = 32
+_AROUND_ALL_BYTES = 64
 
 # What `str` turns into the right text, so that a batch of these is converted without any code of ours for each.
 _NUMBERS = frozenset({int, float, np.int32, np.int64, np.float32, np.float64})
@@ -33,15 +36,40 @@ def to_texts(returned: object, expected: int) -> tuple[list[str], dict[int, str]
     if len(outputs) != expected:
         return _broken_contract(expected, f"{len(outputs)} outputs")
     try:
-        texts = _convert_at_once(outputs)
-        failures: dict[int, str] = {}
-        size_bytes = _size_bytes(texts)
+        return fit(_convert_at_once(outputs), {})
     except BaseException:  # a conversion may run the model's code
-        texts, failures = _convert_one_by_one(outputs)
-        size_bytes = _size_bytes(texts)
-    if size_bytes > _MOST_BYTES:
-        return every_input(expected, f"The batch's outputs have {size_bytes} bytes; at most {_MOST_BYTES} can be sent")
-    return texts, failures
+        return fit(*_convert_one_by_one(outputs))
+
+
+def fit(texts: list[str], failures: dict[int, str]) -> tuple[list[str], dict[int, str]]:
+    """Outputs and failures as one message can hold them: where they are too much, the largest outputs become failures.
+
+    Raises:
+        UnicodeEncodeError: a text cannot be encoded.
+    """
+    size_bytes = _size_bytes(texts) + _size_bytes(failures.values()) + _AROUND_EACH_BYTES * len(texts)
+    excess_bytes = size_bytes + _AROUND_ALL_BYTES - LARGEST_BATCH_ANSWER_BYTES
+    return (texts, failures) if excess_bytes <= 0 else _without_largest(texts, failures, excess_bytes)
+
+
+def _without_largest(texts: list[str], failures: dict[int, str], excess_bytes: int) -> tuple[list[str], dict[int, str]]:
+    kept, failed = texts.copy(), failures.copy()
+    sizes_bytes = [len(text.encode()) for text in texts]
+    for place in sorted(range(len(texts)), key=sizes_bytes.__getitem__, reverse=True):
+        if excess_bytes <= 0:
+            break
+        failed[place] = (
+            f"The output has {sizes_bytes[place]} bytes, and the outputs of a batch have at most "
+            f"{LARGEST_BATCH_ANSWER_BYTES}. Return less, or deploy the model with a smaller batch size"
+        )
+        kept[place] = ""
+        excess_bytes -= sizes_bytes[place] - len(failed[place])
+    return kept, failed
+
+
+def every_input(count: int, message: str) -> tuple[list[str], dict[int, str]]:
+    """The outputs and the failures of a batch of `count` inputs that all failed for the same reason."""
+    return [""] * count, dict.fromkeys(range(count), message)
 
 
 def _broken_contract(expected: int, came: str) -> tuple[list[str], dict[int, str]]:
@@ -69,7 +97,7 @@ def _convert_one_by_one(outputs: list[Any]) -> tuple[list[str], dict[int, str]]:
     return texts, failures
 
 
-def _size_bytes(texts: list[str]) -> int:
+def _size_bytes(texts: Iterable[str]) -> int:
     """How many bytes the texts are in UTF-8; a UnicodeEncodeError when one of them cannot be encoded."""
     return len("".join(texts).encode())
 

@@ -13,13 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from services.common import tensors
+from services.common.errors import describe
 from services.common.names import InputType
-from services.model_container.failures import describe, every_input
 from services.model_container.loading import ModelFunction
-from services.model_container.outputs import to_texts
+from services.model_container.outputs import every_input, fit, to_texts
 
 _LOG = logging.getLogger(__name__)
 
@@ -85,21 +85,44 @@ class Answer:
             self.outputs + second.outputs, self.failures | shifted, self.model_micros + second.model_micros
         )
 
+    def fitted(self) -> Self:
+        """This answer, as one message can hold it."""
+        return type(self)(*fit(self.outputs, self.failures), self.model_micros)
+
+
+class Call(NamedTuple):
+    """One call of the model.
+
+    Attributes:
+        batch: what it is called with.
+        thread: the identity of the thread that calls it.
+        began_s: when, on the predictor's clock.
+    """
+
+    batch: Batch
+    thread: int
+    began_s: float
+
 
 class Predictor:
-    """A model that answers every batch."""
+    """A model that answers every batch.
+
+    Attributes:
+        call: the call from which the model has not returned yet; None while there is none.
+    """
 
     def __init__(self, function: ModelFunction, clock: Callable[[], float] = time.monotonic) -> None:
         self._function = function
         self._clock = clock
         self._one_call_at_a_time = threading.Lock()
+        self.call: Call | None = None
 
     def predict(self, batch: Batch) -> Answer:
         """Answers a batch; never raises for what the model does."""
         answer, error = self._call(batch)
         if error is None:
             return answer
-        isolated = self._isolate(batch, answer)
+        isolated = self._isolate(batch, answer).fitted()
         _LOG.error(
             "the model raised an exception",
             exc_info=error,
@@ -113,13 +136,17 @@ class Predictor:
         except UnicodeDecodeError as error:  # a string that is none fails like one that the model cannot take
             return Answer.failed(len(batch), describe(error)), error
         with self._one_call_at_a_time:
+            self.call = Call(batch, threading.get_ident(), self._clock())
             started_ns = time.perf_counter_ns()
             try:
                 returned = self._function(inputs)
+                model_micros = _micros_since(started_ns)
+                # What was returned may be of the model's own types, and looking at it run the model's code.
+                return Answer(*to_texts(returned, len(batch)), model_micros), None
             except BaseException as error:
                 return Answer.failed(len(batch), describe(error), _micros_since(started_ns)), error
-            model_micros = _micros_since(started_ns)
-            return Answer(*to_texts(returned, len(batch)), model_micros), None
+            finally:
+                self.call = None
 
     def _isolate(self, batch: Batch, failed: Answer) -> Answer:
         """Answers a batch that raised half by half; `failed` is the answer where there is no time or nothing to cut."""

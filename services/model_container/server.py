@@ -8,8 +8,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.errors import InvalidInput
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType, parse_input_type
 from services.model_container.batch_streams import BatchStreams
+from services.model_container.interceptor import UnreadableInterceptor
 from services.model_container.lease import ReplicaLease
 from services.model_container.loading import ModelFunction
 from services.model_container.prediction import Predictor
@@ -23,11 +25,12 @@ _PREDICT_BATCH = f"/{MODEL_CONTAINER_SERVICE}/PredictBatch"
 # For health and reflection, whose watchers hold a thread each, too.
 _THREADS = 16
 
-_LARGEST_MESSAGE_BYTES = 128 * 1024 * 1024
+# A query service makes batches of 32 MiB, unless one input is larger; it may take inputs of 64.
+_LARGEST_BATCH_BYTES = 128 * 1024 * 1024
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", _LARGEST_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", _LARGEST_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", _LARGEST_BATCH_BYTES),
+    ("grpc.max_send_message_length", LARGEST_BATCH_ANSWER_BYTES),
     # Query services may ping as often as they like, and one that vanished without a word is noticed.
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -47,6 +50,10 @@ _LAST_STATUS_S = 0.5
 class ModelContainer:
     """One replica: bound when made, serving from `start` until `drain`.
 
+    Attributes:
+        address: where query services reach it.
+        predictor: makes the calls of the model.
+
     Raises:
         InvalidInput: the address cannot be bound.
     """
@@ -55,8 +62,11 @@ class ModelContainer:
         input_type = parse_input_type(settings.input_type)
         self._health = health.HealthServicer()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
-        self._server = grpc.server(self._threads, options=_OPTIONS, maximum_concurrent_rpcs=_THREADS)
-        servicer = Servicer(Predictor(function), input_type)
+        self._server = grpc.server(
+            self._threads, interceptors=[UnreadableInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=_THREADS
+        )
+        self.predictor = Predictor(function)
+        servicer = Servicer(self.predictor, input_type)
         self._streams = BatchStreams(self._server, _PREDICT_BATCH, servicer.predict_batch, _MOST_STREAMS)
         self._add_services()
         self.address = settings.reached_at(_bind(self._server, settings.address))
@@ -84,6 +94,12 @@ class ModelContainer:
         self._server.stop(_LAST_STATUS_S).wait()
         self._threads.shutdown()
         return drained
+
+    def give_up(self) -> None:
+        """Says that it does not serve and releases the lease, before the process ends with its model still running."""
+        self._health.enter_graceful_shutdown()
+        if self._lease:
+            self._lease.release(_RELEASE_TIMEOUT_S)
 
     def _add_services(self) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

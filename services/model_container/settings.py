@@ -1,6 +1,7 @@
 """Settings of the model container."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 from services.common.errors import InvalidInput
@@ -44,6 +45,9 @@ class Settings:
     drain_grace_s: float = 10.0
     """How long query services may take to end their streams after SIGTERM."""
 
+    predict_timeout_s: float = 60.0
+    """A model that has not returned for so long, and for which nobody waits, ends the process. 0: none does."""
+
     def __post_init__(self) -> None:
         check_name("model name", self.model_name)
         check_name("model version", self.model_version)
@@ -59,6 +63,10 @@ class Settings:
             raise InvalidInput(f"CLIPPER_LOG_LEVEL must be a log level: '{self.log_level}'")
         if not self.drain_grace_s >= 0:
             raise InvalidInput(f"CLIPPER_DRAIN_GRACE_S must not be negative: '{self.drain_grace_s}'")
+        if not 0 <= self.predict_timeout_s < math.inf:
+            raise InvalidInput(
+                f"CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.predict_timeout_s}'"
+            )
 
     def reached_at(self, port: int) -> str:
         """The address, host:port, at which query services reach this container when it is bound to `port`."""

@@ -1,8 +1,11 @@
 """The live catalogue: what is registered, as a query service knows it, kept up to date from the store.
 
-A snapshot first, then the change stream; after a gap or an outage of Redis a new snapshot. While Redis is away, the
-last known configuration stays in force. What is in force is acknowledged to the store, so that whoever changes
-something can wait until it is.
+A snapshot first, then the change stream; after a gap, a change that cannot be read or an outage of Redis a new
+snapshot. While Redis is away, the last known configuration stays in force. What is in force is acknowledged to the
+store, so that whoever changes something can wait until it is.
+
+A catalogue that does not follow though Redis answers, because it failed or stands still, is behind for nobody knows how
+long: it says so, for the service's health.
 """
 
 import asyncio
@@ -10,21 +13,25 @@ import contextlib
 import functools
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable
 
 from services.common.errors import StoreUnavailable
-from services.common.lifecycle import BackgroundTasks
+from services.common.lifecycle import BackgroundTasks, VitalThread
+from services.common.quarantine import Quarantine
 from services.common.records import Configuration
-from services.common.store import RevisionGap, Store
+from services.common.store import RevisionGap, Store, UnreadableChange
 from services.query.query_ids import QueryIds
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 0.2
+_SAME_GAP_S = 1.0
 _RESERVE_CHECK_S = 60.0
 # A service that was killed holds up changes for as long; one that is frozen for longer is not waited for.
 _FOLLOWER_LIVES_S = 3.0
 _FAREWELL_S = 0.5
+_PULSE_S = 0.25
 
 TakeOver = Callable[[Configuration, Callable[[], None]], None]
 
@@ -36,19 +43,27 @@ class Catalog:
         store: used by this object's thread alone.
         take_over: called on that thread with each new configuration, the first included, and with what is to be
             called, on any thread, when it or a later one is in force.
+        quarantine: told of changes that cannot be read.
     """
 
-    def __init__(self, store: Store, take_over: TakeOver) -> None:
+    def __init__(self, store: Store, take_over: TakeOver, quarantine: Quarantine) -> None:
         self._store = store
         self._take_over = take_over
+        self._quarantine = quarantine
         self._follower = uuid.uuid4().hex
-        self._in_force = 0
-        self._thread = threading.Thread(target=self._run, name="catalog", daemon=True)
+        self._in_force: int | None = None
+        self._thread = VitalThread(target=self._run, name="catalog")
         self._started = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._came_into_force: asyncio.Event | None = None
         self._query_ids: QueryIds | None = None
+        self._is_loaded = False
+        # Whether it follows, or cannot as Redis is away; and when that was last so, as the thread itself says.
+        self._is_well = False
+        self._well_s = time.monotonic()
+        self._is_reachable = True
+        self._last_gap: int | None = None
 
     def start(self) -> QueryIds:
         """Starts following; returns when the first configuration has been taken over, however long Redis takes.
@@ -61,7 +76,7 @@ class Catalog:
         """
         self._thread.start()
         self._started.wait()
-        if self._query_ids is None:
+        if self._query_ids is None or not self._is_loaded:
             raise StoreUnavailable("The configuration store could not be reached")
         return self._query_ids
 
@@ -72,6 +87,14 @@ class Catalog:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has not followed for some seconds, after which no change waits for it, though Redis answers.
+
+        Any thread may ask.
+        """
+        return time.monotonic() - self._well_s > _FOLLOWER_LIVES_S
+
     def _run(self) -> None:
         try:
             asyncio.run(self._follow_until_stopped())
@@ -81,11 +104,12 @@ class Catalog:
     async def _follow_until_stopped(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._came_into_force = asyncio.Event()
+        came_into_force = self._came_into_force = asyncio.Event()
         tasks = BackgroundTasks()
-        tasks.start("follow the store", self._follow())
-        tasks.start("acknowledge changes", self._acknowledge(self._came_into_force))
-        tasks.start("reserve query ids", self._keep_query_ids())
+        tasks.start("follow the store", self._follow)
+        tasks.start("pulse", self._pulse)
+        tasks.start("acknowledge changes", lambda: self._acknowledge(came_into_force))
+        tasks.start("reserve query ids", self._keep_query_ids)
         try:
             await self._stop.wait()
         finally:
@@ -96,32 +120,66 @@ class Catalog:
             await self._store.close()
 
     async def _follow(self) -> None:
-        reachable = True
-        while True:
-            try:
-                if self._query_ids is None:
-                    self._query_ids = QueryIds(await self._store.take_query_ids())
-                await self._follow_from_snapshot()
-            except RevisionGap as gap:
-                _LOG.info("taking a new snapshot", extra={"cause": str(gap)})
-            except StoreUnavailable as error:
-                if reachable:
-                    _LOG.warning("the store is away; the known configuration stays in force", exc_info=error)
-                reachable = False
-                await asyncio.sleep(_RETRY_S)
-                continue
-            reachable = True
+        """Follows for ever; whatever else than an outage or a gap interrupts it, ends it."""
+        try:
+            while True:
+                await self._follow_until_interrupted()
+        finally:
+            self._is_well = False
+
+    async def _follow_until_interrupted(self) -> None:
+        try:
+            if self._query_ids is None:
+                self._query_ids = QueryIds(await self._store.take_query_ids())
+            await self._follow_from_snapshot()
+        except RevisionGap as gap:
+            await self._bridge(gap)
+        except StoreUnavailable as error:
+            if self._is_reachable:
+                _LOG.warning("the store is away; the known configuration stays in force", exc_info=error)
+            self._is_reachable = False
+            self._is_well = not await self._store_answers()
+            await asyncio.sleep(_RETRY_S)
 
     async def _follow_from_snapshot(self) -> None:
         configuration = await self._store.snapshot()
         self._follow_to(configuration)
+        self._is_loaded = True
         self._started.set()
         async for revision, changes in self._store.follow(configuration.revision):
             configuration = configuration.apply(revision, changes)
             self._follow_to(configuration)
 
+    async def _bridge(self, gap: RevisionGap) -> None:
+        """Prepares for a new snapshot, unhurriedly if the last one has led to the same gap.
+
+        What is in the way then is none of management's changes, and gone with its next one.
+        """
+        if isinstance(gap, UnreadableChange):
+            self._quarantine.skip_change(gap.revision + 1, str(gap))
+        if gap.revision == self._last_gap:
+            await asyncio.sleep(_SAME_GAP_S)
+        else:
+            _LOG.info("taking a new snapshot", extra={"cause": str(gap)})
+        self._last_gap = gap.revision
+
     def _follow_to(self, configuration: Configuration) -> None:
         self._take_over(configuration, functools.partial(self._post_in_force, configuration.revision))
+        self._is_well = self._is_reachable = True
+        self._well_s = time.monotonic()
+
+    async def _store_answers(self) -> bool:
+        try:
+            await self._store.ping()
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _pulse(self) -> None:
+        while True:
+            if self._is_well:
+                self._well_s = time.monotonic()
+            await asyncio.sleep(_PULSE_S)
 
     def _post_in_force(self, revision: int) -> None:
         if self._loop is not None and self._came_into_force is not None:
@@ -129,13 +187,13 @@ class Catalog:
             self._loop.call_soon_threadsafe(self._came_into_force.set)
 
     async def _acknowledge(self, came_into_force: asyncio.Event) -> None:
-        await came_into_force.wait()
         while True:
-            came_into_force.clear()
-            with contextlib.suppress(StoreUnavailable):
-                await self._store.acknowledge(self._follower, self._in_force, _FOLLOWER_LIVES_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(came_into_force.wait(), _FOLLOWER_LIVES_S / 3)
+            came_into_force.clear()
+            if self._is_well and self._in_force is not None:
+                with contextlib.suppress(StoreUnavailable):
+                    await self._store.acknowledge(self._follower, self._in_force, _FOLLOWER_LIVES_S)
 
     async def _keep_query_ids(self) -> None:
         while True:

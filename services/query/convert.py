@@ -1,5 +1,6 @@
 """Between the contracts' messages and the engine's objects: the only protobuf code besides the servicer's services."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -9,12 +10,14 @@ from google.protobuf.message import DecodeError, Message
 from services.common import input_types, status, tensors
 from services.common.errors import ClipperError, InvalidInput
 from services.common.names import InputType
+from services.query import wire
 from services.query.choice import choice
 from services.query.engine.requests import Query, Request
 from services.query.engine.selected import Pick, Selection
 from services.query.engine.versions import Batch
 from services.query.feedback_item import FeedbackItem
 from services.query.journal.feedback import FeedbackStatus
+from services.query.request_limits import RequestLimits
 from services.query.timing import timing
 
 _MessageT = TypeVar("_MessageT", bound=Message)
@@ -25,64 +28,82 @@ _FEEDBACK_STATUSES = {
     FeedbackStatus.UNKNOWN_QUERY: query_service_pb2.FEEDBACK_STATUS_UNKNOWN_QUERY,
 }
 
+_STREAM_REQUEST = query_service_pb2.PredictStreamRequest.DESCRIPTOR
 _LENGTH_DELIMITED = 2
 _DATA_TAG = bytes([input_pb2.Inputs.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
 _INPUTS_TAG = bytes([model_container_service_pb2.PredictBatchRequest.INPUTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
 
 
-def predict_request(message: bytes) -> query_service_pb2.PredictRequest:
+def predict_request(message: bytes, limits: RequestLimits) -> query_service_pb2.PredictRequest:
     """Decodes a native request.
 
     Raises:
         InvalidInput: it is not one.
+        LimitExceeded: it has too many parts.
     """
-    return _decode(query_service_pb2.PredictRequest, message)
+    return _decode_request(query_service_pb2.PredictRequest, message, limits)
 
 
-def predict_stream_request(message: bytes) -> query_service_pb2.PredictStreamRequest:
+def predict_stream_request(message: bytes, limits: RequestLimits) -> query_service_pb2.PredictStreamRequest:
     """Decodes a pipelined request.
 
     Raises:
         InvalidInput: it is not one.
+        LimitExceeded: it has too many parts.
     """
-    return _decode(query_service_pb2.PredictStreamRequest, message)
+    return _decode_request(query_service_pb2.PredictStreamRequest, message, limits)
 
 
-def predict_json_request(message: bytes) -> tuple[str, bytes]:
+def request_id(message: bytes) -> int:
+    """The id of a pipelined request that is not to be decoded; 0 when it is not within its first fields."""
+    for field in itertools.islice(wire.fields(message), len(_STREAM_REQUEST.fields)):
+        if field.number == query_service_pb2.PredictStreamRequest.REQUEST_ID_FIELD_NUMBER and not field.is_nested:
+            return wire.read_varint(message, field.start)[0]
+    return 0
+
+
+def predict_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
     """Decodes what Envoy made of a REST request: the application's name and the body.
 
     Raises:
         InvalidInput: it is not one.
+        LimitExceeded: it has too many parts.
     """
-    request = _decode(query_service_pb2.PredictJsonRequest, message)
+    request = _decode_request(query_service_pb2.PredictJsonRequest, message, limits)
     return request.application, request.body.data
 
 
-def feedback_request(message: bytes) -> query_service_pb2.FeedbackRequest:
+def feedback_request(message: bytes, limits: RequestLimits) -> query_service_pb2.FeedbackRequest:
     """Decodes native feedback.
 
     Raises:
         InvalidInput: it is none.
+        LimitExceeded: it has too many parts.
     """
-    return _decode(query_service_pb2.FeedbackRequest, message)
+    return _decode_request(query_service_pb2.FeedbackRequest, message, limits)
 
 
-def feedback_items(request: query_service_pb2.FeedbackRequest, expected: InputType) -> list[FeedbackItem]:
+def feedback_items(
+    request: query_service_pb2.FeedbackRequest, expected: InputType, limits: RequestLimits
+) -> list[FeedbackItem]:
     """The feedback of a native request for an application that takes inputs of a type.
 
     Raises:
         InvalidInput: an input is of another type or malformed, or there are several in its place.
+        LimitExceeded: there are too many items.
     """
-    return [_feedback_item(item, expected) for item in request.feedback]
+    limits.check_feedback(len(request.feedback))
+    return [_feedback_item(item, expected, limits) for item in request.feedback]
 
 
-def feedback_json_request(message: bytes) -> tuple[str, bytes]:
+def feedback_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
     """Decodes what Envoy made of REST feedback: the application's name and the body.
 
     Raises:
         InvalidInput: it is none.
+        LimitExceeded: it has too many parts.
     """
-    request = _decode(query_service_pb2.FeedbackJsonRequest, message)
+    request = _decode_request(query_service_pb2.FeedbackJsonRequest, message, limits)
     return request.application, request.body.data
 
 
@@ -92,17 +113,20 @@ def feedback_response(statuses: Sequence[FeedbackStatus]) -> bytes:
     return query_service_pb2.FeedbackResponse(results=results).SerializeToString()
 
 
-def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
+def inputs(message: input_pb2.Inputs, expected: InputType, limits: RequestLimits) -> list[bytes]:
     """The packed inputs of a native request.
 
     Raises:
         InvalidInput: they are of another type than the application's, or malformed.
+        LimitExceeded: there are too many of them.
     """
+    lengths = message.lengths
+    limits.check_inputs(len(lengths))
     input_type = input_types.FROM_PROTO.get(message.type)
     if input_type is not expected:
         given = "unspecified" if input_type is None else f"'{input_type}'"
         raise InvalidInput(f"The input type is {given}, but the application takes '{expected}'")
-    return tensors.split(expected, message.data, message.lengths)
+    return tensors.split(expected, message.data, lengths)
 
 
 def predict_response(request: Request) -> query_service_pb2.PredictResponse:
@@ -150,13 +174,12 @@ def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection,
         prediction.selection.arms.extend(query_service_pb2.ArmAnswer(**arm) for arm in told["arms"])
 
 
-def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) -> FeedbackItem:
+def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType, limits: RequestLimits) -> FeedbackItem:
     data = None
     if item.HasField("input"):
-        packed = inputs(item.input, expected)
-        if len(packed) != 1:
-            raise InvalidInput(f"Feedback is on one input, but there are {len(packed)}")
-        (data,) = packed
+        if len(item.input.lengths) != 1:
+            raise InvalidInput(f"Feedback is on one input, but there are {len(item.input.lengths)}")
+        (data,) = inputs(item.input, expected, limits)
     return FeedbackItem(
         query_id=item.query_id if item.HasField("query_id") else None,
         input=data,
@@ -205,6 +228,12 @@ def json_response(body: bytes) -> bytes:
     response.body.content_type = "application/json"
     response.body.data = body
     return response.SerializeToString()
+
+
+def _decode_request(kind: type[_MessageT], message: bytes, limits: RequestLimits) -> _MessageT:
+    if len(message) > limits.max_parts:
+        limits.check_parts(wire.count_parts(kind.DESCRIPTOR, message, limits.max_parts))
+    return _decode(kind, message)
 
 
 def _decode(kind: type[_MessageT], message: bytes) -> _MessageT:

@@ -5,8 +5,8 @@ thread needs no lock, and Python threads that hand the interpreter to each other
 answers (docs/decisions/0002-one-thread.md).
 """
 
-import contextlib
 import functools
+import logging
 import math
 import time
 from collections import OrderedDict
@@ -14,16 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from services.common.errors import InvalidInput
-from services.common.records import Configuration
+from services.common.quarantine import Quarantine
+from services.common.records import Configuration, Kind
 from services.common.selection_records import ContextKey, PredictionRecord, State
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
-from services.query.engine.selection import registry
+from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Batch, Replica, Route, Version
 from services.query.journal.feedback import Feedback, FeedbackResult
 from services.query.telemetry.recorder import Telemetry
 
+_LOG = logging.getLogger(__name__)
 _YOUNG_S = 0.05
+# The kind of the quarantined whose application is there, and answers with its default output.
+_POLICIES = "selection_policies"
 
 
 class Loop(Protocol):
@@ -95,6 +99,8 @@ class Driver:
         telemetry: told of what was answered.
         open_link: connects a new replica, reporting to `replica_ready`, `replica_lost` and `batch_answered`.
         journal: asked for what was learned, and told of predictions and feedback.
+        policies: the engine's selection policies, made before it asks for them.
+        quarantine: told of what cannot be used.
     """
 
     def __init__(
@@ -104,12 +110,16 @@ class Driver:
         telemetry: Telemetry,
         open_link: Callable[["Driver", Replica], Link],
         journal: Journal,
+        policies: Policies,
+        quarantine: Quarantine,
     ) -> None:
         self._engine = engine
         self._loop = loop
         self._telemetry = telemetry
         self._open_link = open_link
         self._journal = journal
+        self._policies = policies
+        self._quarantine = quarantine
         self._links: set[Link] = set()
         self._young: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
         self._in_force: Callable[[], None] | None = None
@@ -119,6 +129,10 @@ class Driver:
     def route(self, application: str) -> Route | None:
         """What is known of an application."""
         return self._engine.routes.get(application)
+
+    def why_unknown(self, application: str) -> str:
+        """Why nothing is known of an application that may be registered; empty when it is not."""
+        return self._quarantine.cases.get((Kind.APPLICATION, application), "")
 
     def version(self, key: str) -> Version | None:
         """What is known of a model version."""
@@ -196,11 +210,10 @@ class Driver:
 
     def post_configuration(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
         """Any thread: takes over what is registered; `in_force` is called when new replicas have been dialled, too."""
-        for application in configuration.applications.values():
-            # A policy may be anybody's code, which is not to be imported on the front's thread. If it cannot be, the
-            # engine finds that out again, and says so to whoever asks.
-            with contextlib.suppress(InvalidInput):
-                registry.make(application)
+        # A policy may be anybody's code, which is not to be imported on the front's thread.
+        missing = self._policies.prepare(configuration.applications.values())
+        without_policy = {(_POLICIES, name): why for name, why in missing.items()}
+        self._quarantine.hold({**configuration.unreadable, **without_policy})
         self.post(lambda: self._configure(configuration, in_force))
 
     def close(self) -> None:
@@ -245,9 +258,7 @@ class Driver:
         for batch in effects.sent:
             batch.replica.link.send(batch)  # type: ignore[attr-defined]
         for request in effects.finished:
-            self._young.pop(request, None)
-            request.caller.deliver(request)  # type: ignore[attr-defined]
-            self._telemetry.request_finished(request, now_s)
+            self._finish(request, now_s)
         if effects.predictions:
             self._journal.record(effects.predictions)
             self._telemetry.chosen(effects.predictions)
@@ -255,12 +266,25 @@ class Driver:
             request.caller.deliver(request)  # type: ignore[attr-defined]
         for key in effects.reads:
             self._read_state(key)
+        for replica in effects.frozen:
+            _LOG.warning(
+                "replica is frozen: it keeps a batch and answers nothing", extra={"replica": replica.record.key}
+            )
         for replica in effects.released:
             self._links.discard(replica.link)
             replica.link.release()  # type: ignore[attr-defined]
         if self._in_force is not None and not self._engine.connecting:
             in_force, self._in_force = self._in_force, None
             in_force()
+
+    def _finish(self, request: Request, now_s: float) -> None:
+        self._young.pop(request, None)
+        # One that cannot be delivered is not to keep the others from their answers.
+        try:
+            request.caller.deliver(request)  # type: ignore[attr-defined]
+        except Exception:
+            _LOG.exception("an answer could not be delivered")
+        self._telemetry.request_finished(request, now_s)
 
     @property
     def _grows_up_s(self) -> float:

@@ -1,40 +1,65 @@
-"""grpc.health.v1 on the front: whether this process lives (""), and whether it serves (the service's name)."""
+"""grpc.health.v1 on the front: whether this process lives (""), and whether it serves (the service's name).
 
+It serves from its first configuration to its drain, but for the times when it is behind: it answers then as well as it
+can, by a configuration that may be nobody's any more, and balancers that have another service should ask that.
+"""
+
+import logging
 import threading
+from collections.abc import Callable
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
 from services.common.errors import InvalidInput
+from services.common.lifecycle import VitalThread
 from services.common.names import QUERY_SERVICE
 from services.common.status import RpcStatus
 from services.query.front import StreamCall, UnaryCall
 
+_LOG = logging.getLogger(__name__)
+_LOOK_S = 0.25
+
 
 class Health:
-    """The health of this process. Thread-safe."""
+    """The health of this process. Thread-safe.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Args:
+        is_behind: whether the service's configuration is out of date; asked four times a second, on a thread.
+    """
+
+    def __init__(self, is_behind: Callable[[], bool]) -> None:
+        self._is_behind = is_behind
+        self._ended = threading.Event()
+        self._thread = VitalThread(target=self._look, name="health")
+        self._lock = threading.Lock()  # guards all that follows
+        self._is_open = False
         self._statuses: dict[str, int] = {
             "": health_pb2.HealthCheckResponse.SERVING,
             QUERY_SERVICE: health_pb2.HealthCheckResponse.NOT_SERVING,
         }
         self._watches: set[_Watch] = set()
 
-    def set_serving(self, serving: bool) -> None:
-        """Says whether predictions are served; those who watch that are told."""
+    def open(self) -> None:
+        """Says that predictions are served, unless the service is behind, from now on."""
+        is_behind = self._is_behind()
         with self._lock:
-            self._statuses[QUERY_SERVICE] = (
-                health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-            )
-            for watch in self._watches:
-                if watch.service == QUERY_SERVICE:
-                    watch.tell(self._status(watch.service))
+            self._is_open = True
+            self._tell(not is_behind)
+        self._thread.start()
 
-    def end_watches(self) -> None:
-        """Ends every Watch call, which would otherwise outlive a drain."""
+    def drain(self) -> None:
+        """Says that predictions are served no more; safe to repeat."""
+        with self._lock:
+            self._is_open = False
+            self._tell(False)
+
+    def close(self) -> None:
+        """Ends the thread, and every Watch call, which would otherwise outlive a drain; safe to repeat."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
         with self._lock:
             for watch in self._watches:
                 watch.end()
@@ -62,6 +87,26 @@ class Health:
         """Tells a watch nothing more."""
         with self._lock:
             self._watches.discard(watch)
+
+    def _look(self) -> None:
+        was_behind = False
+        while not self._ended.wait(_LOOK_S):
+            is_behind = self._is_behind()
+            with self._lock:
+                if self._is_open:
+                    self._tell(not is_behind)
+            if is_behind != was_behind:
+                _LOG.warning("the configuration is not followed any more" if is_behind else "it is followed again")
+            was_behind = is_behind
+
+    def _tell(self, is_serving: bool) -> None:
+        """Notes whether predictions are served, and tells those who watch that of a change."""
+        status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        if status != self._statuses[QUERY_SERVICE]:
+            self._statuses[QUERY_SERVICE] = status
+            for watch in self._watches:
+                if watch.service == QUERY_SERVICE:
+                    watch.tell(status)
 
     def _status(self, service: str) -> int:
         return self._statuses.get(service, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)

@@ -4,6 +4,7 @@ A link has a thread of its own that dials, checks the container's health, and th
 Everything it learns it tells the driver, so a killed replica is out of rotation as soon as its connection is reset.
 """
 
+import contextlib
 import logging
 import threading
 
@@ -11,6 +12,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.errors import InvalidInput
+from services.common.lifecycle import VitalThread
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import MODEL_CONTAINER_SERVICE
 from services.query import convert
 from services.query.driver import Driver
@@ -23,21 +26,22 @@ _DIAL_TIMEOUT_S = 2.0
 _FIRST_BACK_OFF_S = 0.05
 _LONGEST_BACK_OFF_S = 1.0
 _KEEPALIVE_S = 10.0
+# Whatever proxy the environment names, replicas are not behind it.
+_DIRECTLY = (("grpc.enable_http_proxy", 0),)
 
 
 class ReplicaLink:
     """The connection to one replica, for as long as the replica holds its lease."""
 
-    def __init__(self, driver: Driver, replica: Replica, max_message_bytes: int) -> None:
+    def __init__(self, driver: Driver, replica: Replica) -> None:
         """Starts dialling."""
         self._driver = driver
         self._replica = replica
         self._address = replica.record.address
-        self._max_message_bytes = max_message_bytes
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._stream: ClientStream | None = None
-        self._thread = threading.Thread(target=self._run, name=f"link {replica.record.key}", daemon=True)
+        self._thread = VitalThread(target=self._run, name=f"link {replica.record.key}")
         self._thread.start()
 
     def send(self, batch: Batch) -> None:
@@ -72,27 +76,34 @@ class ReplicaLink:
 
     def _serve(self) -> bool:
         """Dials and reads until the stream ends; returns whether it was ever open."""
-        channel = StreamChannel(self._address, max_message_bytes=self._max_message_bytes, keepalive_s=_KEEPALIVE_S)
         try:
-            if not channel.wait_ready(_DIAL_TIMEOUT_S) or not self._is_serving():
-                return False
-            with self._lock:
-                if self._released.is_set():
-                    return False
-                self._stream = channel.open(_METHOD, self._receive)
-            self._driver.post(self._ready)
-            status = self._stream.run()
-            _LOG.info("stream ended", extra={"replica": self._replica.record.key, "status": str(status.code)})
-        except Exception:
+            with contextlib.closing(self._channel()) as channel:
+                return self._serve_on(channel)
+        # The driver has to hear of the end, whatever it was: until then the replica counts as on its way.
+        except BaseException:
             _LOG.exception("the link to replica %s broke", self._replica.record.key)
+            return False
         finally:
             with self._lock:
                 self._stream = None
-            channel.close()
+
+    def _serve_on(self, channel: StreamChannel) -> bool:
+        if not channel.wait_ready(_DIAL_TIMEOUT_S) or not self._is_serving():
+            return False
+        with self._lock:
+            if self._released.is_set():
+                return False
+            self._stream = channel.open(_METHOD, self._receive)
+        self._driver.post(self._ready)
+        status = self._stream.run()
+        _LOG.info("stream ended", extra={"replica": self._replica.record.key, "status": str(status.code)})
         return True
 
+    def _channel(self) -> StreamChannel:
+        return StreamChannel(self._address, max_message_bytes=LARGEST_BATCH_ANSWER_BYTES, keepalive_s=_KEEPALIVE_S)
+
     def _is_serving(self) -> bool:
-        with grpc.insecure_channel(self._address) as channel:
+        with grpc.insecure_channel(self._address, _DIRECTLY) as channel:
             request = health_pb2.HealthCheckRequest(service=MODEL_CONTAINER_SERVICE)
             try:
                 stub = health_pb2_grpc.HealthStub(channel)

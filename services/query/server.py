@@ -1,7 +1,6 @@
 """The query service, put together: the only place where its parts meet."""
 
 import contextlib
-import functools
 import gc
 import logging
 import time
@@ -10,17 +9,20 @@ from grpc_health.v1 import health as grpc_health
 from grpc_reflection.v1alpha import reflection as grpc_reflection
 
 from services.common.names import QUERY_SERVICE
+from services.common.quarantine import Quarantine
 from services.common.selection_store import SelectionStore
 from services.common.store import Store
 from services.query.catalog import Catalog
 from services.query.driver import Driver
 from services.query.engine.engine import Engine
+from services.query.engine.selection.registry import Policies
 from services.query.front import Front, Loop
 from services.query.health import Health
 from services.query.journal import Journal
 from services.query.links import ReplicaLink
 from services.query.processes.parent_link import ParentLink
 from services.query.reflection import Reflection
+from services.query.request_limits import RequestLimits
 from services.query.servicer import QueryServicer
 from services.query.settings import Settings
 from services.query.telemetry.exposition import CountsCollector
@@ -52,14 +54,14 @@ class QueryServer:
         """
         self._settings = settings
         self._parent = parent
-        engine = Engine(settings.cache_size_bytes, settings.queue_capacity)
+        policies, quarantine = Policies(settings.policy_prefixes), Quarantine()
+        engine = Engine(settings.cache_size_bytes, settings.queue_capacity, policies=policies)
         self._journal = Journal(SelectionStore.connect(settings.redis_url))
-        self._telemetry = Telemetry(engine, self._journal)
-        open_link = functools.partial(ReplicaLink, max_message_bytes=settings.max_message_bytes)
+        self._telemetry = Telemetry(engine, self._journal, quarantine)
         loop = Loop()
-        self._driver = Driver(engine, loop, self._telemetry, open_link, self._journal)
-        self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration)
-        self._health = Health()
+        self._driver = Driver(engine, loop, self._telemetry, ReplicaLink, self._journal, policies, quarantine)
+        self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration, quarantine)
+        self._health = Health(self._is_behind)
         self._metrics: MetricsPort | None = None
         with contextlib.ExitStack() as on_failure:
             query_ids = self._catalog.start()
@@ -69,13 +71,18 @@ class QueryServer:
             if parent is None:
                 self._metrics = MetricsPort(settings.metrics_address, CountsCollector(self._telemetry.counts))
                 on_failure.callback(self._metrics.close)
-            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry))
+            limits = RequestLimits(settings.max_inputs)
+            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry, limits))
             on_failure.pop_all()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
         self._front.start()
-        self._health.set_serving(True)
+        self._health.open()
         self._say_serving()
+
+    def _is_behind(self) -> bool:
+        is_behind = self._catalog.is_behind
+        return is_behind if self._parent is None else self._parent.is_one_behind(is_behind)
 
     def _say_serving(self) -> None:
         if self._parent is not None:
@@ -108,9 +115,9 @@ class QueryServer:
 
     def close(self) -> None:
         """Drains: says NOT_SERVING, in a while accepts no more, answers what it has, then ends its threads."""
-        self._health.set_serving(False)
+        self._health.drain()
         time.sleep(self._settings.lame_duck_s)
-        self._health.end_watches()
+        self._health.close()
         self._front.drain(self._settings.drain_grace_s)
         self._catalog.close()
         self._journal.close()

@@ -7,12 +7,13 @@ from functools import partial
 import orjson
 from clipper.v1 import query_service_pb2
 
-from services.common.errors import InvalidInput, NotFound
+from services.common.errors import InvalidInput, LimitExceeded, NotFound
 from services.common.records import Application, version_key
 from services.common.status import from_exception
 from services.query import convert
 from services.query.driver import Caller, Driver
 from services.query.engine.requests import Request
+from services.query.engine.selection.selector import LONGEST_CONTEXT
 from services.query.engine.versions import Route, Version
 from services.query.feedback_item import FeedbackItem
 from services.query.front import Call, StreamCall, UnaryCall
@@ -20,6 +21,7 @@ from services.query.journal.feedback import FeedbackResult, FeedbackStatus
 from services.query.learning import learn
 from services.query.query_ids import QueryIds
 from services.query.refusal import refusal
+from services.query.request_limits import RequestLimits
 from services.query.rest import feedback, predictions
 from services.query.telemetry.exposition import as_json
 from services.query.telemetry.recorder import Telemetry
@@ -31,22 +33,23 @@ _WAY_BACK_S = 0.005
 class QueryServicer:
     """Serves clipper.v1.QueryService. Its methods are called on the front's thread."""
 
-    def __init__(self, driver: Driver, query_ids: QueryIds, telemetry: Telemetry) -> None:
+    def __init__(self, driver: Driver, query_ids: QueryIds, telemetry: Telemetry, limits: RequestLimits) -> None:
         self._driver = driver
         self._query_ids = query_ids
         self._telemetry = telemetry
+        self.limits = limits
 
     def predict(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.Predict."""
-        proto = convert.predict_request(message)
+        proto = convert.predict_request(message, self.limits)
         request = self.submit(call, proto, _NativeCaller(call))
         self._driver.cancel_with(call, request)
 
     def predict_json(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.PredictJson."""
-        application, text = convert.predict_json_request(message)
+        application, text = convert.predict_json_request(message, self.limits)
         route = self._route(application)
-        body = predictions.parse(text)
+        body = predictions.parse(text, self.limits)
         inputs = predictions.pack(body, route.application.input_type)
         version = self._version(route, body.version)
         caller = _JsonCaller(call, body.is_batch)
@@ -61,16 +64,16 @@ class QueryServicer:
 
     def feedback(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.Feedback."""
-        proto = convert.feedback_request(message)
+        proto = convert.feedback_request(message, self.limits)
         route = self._route(proto.application)
-        items = convert.feedback_items(proto, route.application.input_type)
+        items = convert.feedback_items(proto, route.application.input_type, self.limits)
         self._learn(route, items, call, convert.feedback_response)
 
     def feedback_json(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.FeedbackJson."""
-        application, text = convert.feedback_json_request(message)
+        application, text = convert.feedback_json_request(message, self.limits)
         route = self._route(application)
-        body = feedback.parse(text, route.application.input_type)
+        body = feedback.parse(text, route.application.input_type, self.limits)
 
         def response(statuses: Sequence[FeedbackStatus]) -> bytes:
             if not body.is_batch and statuses[0] is FeedbackStatus.UNKNOWN_QUERY:
@@ -89,9 +92,10 @@ class QueryServicer:
         Raises:
             NotFound: the application is not registered.
             InvalidInput: the inputs are bad or the version is unknown.
+            LimitExceeded: there are too many of them.
         """
         route = self._route(proto.application)
-        inputs = convert.inputs(proto.inputs, route.application.input_type)
+        inputs = convert.inputs(proto.inputs, route.application.input_type, self.limits)
         version = self._version(route, proto.version if proto.HasField("version") else None)
         return self._submit(
             call,
@@ -122,7 +126,9 @@ class QueryServicer:
     def _route(self, application: str) -> Route:
         route = self._driver.route(application)
         if route is None:
-            raise NotFound(f"No application with name '{application}' exists.")
+            why = self._driver.why_unknown(application)
+            but = f" There is a record of that name, but it cannot be read: {why}" if why else ""
+            raise NotFound(f"No application with name '{application}' exists.{but}")
         return route
 
     def _version(self, route: Route, wanted: str | None) -> Version | None:
@@ -149,6 +155,8 @@ class QueryServicer:
         explain: bool,
         forbid_default: bool,
     ) -> Request:
+        if len(context) > LONGEST_CONTEXT:
+            raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
         arrival_s = call.received_s
         deadline_s = arrival_s + min(route.slo_s, _until_due_s(call.remaining_s))
         request = Request(
@@ -241,12 +249,18 @@ class PredictStream:
         call.on_cancel = self._forget
 
     def on_message(self, message: bytes) -> None:
-        """Submits one request.
+        """Submits one request, or answers it with the limit that it exceeds.
 
         Raises:
             NotFound, InvalidInput: it is bad; the stream ends with it.
         """
-        proto = convert.predict_stream_request(message)
+        try:
+            self._submit(message)
+        except LimitExceeded as error:
+            self._call.send(convert.predict_stream_error(convert.request_id(message), error).SerializeToString())
+
+    def _submit(self, message: bytes) -> None:
+        proto = convert.predict_stream_request(message, self._servicer.limits)
         caller = _PipelinedCaller(self, proto.request_id)
         request = self._servicer.submit(self._call, proto.request, caller)
         # One without inputs is answered by now.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.common.errors import InvalidInput
+from services.common.names import check_policy_prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,12 @@ class Settings:
     """Most inputs that may wait for one model version: what a query service can move in some seconds. Those who would
     wait longer are told at once."""
 
+    max_inputs: int = 4_096
+    """Most inputs of one request, and most items of feedback. More are refused before anything is made of them: they
+    would have the one thread for themselves."""
+
     max_message_bytes: int = 64 * 1024 * 1024
-    """Largest request and answer. Envoy refuses larger REST bodies earlier."""
+    """Largest request. Envoy refuses larger REST bodies earlier."""
 
     lame_duck_s: float = 1.0
     """How long calls are still accepted after SIGTERM while health checks say NOT_SERVING, so that load balancers turn
@@ -45,6 +50,13 @@ class Settings:
     log_level: str = "INFO"
     """The least level that is logged."""
 
+    policy_prefixes: tuple[str, ...] = ()
+    """Modules and packages whose classes may be named as selection policies by their path, "package.module:Class".
+    None by default, since a module that is imported may do anything; to be the same for the management service."""
+
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise InvalidInput(f"There must be one process or more, but CLIPPER_PROCESSES is {self.processes}")
+        if self.max_inputs < 1:
+            raise InvalidInput(f"A request must be allowed an input, but CLIPPER_MAX_INPUTS is {self.max_inputs}")
+        check_policy_prefixes(self.policy_prefixes)

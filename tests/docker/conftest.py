@@ -26,9 +26,9 @@ def base_images() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def engine() -> Iterator[docker.DockerClient]:
-    """A client of the engine."""
+    """A client of the engine, which every test here needs."""
     client = required_engine()
     yield client
     client.close()

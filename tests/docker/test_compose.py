@@ -30,6 +30,22 @@ def test_a_model_that_joins_the_cluster_predicts_by_rest_and_grpc(compose: Compo
         assert client.ask([1.0, 2.0]).output == 3.0
 
 
+def test_a_header_of_one_client_fails_no_call_of_another(compose: ComposeCluster) -> None:
+    compose.register("headers")
+    compose.deploy("headers", "1", feature_sum)
+    bad = {"grpc-timeout": "-1S"}
+
+    with NativeClient(compose.query_address, "headers") as client:
+        for number in range(8):
+            url = f"http://{compose.query_address}/headers/predict"
+            refusals = [
+                requests.post(url, json={"input": [1.0]}, headers=bad, timeout=10),
+                requests.get(f"http://{compose.address('envoy', 1338)}/admin/ping", headers=bad, timeout=10),
+            ]
+            assert [refused.status_code for refused in refusals] == [400, 400]
+            assert client.ask([number, 0.5]).output == number + 0.5
+
+
 def test_prometheus_scrapes_query_services_and_envoy(compose: ComposeCluster) -> None:
     wait_until(lambda: set(compose.prometheus('up{job="query"}').values()) == {1.0}, within_s=30)
     wait_until(lambda: set(compose.prometheus('up{job="envoy"}').values()) == {1.0}, within_s=30)

@@ -1,5 +1,6 @@
 """What breaks or changes under a running client of a Docker cluster: `docker kill`, new versions, more replicas."""
 
+import socket
 import time
 from collections.abc import Iterable, Iterator
 
@@ -9,8 +10,8 @@ from docker.models.containers import Container
 
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
-from tests.fixtures.clients import Answer
-from tests.fixtures.docker_clusters import NETWORK, crash, of_role, replicas
+from tests.fixtures.clients import Answer, RestClient
+from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster, containers, crash, of_role, replicas
 from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
@@ -164,3 +165,40 @@ def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
     assert_all_predicted(load.answers)
     assert said(load.answers) == {"1", "2"}
     assert said(asked_between(load.answers, changed_s)) == {"2"}
+
+
+def test_a_cluster_that_was_stopped_by_hand_is_started_again_with_all_that_it_had(
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+) -> None:
+    connection = new_docker_cluster("asleep")
+    connection.start_clipper()
+    python_deployer.create_endpoint(connection, "kept", "doubles", telling("1"), "none", slo_micros=SLO_MICROS)
+    before = [container.id for container in containers(engine, connection)]
+    for container in containers(engine, connection):
+        container.kill()
+
+    again = new_docker_cluster("asleep")
+    again.start_clipper()
+
+    assert [container.id for container in containers(engine, connection)] == before
+    assert again.get_linked_models("kept") == ["kept"]
+    with RestClient(again.get_query_addr(), "kept") as client:
+        wait_until(lambda: client.ask([1.0, 2.0]).is_prediction)
+
+
+def test_a_start_that_fails_beside_stopped_containers_removes_none(
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+) -> None:
+    connection = new_docker_cluster("damaged")
+    connection.start_clipper()
+    before = [container.id for container in containers(engine, connection)]
+    for container in containers(engine, connection):
+        container.kill()
+    [envoy] = of_role(engine, connection, "envoy")
+    with socket.create_server(("127.0.0.1", int(envoy.labels["ai.clipper.query_frontend.query.port"]))):
+        with pytest.raises(ClipperException, match=f"start the container {envoy.name} again"):
+            connection.start_clipper()
+        assert [container.id for container in containers(engine, connection)] == before
+
+    connection.start_clipper()
+    assert connection.get_all_apps() == []

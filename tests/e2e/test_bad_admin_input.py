@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from clipper_admin import ClipperConnection
-from tests.fixtures.refusals import MIB, invalid, missing, raw, refusal
+from tests.fixtures.refusals import MIB, invalid, missing, not_allowed, raw, refusal
 
 pytestmark = pytest.mark.usefixtures("nothing_takes_harm")
 
@@ -73,6 +73,11 @@ ADMIN_INVALID = {
     ),
     "a selection policy that is not installed": (
         "add_app", APPLICATION | {"selection_policy": "mine"}, "name of an installed entry point of the group"
+    ),
+    "a module that would end who imports it": (
+        "add_app", APPLICATION | {"selection_policy": "unittest.__main__:Foo"},
+        "The selection policy 'unittest.__main__:Foo' is not allowed. A class may be named by its path if "
+        "CLIPPER_POLICY_PREFIXES, a setting of the management and the query services, lists its module"
     ),
     "an unknown parameter": ("add_app", EXP3 | {"policy_parameters": {"speed": 1}}, "Unknown parameter 'speed'"),
     "a parameter for no policy": (
@@ -164,3 +169,18 @@ def test_an_admin_request_that_what_is_registered_does_not_allow(
 def test_an_unknown_admin_path_is_not_found(cluster: ClipperConnection, path: str) -> None:
     missing(raw(cluster.cm.get_admin_addr(), "POST", path, b"{}"))
     missing(raw(cluster.cm.get_admin_addr(), "GET", path, None))
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("operation", ["get_all_applications", "add_app/"])
+def test_admin_requests_are_posted(cluster: ClipperConnection, operation: str, method: str) -> None:
+    refused = raw(cluster.cm.get_admin_addr(), method, f"/admin/{operation}", b"{}")
+
+    assert not_allowed(refused, "POST") == "Only POST is allowed here"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_ping_is_got(cluster: ClipperConnection, method: str) -> None:
+    refused = raw(cluster.cm.get_admin_addr(), method, "/admin/ping", b"{}")
+
+    assert not_allowed(refused, "GET") == "Only GET is allowed here"

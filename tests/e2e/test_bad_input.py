@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from clipper_admin import ClipperConnection
-from tests.fixtures.refusals import GOOD, MIB, invalid, missing, raw, refusal
+from tests.fixtures.refusals import GOOD, MIB, invalid, missing, not_allowed, raw, refusal
 
 pytestmark = pytest.mark.usefixtures("nothing_takes_harm")
 
@@ -24,7 +24,7 @@ NOT_A_PREDICTION = {
     "a string": (b'"input"', "Can only get key-value pair from an object"),
     "an array": (b"[1.0]", "Can only get key-value pair from an object"),
     "null": (b"null", "Can only get key-value pair from an object"),
-    "deeply nested": (b"[" * 100_000, "depth limit exceeded"),
+    "deeply nested": (b"[" * 50_000, "depth limit exceeded"),
     "not UTF-8": (b'{"input": [1.0], "version": "\xff"}', "not valid UTF-8"),
     "compressed": (gzip.compress(GOOD), "not valid UTF-8"),
     "without an input": (b'{"inputs": [1.0]}', "does not have required keys input or input_batch"),
@@ -129,10 +129,10 @@ def test_an_unlinked_application_is_no_error(cluster: ClipperConnection) -> None
         ("POST", "/bad-doubles"),
         ("POST", "/bad-doubles/forget"),
         ("POST", "/bad-doubles/predict/more"),
-        ("POST", "/metrics"),
-        ("GET", "/bad-doubles/predict"),
-        ("PUT", "/bad-doubles/predict"),
-        ("DELETE", "/bad-doubles/predict"),
+        ("GET", "/bad-doubles"),
+        ("GET", "/bad-doubles/forget"),
+        ("GET", "/bad-doubles/predict/more"),
+        ("GET", "/metrics/more"),
         ("POST", "/clipper.v1.QueryService/Predict"),
         ("POST", "/bad-doubles%2Fpredict"),
         ("POST", "/bad%2Fdoubles/predict"),
@@ -143,8 +143,30 @@ def test_an_unlinked_application_is_no_error(cluster: ClipperConnection) -> None
         ("POST", f"/{'a' * 8_000}/predict"),
     ],
 )
-def test_an_unknown_path_or_method_is_not_found(cluster: ClipperConnection, method: str, path: str) -> None:
+def test_an_unknown_path_is_not_found(cluster: ClipperConnection, method: str, path: str) -> None:
     missing(raw(cluster.get_query_addr(), method, path, None if method == "GET" else GOOD))
+
+
+@pytest.mark.parametrize("action", ["predict", "predict/", "predict?debug=1", "update", "update/"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_predictions_and_feedback_are_posted(cluster: ClipperConnection, method: str, action: str) -> None:
+    refused = raw(cluster.get_query_addr(), method, f"/bad-doubles/{action}", GOOD)
+
+    assert not_allowed(refused, "POST") == "Only POST is allowed here"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_metrics_are_got(cluster: ClipperConnection, method: str) -> None:
+    refused = raw(cluster.get_query_addr(), method, "/metrics", GOOD)
+
+    assert not_allowed(refused, "GET") == "Only GET is allowed here"
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/bad-doubles/predict", "POST"), ("/metrics", "GET")])
+def test_head_is_told_what_is_allowed(cluster: ClipperConnection, path: str, allowed: str) -> None:
+    refused = raw(cluster.get_query_addr(), "HEAD", path, None)
+
+    assert (refused.status_code, refused.headers["allow"], refused.content) == (405, allowed, b"")
 
 
 def test_a_name_with_escapes_is_the_name_that_it_stands_for(cluster: ClipperConnection) -> None:

@@ -1,9 +1,14 @@
-"""`python -m clipper_admin`."""
+"""The command `clipper`."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
 import requests
 
 from clipper_admin import ClipperConnection, replay
@@ -11,11 +16,19 @@ from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import NewCluster
 from tests.fixtures.clients import RestClient
 from tests.fixtures.functions import feature_sum
+from tests.fixtures.processes import processes, send
+from tests.fixtures.waiting import wait_until
+
+CLIPPER = [str(Path(sys.executable).parent / "clipper")]
+MODULE = [sys.executable, "-m", "clipper_admin"]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "clipper_admin", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def run(*arguments: str, program: Sequence[str] = CLIPPER) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*program, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_module_is_the_same_program() -> None:
+    assert run("--help", program=MODULE).stdout == run("--help").stdout
 
 
 def test_stop_stops_a_running_cluster(new_cluster: NewCluster) -> None:
@@ -68,3 +81,79 @@ def test_events_of_an_unknown_application_are_refused(cluster: ClipperConnection
 
     assert refused.returncode == 1
     assert "No application with name 'nobody' exists." in refused.stderr
+
+
+def test_status_prints_where_a_cluster_listens_what_runs_and_what_is_registered(cluster: ClipperConnection) -> None:
+    name = "told-of"
+    cluster.register_application(name, "doubles", "-1.0", 50_500)
+    for version in (1, 2):
+        python_deployer.deploy_python_closure(cluster, name, version, "doubles", feature_sum, num_replicas=version)
+    cluster.link_model_to_app(name, name)
+    cluster.register_model("told-of-others", 1, "strings")
+
+    told = run("status", "--cluster", "shared")
+
+    assert (told.returncode, told.stderr) == (0, "")
+    rows = [tuple(re.split(" {2,}", line.strip())) for line in told.stdout.splitlines()]
+    assert rows[0] == ("Cluster shared",)
+    assert ("predictions", cluster.get_query_addr()) in rows
+    assert ("administration", cluster.cm.get_admin_addr()) in rows
+    assert ("metrics", cluster.get_metric_addr()) in rows
+    for service in ("redis", "management", "query-0", "query-1", "envoy"):
+        assert (service, "running") in rows
+    assert (name, "doubles", "50.5 ms", name) in rows
+    assert (f"{name}:1", "no", "doubles", "1/1 alive") in rows
+    assert (f"{name}:2", "yes", "doubles", "2/2 alive") in rows
+    assert ("told-of-others:1", "yes", "strings", "0 alive, not the cluster's own") in rows
+    cluster.stop_models([name, "told-of-others"])
+    cluster.unregister_application(name)
+
+
+def test_status_tells_the_replicas_that_are_alive_from_those_that_were_asked_for(cluster: ClipperConnection) -> None:
+    python_deployer.deploy_python_closure(cluster, "dying", 1, "doubles", feature_sum, num_replicas=2)
+    name, _other = [each.name for each in cluster.cm.get_components() if each.model_id == "dying:1"]
+
+    def given_up() -> bool:
+        victim = processes(cluster)[name]
+        if victim is not None:
+            victim.send(signal.SIGKILL)
+        return any(component.state == "failed" for component in cluster.cm.get_components())
+
+    wait_until(given_up, within_s=30)
+
+    [row] = [line for line in run("status", "--cluster", "shared").stdout.splitlines() if "dying:1" in line]
+    assert row.endswith(f"  1/2 alive, {name} failed")
+    cluster.stop_models(["dying"])
+
+
+def test_status_of_a_cluster_that_does_not_answer_says_what_runs_of_it(
+    new_cluster: NewCluster, clipper_home: Path
+) -> None:
+    connection = new_cluster("headless")
+    connection.start_clipper()
+    # So that it stays away.
+    (clipper_home / "clusters" / "headless" / "envoy" / "envoy.yaml").unlink()
+    send(connection, "envoy")
+
+    told = run("status", "--cluster", "headless")
+
+    assert told.returncode == 1
+    assert "management  running" in told.stdout
+    assert told.stderr.startswith("Cluster headless does not answer: ")
+
+
+@pytest.mark.parametrize("command", [("status",), ("events", "app")], ids=["status", "events"])
+def test_of_a_cluster_that_does_not_run_it_is_said_that_there_is_none(command: Sequence[str]) -> None:
+    told = run(*command, "--cluster", "nowhere")
+
+    assert (told.returncode, told.stdout) == (1, "")
+    assert re.fullmatch(r"There is no running cluster nowhere in .+\. .*\n", told.stderr)
+
+
+def test_a_cluster_of_docker_containers_is_looked_for_on_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent.sock")
+
+    told = run("status", "--docker")
+
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("No Docker engine answers: /nonexistent.sock: No such file or directory.")

@@ -1,11 +1,11 @@
 """A cluster of local processes as its user sees it: started, found again, broken, repaired, stopped."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,11 @@ import requests
 
 from clipper_admin import ClipperConnection, ClipperException, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
-from clipper_admin.local.cluster import LocalCluster
-from clipper_admin.local.state import ClusterState
 from tests.e2e.conftest import NewCluster, free_ports_manager
+from tests.fixtures.clients import RestClient
 from tests.fixtures.functions import feature_sum
-from tests.fixtures.processes import send, wait_for_another
+from tests.fixtures.local_clusters import local, prediction, predicts, with_sums
+from tests.fixtures.processes import processes, send, state, wait_for_another
 from tests.fixtures.waiting import wait_until
 
 SERVICES = ("redis", "management", "query-0", "envoy")
@@ -39,40 +39,6 @@ def own(new_cluster: NewCluster) -> ClipperConnection:
     return with_sums(new_cluster("own"))
 
 
-def with_sums(connection: ClipperConnection) -> ClipperConnection:
-    connection.start_clipper()
-    python_deployer.create_endpoint(connection, "sums", "doubles", feature_sum, default_output="-1.0")
-    return connection
-
-
-def local(connection: ClipperConnection) -> LocalCluster:
-    return LocalCluster(connection.cm.cluster_identifier, Path(os.environ["CLIPPER_HOME"]))
-
-
-def state_of(connection: ClipperConnection) -> ClusterState:
-    return local(connection).state()
-
-
-def prediction(connection: ClipperConnection, numbers: list[float]) -> dict[str, object]:
-    url = f"http://{connection.get_query_addr()}/sums/predict"
-    answer: dict[str, object] = requests.post(url, json={"input": numbers}, timeout=10).json()
-    return answer
-
-
-def predicts(connection: ClipperConnection) -> Callable[[], bool]:
-    """Whether inputs that no cache has seen are answered by the model."""
-    numbers = iter(range(10_000))
-
-    def holds() -> bool:
-        try:
-            answer = prediction(connection, [float(next(numbers)), os.getpid()])
-        except (requests.RequestException, ValueError):
-            return False
-        return answer.get("default") is False
-
-    return holds
-
-
 def in_new_interpreter(connection: ClipperConnection, program: str) -> str:
     preamble = (
         "from clipper_admin import ClipperConnection, ProcessContainerManager\n"
@@ -90,7 +56,7 @@ def test_a_new_interpreter_finds_the_cluster_its_applications_and_replicas(servi
 
 
 def test_a_new_interpreter_can_stop_what_another_started(own: ClipperConnection) -> None:
-    processes = state_of(own).alive()
+    processes = state(own).alive()
 
     in_new_interpreter(own, "connection.stop_all()")
 
@@ -104,16 +70,18 @@ def test_connecting_to_a_cluster_that_does_not_run_says_how_to_start_it(new_clus
 
 @pytest.mark.parametrize("graceful", [True, False], ids=["gracefully", "by force"])
 def test_stopping_leaves_no_process_no_port_and_no_state_but_the_logs(own: ClipperConnection, graceful: bool) -> None:
-    state, directory = state_of(own), local(own).directory
-    processes = state.alive()
+    stopped, directory = state(own), local(own).directory
+    processes = stopped.alive()
     assert len(processes) == len(SERVICES) + 2
 
     own.stop_all(graceful=graceful)
 
     assert not any(identity.is_alive() for identity in processes)
-    for address in (state.addresses.query, state.addresses.admin, state.addresses.management_service):
+    addresses = stopped.addresses
+    for address in (addresses.query, addresses.admin, addresses.management_service):
         socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))).close()
-    assert sorted(entry.name for entry in directory.root.iterdir()) == ["lock", "logs"]
+    # Earlier clusters of this name have left logs, too.
+    assert {entry.name for entry in directory.root.iterdir()} - {"logs-before"} == {"lock", "logs"}
     assert directory.log_file("query-0").exists()
 
 
@@ -129,11 +97,71 @@ def test_a_stopped_cluster_starts_again_empty(own: ClipperConnection) -> None:
     assert own.get_all_apps() == []
 
 
-def test_a_running_cluster_cannot_be_started_twice_and_is_not_disturbed(serving: ClipperConnection) -> None:
-    with pytest.raises(ClipperException, match=r"^Cluster serving cannot be started because it already exists"):
-        ClipperConnection(free_ports_manager("serving")).start_clipper()
+def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
+    serving: ClipperConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = state(serving)
+    again = ClipperConnection(free_ports_manager("serving"))
 
-    assert prediction(serving, [1.0, 2.0])["output"] == 3.0
+    again.start_clipper()
+
+    assert again.get_all_apps() == ["sums"]
+    assert prediction(again, [1.0, 2.0])["output"] == 3.0
+    assert state(serving) == before
+    assert "[serving] The cluster runs already; connecting to it" in caplog.messages
+    addresses = before.addresses
+    assert f"[serving] Predictions at {addresses.query}, administration at {addresses.admin}" in caplog.messages
+    assert all(record.levelname == "INFO" for record in caplog.records)
+
+
+def test_arguments_that_a_running_cluster_does_not_follow_are_named(
+    serving: ClipperConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = ProcessContainerManager("serving", query_port=1, management_port=0, metrics_port=0)
+
+    ClipperConnection(manager).start_clipper(num_frontend_replicas=3, cache_size=1000)
+
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    port = serving.get_query_addr().rpartition(":")[2]
+    assert f"query_port=1 (it has {port}), num_frontend_replicas=3 (it has 1), cache_size=1000 (it has" in warning
+    assert "stop_all" in warning
+
+
+def test_of_programs_that_start_the_same_cluster_at_once_one_does_and_all_are_connected(
+    new_cluster: NewCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    connections = [new_cluster("contended") for _ in range(3)]
+
+    with ThreadPoolExecutor(len(connections), thread_name_prefix="program") as programs:
+        list(programs.map(ClipperConnection.start_clipper, connections))
+
+    assert len({connection.get_query_addr() for connection in connections}) == 1
+    assert [connection.get_all_apps() for connection in connections] == [[], [], []]
+    assert caplog.messages.count("[contended] The cluster runs already; connecting to it") == 2
+
+
+def test_a_cluster_that_is_just_being_stopped_is_waited_for_and_started_anew(
+    own: ClipperConnection, new_cluster: NewCluster
+) -> None:
+    envoy, redis = processes(own)["envoy"], processes(own)["redis"]
+    assert envoy is not None
+    assert redis is not None
+    again = new_cluster("own")
+
+    # Redis ends last, and stopped like this not before it is allowed to.
+    redis.send(signal.SIGSTOP)
+    with ThreadPoolExecutor(2, thread_name_prefix="program") as programs:
+        stopping = programs.submit(own.stop_all)
+        assert envoy.wait_until_gone(10)
+        starting = programs.submit(again.start_clipper)
+        with pytest.raises(TimeoutError):
+            starting.result(timeout=0.3)
+        redis.send(signal.SIGCONT)
+        stopping.result()
+        starting.result()
+
+    assert not redis.is_alive()
+    assert again.get_all_apps() == []
 
 
 def test_a_taken_port_is_named_and_nothing_is_left_running(new_cluster: NewCluster) -> None:
@@ -169,34 +197,6 @@ def test_a_killed_replica_is_started_again(serving: ClipperConnection) -> None:
     wait_until(predicts(serving))
 
     assert serving.get_num_replicas("sums") == 1
-
-
-def test_a_cluster_whose_supervisor_was_killed_serves_on_and_can_still_be_stopped(own: ClipperConnection) -> None:
-    state = state_of(own)
-    assert state.supervisor is not None
-    state.supervisor.send(signal.SIGKILL)
-    assert state.supervisor.wait_until_gone(5)
-
-    own.connect()
-    assert prediction(own, [1.0, 2.0])["output"] == 3.0
-    with pytest.raises(ClipperException, match="already exists"):
-        own.start_clipper()
-    with pytest.raises(ClipperException, match="supervisor does not answer"):
-        own.set_num_replicas("sums", 2)
-
-    own.stop_all()
-    assert state.alive() == []
-    own.start_clipper()
-
-
-def test_a_terminated_supervisor_stops_everything(own: ClipperConnection) -> None:
-    state = state_of(own)
-    assert state.supervisor is not None
-
-    state.supervisor.send(signal.SIGTERM)
-
-    assert state.supervisor.wait_until_gone(30)
-    assert state.alive() == []
 
 
 def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(serving: ClipperConnection) -> None:
@@ -256,3 +256,17 @@ def test_metrics_are_to_be_had_as_json_and_as_prometheus_text(serving: ClipperCo
 
     assert {"counters", "meters", "histograms"} <= set(serving.inspect_instance())
     assert "# TYPE" in requests.get(f"http://{serving.get_metric_addr()}/metrics", timeout=5).text
+
+
+def test_a_cluster_is_spoken_to_past_the_proxies_of_the_environment(
+    new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY", "grpc_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    connection = with_sums(new_cluster("behind-a-proxy"))
+
+    assert connection.inspect_instance()
+    with RestClient(connection.get_query_addr(), "sums") as client:
+        assert client.ask([1.0, 2.0]).output == 3.0

@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,13 +86,14 @@ def test_the_applications_are_listed(session: Session) -> None:
 
 
 def test_the_log_says_what_it_has_always_said(session: Session) -> None:
+    temporary = re.escape(tempfile.gettempdir())
     expected = [
         r"\[default-cluster\] Clipper is running",
         r"\[default-cluster\] Application hello-world was successfully registered",
-        r"Saving function to /tmp/.*clipper",
+        rf"Saving function to {temporary}/.*clipper",
         r"Serialized and supplied predict function",
         r"Python closure saved",
-        r"\[default-cluster\] Building model image with model data from /tmp/.*clipper",
+        rf"\[default-cluster\] Building model image with model data from {temporary}/.*clipper",
         r"\[default-cluster\] Found 0 replicas for sum-model:1\. Adding 1",
         r"\[default-cluster\] Successfully registered model sum-model:1",
         r"\[default-cluster\] Done deploying model sum-model:1\.",

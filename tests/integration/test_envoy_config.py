@@ -13,11 +13,14 @@ import requests
 from clipper.v1 import management_service_pb2 as management
 from clipper.v1 import management_service_pb2_grpc, query_service_pb2_grpc
 from clipper.v1 import query_service_pb2 as query
+from google.api import annotations_pb2
+from google.protobuf.descriptor import ServiceDescriptor
 
 from clipper_admin.local import edge as edge_configuration
 from clipper_admin.local import executables, ports
 from clipper_admin.readiness import is_serving
 from tests.fixtures.edges import Edge, dying_feedback, echo_server, envoy
+from tests.fixtures.mortals import DEADLY, Mortals
 
 MIB = 1 << 20
 
@@ -110,11 +113,34 @@ def test_an_error_of_a_service_is_json_with_its_details(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("POST", "/hello/forget"), ("GET", "/hello/predict"), ("POST", "/clipper.v1.QueryService/Predict")],
-    ids=["the root", "an unknown action", "the wrong verb", "an RPC without gRPC"],
+    [("GET", "/"), ("POST", "/hello/forget"), ("POST", "/clipper.v1.QueryService/Predict")],
+    ids=["the root", "an unknown action", "an RPC without gRPC"],
 )
 def test_unknown_paths_are_not_found(edge: Edge, method: str, path: str) -> None:
     refusal(requests.request(method, f"http://{edge.query}{path}", data=b"{}", timeout=5), 404, code=5)
+
+
+def rest_paths(service: ServiceDescriptor) -> list[tuple[str, str]]:
+    """The verb and the path, for an application a, of every RPC that REST has."""
+    rules = [method.GetOptions().Extensions[annotations_pb2.http] for method in service.methods]
+    return [
+        (rule.WhichOneof("pattern").upper(), getattr(rule, rule.WhichOneof("pattern")).replace("{application}", "a"))
+        for rule in rules
+        if rule.WhichOneof("pattern")
+    ]
+
+
+@pytest.mark.parametrize("port", ["query", "admin"])
+def test_every_path_says_which_method_it_takes(edge: Edge, port: str) -> None:
+    contract = query if port == "query" else management
+    [service] = contract.DESCRIPTOR.services_by_name.values()
+    paths = rest_paths(service)
+    assert len(paths) >= 3
+
+    for verb, path in paths:
+        response = requests.request("TRACE", f"http://{getattr(edge, port)}{path}", timeout=5)
+        assert refusal(response, 405, code=12) == f"Only {verb} is allowed here"
+        assert response.headers["allow"] == verb
 
 
 def test_each_port_answers_nothing_of_the_other(edge: Edge) -> None:
@@ -180,6 +206,57 @@ def test_without_a_service_rest_gets_json_and_grpc_a_status(tmp_path: Path) -> N
         with grpc.insecure_channel(running.query) as channel, pytest.raises(grpc.RpcError) as refused:
             query_service_pb2_grpc.QueryServiceStub(channel).Predict(query.PredictRequest(), timeout=30)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.fixture(scope="module")
+def mortals() -> Iterator[Mortals]:
+    """Four services that die of a request."""
+    services = Mortals(4)
+    with services.living():
+        yield services
+
+
+@pytest.fixture(scope="module")
+def mortal_edge(tmp_path_factory: pytest.TempPathFactory, mortals: Mortals) -> Iterator[Edge]:
+    """Envoy in front of them."""
+    with envoy(tmp_path_factory.mktemp("mortals"), mortals.addresses, mortals.addresses[0]) as running:
+        yield running
+
+
+ORDERS = {
+    "x-forwarded-for": "127.0.0.1",
+    "x-envoy-max-retries": "20",
+    "x-envoy-retry-on": "reset,5xx",
+    "x-envoy-retry-grpc-on": "unavailable",
+}
+
+
+@pytest.mark.parametrize("headers", [{}, ORDERS], ids=["as it is", "with orders to send it again"])
+@pytest.mark.parametrize(("action", "times"), [("predict", 3), ("update", 1)], ids=["a prediction", "feedback"])
+def test_a_request_that_services_die_of_is_not_sent_to_all_of_them(
+    mortal_edge: Edge, mortals: Mortals, action: str, times: int, headers: dict[str, str]
+) -> None:
+    before = mortals.deaths
+
+    response = requests.post(f"http://{mortal_edge.query}/hello/{action}", data=DEADLY, headers=headers, timeout=30)
+
+    refusal(response, 503, code=14)
+    assert [info["reason"] for info in response.json()["details"]] == ["NOT_SERVING"]
+    assert mortals.deaths - before == times
+
+
+def test_a_native_prediction_that_services_die_of_is_not_sent_to_all_of_them(
+    mortal_edge: Edge, mortals: Mortals
+) -> None:
+    before = mortals.deaths
+
+    with grpc.insecure_channel(mortal_edge.query) as channel:
+        stub = query_service_pb2_grpc.QueryServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Predict(query.PredictRequest(application=DEADLY.decode()), timeout=30)
+
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert mortals.deaths - before == 3
 
 
 def test_a_restart_of_the_only_query_service_loses_no_prediction(tmp_path: Path) -> None:

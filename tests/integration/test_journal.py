@@ -14,6 +14,7 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.common.selection_records import State
+from services.query.engine.selection.guard import PolicyFailed
 from services.query.engine.selection.policy import Observation
 from services.query.journal import FeedbackResult, FeedbackStatus, Journal
 from tests.fixtures.journals import (
@@ -209,7 +210,7 @@ def test_what_makes_no_sense_or_fails_is_told_and_holds_up_none(
     numeric = dataclasses.replace(DIGITS, loss="squared")
     cases = [
         (feedback(0, "seven", application=numeric), InvalidInput),
-        (feedback(1, policy=Failing({})), RuntimeError),
+        (feedback(1, policy=Failing({})), PolicyFailed),
         (feedback(2, None, reward=1.5), InvalidInput),
         (feedback(None, None, reward=0.5, outputs={"apple": "1"}), InvalidInput),
         (feedback(3, policy=_Infinite({})), ValueError),

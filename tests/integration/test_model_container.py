@@ -22,6 +22,7 @@ from services.model_container.prediction import Answer, Batch, Predictor
 from services.model_container.server import ModelContainer
 from services.model_container.servicer import Servicer
 from services.model_container.settings import Settings
+from tests.fixtures.endings import ENDINGS
 from tests.fixtures.model_containers import PATIENCE_S, Request, Stream, packed, request, serving
 
 _PREDICT_BATCH = f"/{MODEL_CONTAINER_SERVICE}/PredictBatch"
@@ -157,6 +158,52 @@ def test_a_model_that_fails_every_time_fails_every_input_and_lives_on(
         assert all(message in failure.message for failure in answer.failures)
 
 
+class _Odd(list[Any]):
+    """A list that ends whoever looks into it."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        super().__init__()
+        self._end = end
+
+    def __iter__(self) -> Iterator[Any]:
+        self._end()
+        return super().__iter__()
+
+
+class _OddText:
+    """An output that ends whoever wants it as text."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def __str__(self) -> str:
+        self._end()
+        return ""
+
+
+def test_whatever_the_models_code_comes_to_costs_the_input_that_it_was_called_for_and_no_other() -> None:
+    by_number = dict(enumerate(ENDINGS.values()))
+
+    def end_in_call(inputs: Any) -> Any:
+        for row in inputs:
+            by_number.get(int(row[0]), lambda: None)()
+        return ["fine"] * len(inputs)
+
+    def end_in_outputs(inputs: Any) -> Any:
+        ends = [by_number[int(row[0])] for row in inputs if row[0] in by_number]
+        return _Odd(ends[0]) if ends else ["fine"] * len(inputs)
+
+    def end_in_text(inputs: Any) -> Any:
+        return [_OddText(by_number[int(row[0])]) if row[0] in by_number else "fine" for row in inputs]
+
+    rows = [[float(number)] for number in range(len(ENDINGS) + 2)]
+    for function in (end_in_call, end_in_outputs, end_in_text):
+        with serving(function) as container, Stream(container.address) as stream:
+            (answer,) = stream.ask(request(rows))
+        assert list(answer.outputs) == [""] * len(ENDINGS) + ["fine"] * 2
+        assert [failure.message.partition(":")[0] for failure in answer.failures] == list(ENDINGS)
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -274,9 +321,9 @@ def test_a_client_that_vanishes_leaves_the_container_serving() -> None:
 
 def test_messages_of_many_megabytes_pass_both_ways() -> None:
     rows = np.zeros((16, 1024 * 512))
-    with serving(lambda inputs: ["x" * inputs[0].nbytes] * 16) as container, Stream(container.address) as stream:
+    with serving(lambda inputs: ["x" * (inputs[0].nbytes // 2)] * 16) as container, Stream(container.address) as stream:
         (answer,) = stream.ask(request(list(rows)))
-    assert [len(output) for output in answer.outputs] == [rows[0].nbytes] * 16
+    assert [len(output) for output in answer.outputs] == [rows[0].nbytes // 2] * 16
 
 
 def test_health_and_reflection_are_served() -> None:

@@ -75,6 +75,7 @@ def test_a_model_error_is_logged_with_its_traceback(tmp_path: Path) -> None:
         ({"model_name": ""}, "The environment variable CLIPPER_MODEL_NAME must be set"),
         ({"input_type": "images"}, "Invalid input type 'images'"),
         ({"drain_grace_s": "soon"}, "The environment variable CLIPPER_DRAIN_GRACE_S must be of type float"),
+        ({"predict_timeout_s": "-1"}, "CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit"),
         ({"address": "192.0.2.1:0"}, "The address '192.0.2.1:0' cannot be bound"),
     ],
 )
@@ -184,3 +185,89 @@ def test_two_containers_on_one_port_do_not_share_it(tmp_path: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with ContainerProcess(save(tmp_path, len), address=address) as container:
             assert container.end() == (2, "")
+
+
+def _hanging_on(poison: float) -> Callable[[Any], list[str]]:
+    def loop_for_ever(inputs: Any) -> list[str]:
+        while (inputs[:, 0] == poison).any():
+            threading.Event().wait(0.01)
+        return [str(row[0]) for row in inputs]
+
+    return loop_for_ever
+
+
+def test_a_model_that_never_returns_ends_its_container_with_5_and_tells_where_and_with_what(tmp_path: Path) -> None:
+    keeper = LeaseKeeper()
+    directory = save(tmp_path, _hanging_on(13.0))
+    with ContainerProcess(directory, management_address=keeper.address, predict_timeout_s="0.5") as container:
+        address = container.address()
+        keeper.opened.get(timeout=PATIENCE_S)
+        stream = Stream(address)
+        assert list(stream.ask(request([[1.0]]))[0].outputs) == ["1.0"]
+        stream.send(request([[12.0, 0.25], [13.0, 0.25]]))
+        with pytest.raises(grpc.RpcError) as broken:
+            stream.receive()
+        assert broken.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert container.end()[0] == 5
+        stream.cancel()
+        (line,) = [line for line in container.log if line["level"] == "CRITICAL"]
+        assert line["first_inputs"] == ["[12.0, 0.25]", "[13.0, 0.25]"]
+        assert "loop_for_ever" in line["stack"]
+        assert "CLIPPER_PREDICT_TIMEOUT_S" in line["message"]
+        keeper.released.get_nowait()
+    keeper.go()
+
+
+def test_a_model_that_keeps_the_interpreter_ends_its_container_too(tmp_path: Path) -> None:
+    def keep_it(_inputs: Any) -> int:
+        return sum(range(1 << 60))
+
+    with ContainerProcess(save(tmp_path, keep_it), predict_timeout_s="0.5") as container:
+        stream = Stream(container.address())
+        stream.send(request([[1.0]]))
+        assert container.end()[0] == 1
+        stream.cancel()
+
+
+@pytest.mark.parametrize("limit_s", ["0.2", "0"], ids=["somebody waits", "no limit"])
+def test_a_model_that_takes_its_time_is_left_alone(tmp_path: Path, limit_s: str) -> None:
+    def take_a_while(inputs: Any) -> list[str]:
+        threading.Event().wait(1.0)
+        return ["done"] * len(inputs)
+
+    patient = request([[1.0]])
+    patient.timeout_micros = 0 if limit_s == "0" else 10_000_000
+    with ContainerProcess(save(tmp_path, take_a_while), predict_timeout_s=limit_s) as container:
+        with Stream(container.address()) as stream:
+            assert list(stream.ask(patient)[0].outputs) == ["done"]
+        container.process.terminate()
+        assert container.end()[0] == 0
+
+
+def test_many_calls_that_together_take_longer_than_the_limit_are_no_hang(tmp_path: Path) -> None:
+    def take_a_little(inputs: Any) -> list[str]:
+        threading.Event().wait(0.05)
+        return ["done"] * len(inputs)
+
+    with ContainerProcess(save(tmp_path, take_a_little), predict_timeout_s="0.4") as container:
+        with Stream(container.address()) as stream:
+            for _ in range(5):
+                stream.ask(*(request([[1.0]], batch_id=number) for number in range(4)))
+        container.process.terminate()
+        assert container.end()[0] == 0
+
+
+def test_a_process_that_was_stopped_for_longer_than_the_limit_goes_on(tmp_path: Path) -> None:
+    def take_a_while(inputs: Any) -> list[str]:
+        threading.Event().wait(0.5)
+        return ["done"] * len(inputs)
+
+    with ContainerProcess(save(tmp_path, take_a_while), predict_timeout_s="2") as container:
+        with Stream(container.address()) as stream:
+            stream.send(request([[1.0]]))
+            container.process.send_signal(signal.SIGSTOP)
+            threading.Event().wait(3.0)
+            container.process.send_signal(signal.SIGCONT)
+            assert list(stream.receive().outputs) == ["done"]
+        container.process.terminate()
+        assert container.end()[0] == 0

@@ -143,7 +143,7 @@ def _pipelined(*questions: query_service_pb2.PredictRequest) -> Iterator[query_s
 
 
 def _predict_by_calls_and_streams(address: str, inputs: int) -> None:
-    """Calls, a stream whose requests the model answers or one comes too late for, and one given up before its answer."""
+    """Calls, a stream whose requests the model answers or one comes too late for, one given up before its answer."""
     asked = [request("app", [[float(number)]]) for number in range(inputs)]
     with grpc.insecure_channel(address, CHANNEL_OPTIONS) as channel:
         stub = query_service_pb2_grpc.QueryServiceStub(channel)

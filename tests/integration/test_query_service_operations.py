@@ -72,6 +72,8 @@ def test_metrics_have_the_known_names_and_numbers_are_numbers(asked: QueryServic
         "app:app:num_default_predictions:model_error": {"count": 1},
         "app:app:num_predictions": {"count": 21},
         "internal:aggregate_num_predictions": {"count": 21},
+        "internal:num_quarantined": {"count": 0},
+        "internal:num_unreadable_changes": {"count": 0},
         "internal:num_unrecorded_predictions": {"count": 0},
         "internal:prediction_cache_lookups": {"count": 21},
         "model:m:1.0:num_predictions": {"count": 11},

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.common.errors import StoreUnavailable
+from services.common.records import Kind
 from services.common.selection_records import PredictionRecord, QueryKey, Recorded, State
 from services.common.selection_store import Outcome, Revision, SelectionStore, Verdict
 from tests.fixtures.journals import (
@@ -19,6 +20,7 @@ from tests.fixtures.journals import (
 )
 from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, verdicts
 from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.vandal import UNREADABLE, Vandal
 
 OTHER = dataclasses.replace(DIGITS, name="other", registration=8)
 
@@ -194,6 +196,31 @@ def test_recording_the_same_prediction_again_changes_nothing(redis_server: Redis
         assert joined is not None
         assert joined.prediction.output == "first"
         assert len((await store.events("digits", 7)).events) == 1
+
+    run_with_store(redis_server, scenario)
+
+
+def test_an_application_whose_record_is_unreadable_keeps_no_other_from_learning(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        texts = [*UNREADABLE.values(), b"7", b'{"registration":8,"feedback_window_s":"1 h"}']
+        for number, text in enumerate(texts):
+            Vandal(redis_server).put(Kind.APPLICATION, OTHER.name, text)
+            await store.record([Recorded(prediction(number, application=each), NOW_MS) for each in (OTHER, DIGITS)])
+            queries = [QueryKey(each.name, each.registration, number) for each in (OTHER, DIGITS)]
+            assert [joined is not None for joined in await store.join(queries)] == [False, True]
+            lessons = [addition({"a": 1.0}, key=key_of(OTHER)), addition({"a": 1.0})]
+            assert verdicts(await store.add(lessons)) == [Verdict.GONE, Verdict.LEARNED]
+
+    run_with_store(redis_server, scenario)
+
+
+def test_a_recorded_prediction_that_is_unreadable_is_unknown_and_no_other(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        await store.record([Recorded(prediction(number), NOW_MS) for number in (1, 2)])
+        queries = [QueryKey(DIGITS.name, DIGITS.registration, number) for number in (1, 2)]
+        for text in ("nonsense", "[]", "[1,2,3]", "7"):
+            Vandal(redis_server).spoil_prediction(DIGITS, 1, text)
+            assert [joined is not None for joined in await store.join(queries)] == [False, True]
 
     run_with_store(redis_server, scenario)
 

@@ -19,7 +19,7 @@ every_seed = pytest.mark.parametrize("seed", range(5))
 
 
 def _policy(name: str, parameters: Mapping[str, float] | None = None, combine: str = "vote") -> SelectionPolicy:
-    return load(name)(parameters or {}, combine)
+    return load(name, ["examples"])(parameters or {}, combine)
 
 
 def _degraded_between(start: int, stop: int, accuracy: float = 0.1) -> World:

@@ -1,5 +1,6 @@
 """Predictions that await feedback: recorded many at a time, and joined with it by any query service."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +12,8 @@ from services.common.selection_store.plan import Plan
 
 if TYPE_CHECKING:
     import redis.asyncio
+
+_LOG = logging.getLogger(__name__)
 
 
 class _Bucket(NamedTuple):
@@ -67,4 +70,9 @@ class Predictions:
 
     def _decoded(self, queries: Sequence[QueryKey], texts: Sequence[str | None]) -> Iterator[Recorded | None]:
         for query, text in zip(queries, texts, strict=True):
-            yield None if text is None else codec.decode_prediction(query.application, query.registration, text)
+            try:
+                yield None if text is None else codec.decode_prediction(query.application, query.registration, text)
+            # The feedback of others was asked for along with this one's.
+            except (TypeError, ValueError) as error:
+                _LOG.error("a recorded prediction cannot be read", extra={"query": query}, exc_info=error)
+                yield None

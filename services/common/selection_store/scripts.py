@@ -15,12 +15,18 @@ local function lines(text)
   return string.gmatch(text, '[^\\n]+')
 end
 
+local function is_duration(seconds)
+  return type(seconds) == 'number' and seconds > 0 and seconds < 1e12
+end
+
+-- A record that cannot be read is nobody's, and no reason to fail the other applications of the call.
 local function registered(name, registration)
   local record = redis.call('HGET', KEYS[1], name)
-  local application = record and cjson.decode(record)
-  if application and application.registration == registration and application.feedback_window_s then
-    application.window_ms = (application.feedback_window_s + {_SLACK_S}) * 1000
-    application.context_ttl_ms = application.context_ttl_s * 1000
+  local is_json, application = pcall(cjson.decode, record or 'null')
+  if is_json and type(application) == 'table' and application.registration == registration
+      and is_duration(application.feedback_window_s) and is_duration(application.context_ttl_s) then
+    application.window_ms = math.floor((application.feedback_window_s + {_SLACK_S}) * 1000)
+    application.context_ttl_ms = math.floor(application.context_ttl_s * 1000)
     return application
   end
   return false

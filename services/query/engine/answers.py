@@ -6,9 +6,6 @@ from services.query.engine.queue import Lane
 from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request, Spent, Task
 from services.query.engine.versions import Batch, Version
 
-# A second loss says more about the input than about the replicas.
-_MOST_ATTEMPTS = 2
-
 
 class Answers:
     """Takes queries and tasks through their lives; a request whose last query is answered is finished.
@@ -38,11 +35,11 @@ class Answers:
                 self.answer(query, output)
                 return
             flying = self._cache.flight(key)
-            if flying is not None:
+            if flying is not None and not (version.hopeless and flying.is_stuck):
                 self._join(flying, query)
                 return
         if version.hopeless:
-            self.default(query, DefaultReason.NO_REPLICA)
+            self.default(query, DefaultReason.NO_REPLICA, version.why_hopeless)
         elif version.queue.is_full_for(application):
             self.default(query, DefaultReason.QUEUE_FULL)
         else:
@@ -66,6 +63,7 @@ class Answers:
         """Answers all who wait for a task with the model's output."""
         if task.flight is not None:
             self._cache.land(task.flight, output, now_s)
+            task.flight = None
         waiters, task.waiters = task.waiters, []
         for query in waiters:
             if query.request.explain:
@@ -75,33 +73,42 @@ class Answers:
     def retry(self, task: Task) -> None:
         """Queues a task whose replica was lost once more, if that makes sense."""
         version = task.version
-        if task.waiters and task.attempts < _MOST_ATTEMPTS and not version.hopeless:
+        if task.waiters and task.may_be_sent and not version.hopeless:
             version.queue.push(task, task.application, task.due_s)
         else:
             self.give_up(task, DefaultReason.REPLICA_LOST)
+
+    def try_elsewhere(self, task: Task) -> None:
+        """Queues a task that is stuck once more, if that makes sense; whoever answers it first counts."""
+        if task.waiters and not task.version.hopeless:
+            self._queue(task, min(task.waiters, key=_deadline_s))
 
     def give_up(self, task: Task, reason: DefaultReason, explanation: str = "") -> None:
         """Answers all who wait for a task with their default outputs."""
         if task.flight is not None:
             self._cache.abandon(task.flight)
+            task.flight = None
         waiters, task.waiters = task.waiters, []
         for query in waiters:
             self.default(query, reason, explanation)
 
     def give_up_late(self, tasks: list[Task], lane: Lane, next_due_s: float) -> None:
-        """Gives up the head of a lane, for those who cannot wait until the next in it is due."""
+        """Gives up the head of a lane, for those who cannot wait until the next in it is due.
+
+        What is stuck at a replica may still be answered by that.
+        """
         for task in tasks:
-            if task.batch is not None:
+            if not task.may_be_sent:
                 continue
             name = lane.application.name
             own = [query for query in task.waiters if query.request.route.application.name == name]
             patient = [query for query in own if query.request.deadline_s >= next_due_s]
             for query in own:
-                if query.request.deadline_s < next_due_s:
+                if query.request.deadline_s < next_due_s and task.batch is None:
                     self.leave(query)
                     self.default(query, DefaultReason.DEADLINE_UNREACHABLE)
             if patient:
-                self._queue(task, min(patient, key=lambda query: query.request.deadline_s))
+                self._queue(task, min(patient, key=_deadline_s))
 
     def finish_late(self, request: Request) -> None:
         """Answers what is left of a request, whose deadline has come."""
@@ -140,12 +147,18 @@ class Answers:
         application = request.route.application
         # Its place in the queue may be that of somebody who can wait longer, or who has asked too much.
         another = application.name != task.application.name or request.deadline_s < task.due_s
+        # Nobody has queued a stuck one for whom nobody waited.
+        another = another or (task.is_stuck and len(task.waiters) == 1)
         if another and not task.version.queue.is_full_for(application):
             self._queue(task, query)
 
     def _queue(self, task: Task, query: Query) -> None:
         """Puts a task into the queue for the sake of one of its waiters."""
-        if task.batch is None:
+        if task.may_be_sent:
             task.application = query.request.route.application
             task.due_s = query.request.deadline_s
             task.version.queue.push(task, task.application, task.due_s)
+
+
+def _deadline_s(query: Query) -> float:
+    return query.request.deadline_s

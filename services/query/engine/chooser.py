@@ -10,10 +10,11 @@ from services.query.engine.effects import Outbox
 from services.query.engine.members import members_of
 from services.query.engine.requests import DefaultReason, Query, Request
 from services.query.engine.selected import Evaluated, Pick, Selected, Selection, policy_failure
-from services.query.engine.selection import registry
+from services.query.engine.selection import guard
 from services.query.engine.selection.contexts import Contexts
 from services.query.engine.selection.policy import Choice, State
 from services.query.engine.selection.selector import Selector
+from services.query.engine.selection.static import Single
 from services.query.engine.versions import Route, Version
 
 # The share of its time that a request may wait to learn what is known of its context.
@@ -141,10 +142,7 @@ class Chooser:
 
     def _pick(self, query: Query, selector: Selector, state: State, arms: Sequence[str]) -> Pick:
         features = selector.features(query.input)
-        choice = selector.policy.select(state, arms, features, self._random)
-        if not choice.arms:
-            raise ValueError("it chose no model")
-        return Pick(choice, features)
+        return Pick(guard.select(selector.policy, state, arms, features, self._random), features)
 
     def _ask_members(self, request: Request, selection: Selection, versions: Sequence[Version], now_s: float) -> None:
         request.selection = selection
@@ -162,4 +160,4 @@ class Chooser:
 def _only_model(route: Route) -> Selector:
     """The choice of an application that has none."""
     versions = {} if route.version is None else {route.version.record.model_name: route.version}
-    return Selector(route.application, registry.make(route.application), versions)
+    return Selector(route.application, Single({}), versions)

@@ -16,9 +16,10 @@ class Effects:
         reads: contexts whose state is to be read.
         dialled: new replicas, to be connected.
         released: replicas that need their connection no longer.
+        frozen: replicas that nobody waits for any more, though they are connected.
     """
 
-    __slots__ = ("dialled", "evaluated", "finished", "predictions", "reads", "released", "sent")
+    __slots__ = ("dialled", "evaluated", "finished", "frozen", "predictions", "reads", "released", "sent")
 
     def __init__(self) -> None:
         self.sent: list[Batch] = []
@@ -28,6 +29,7 @@ class Effects:
         self.reads: list[ContextKey] = []
         self.dialled: list[Replica] = []
         self.released: list[Replica] = []
+        self.frozen: list[Replica] = []
 
 
 class Outbox:

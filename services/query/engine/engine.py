@@ -16,8 +16,9 @@ the engine wants done is collected in `Effects` until `take_effects`.
     advance           time passed; due at `wake_at_s`
 
 The engine keeps these promises: a request is finished exactly once; it is finished by its deadline if `advance` is
-called then; a query is answered by its own task only; no batch is larger than its replica's limit; a batch lost with
-its replica is tried once more elsewhere if the deadline allows.
+called then; a query is answered by its own task only; no batch is larger than its replica's limit; a batch that is lost
+with its replica, or that a replica keeps for too long, is tried once more elsewhere if the deadline allows; a replica
+that keeps a batch for too long is sent no other until it answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +33,10 @@ from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
 from services.query.engine.inventory import Inventory
+from services.query.engine.lookout import Look, Lookout
 from services.query.engine.requests import DefaultReason, Request
-from services.query.engine.versions import Replica, ReplicaState, Version
+from services.query.engine.selection.registry import Policies
+from services.query.engine.versions import Batch, Replica, ReplicaState, Version
 
 
 class Engine:
@@ -43,6 +46,7 @@ class Engine:
         cache_bytes: capacity of the prediction cache; 0 turns it off.
         queue_capacity: most tasks that may wait for one model version.
         random: the selection policies' chance.
+        policies: the selection policies of applications; only built-in and installed ones unless given.
 
     Attributes:
         cache: the prediction cache.
@@ -51,22 +55,25 @@ class Engine:
         contexts: what the selection policies have learned.
     """
 
-    def __init__(self, cache_bytes: int, queue_capacity: int, random: Random | None = None) -> None:
+    def __init__(
+        self, cache_bytes: int, queue_capacity: int, random: Random | None = None, policies: Policies | None = None
+    ) -> None:
         self._outbox = Outbox()
         self._deadlines = Deadlines[Request | Wait]()
         self.cache = PredictionCache(cache_bytes)
         self._answers = Answers(self.cache, self._outbox)
-        self._dispatcher = Dispatcher(lambda batch: self._outbox.effects.sent.append(batch), self._answers.give_up_late)
+        self._lookout = Lookout()
+        self._dispatcher = Dispatcher(self._send, self._answers.give_up_late)
         self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, random or Random())  # noqa: S311
         self.contexts = self._chooser.contexts
-        self._inventory = Inventory(queue_capacity)
+        self._inventory = Inventory(queue_capacity, policies or Policies())
         self.routes = self._inventory.routes
         self.versions = self._inventory.versions
 
     @property
     def wake_at_s(self) -> float:
         """When `advance` has something to do; infinity when nothing waits."""
-        return min(self._deadlines.next(), self._dispatcher.next_look_s)
+        return min(self._deadlines.next(), self._dispatcher.next_look_s, self._lookout.next_s)
 
     @property
     def has_undispatched(self) -> bool:
@@ -163,6 +170,10 @@ class Engine:
         self.advance(now_s)
         batch = replica.in_flight.pop(batch_id)
         busy_s = max(model_s, replica.was_busy_s(batch, now_s))
+        is_news = batch.overdue or not replica.patience.is_known
+        replica.patience.observe(batch, busy_s)
+        if is_news:
+            self._trust(replica, batch, now_s)
         version = replica.version
         if version is not None:
             replica.batching.observe(len(batch.tasks), busy_s, version.slo_s)
@@ -172,10 +183,13 @@ class Engine:
             failures = dict.fromkeys(range(len(batch.tasks)), error)
             outputs = [""] * len(batch.tasks)
         for place, task in enumerate(batch.tasks):
-            task.batch = None
             if place in failures:
-                self._answers.give_up(task, DefaultReason.MODEL_ERROR, failures[place])
+                # One that was stuck may be at another replica by now, which fails or not by itself.
+                if task.batch is batch:
+                    task.batch = None
+                    self._answers.give_up(task, DefaultReason.MODEL_ERROR, failures[place])
             else:
+                task.batch = None
                 self._answers.resolve(task, outputs[place], batch, model_s, now_s)
         self._release_if_drained(replica)
         return busy_s
@@ -194,14 +208,15 @@ class Engine:
         self.advance(now_s)
         if replica.state is not ReplicaState.DRAINING:
             replica.enter(ReplicaState.LOST)
+        replica.call_off_look()
         batches = list(replica.in_flight.values())
         replica.in_flight.clear()
         for batch in batches:
             for task in batch.tasks:
-                task.batch = None
-                self._answers.retry(task)
-        for version in dict.fromkeys(batch.tasks[0].version for batch in batches):
-            self._dispatcher.dispatch(version, now_s)
+                if task.batch is batch:
+                    task.batch = None
+                    self._answers.retry(task)
+        self._dispatch_again(batches, now_s)
         if replica.version is not None:
             self._flush_if_hopeless(replica.version)
         self._release_if_drained(replica)
@@ -228,6 +243,9 @@ class Engine:
                     self._answers.finish_late(due)
                 else:
                     self._chooser.waited(due, now_s)
+        if self._lookout.next_s <= now_s:
+            for replica in self._lookout.take_due(now_s):
+                self._look(replica, now_s)
         self._dispatcher.look(now_s)
 
     def _ask(self, request: Request, versions: Sequence[Version], now_s: float) -> None:
@@ -239,6 +257,56 @@ class Engine:
             for version in versions:
                 self._dispatcher.submitted(version)
 
+    def _send(self, batch: Batch) -> None:
+        self._outbox.effects.sent.append(batch)
+        if batch.replica.look is None:
+            self._look_later(batch.replica, batch.sent_s + batch.replica.patience.overdue_after_s(batch))
+
+    def _look_later(self, replica: Replica, look_s: float) -> None:
+        look = replica.look = Look(replica, look_s)
+        self._lookout.add(look)
+
+    def _look(self, replica: Replica, now_s: float) -> None:
+        """Sees whether a replica has kept its oldest batch for too long."""
+        replica.look = None
+        batch = next(iter(replica.in_flight.values()), None)
+        if batch is None:
+            return
+        overdue_s = replica.began_s(batch) + replica.patience.overdue_after_s(batch)
+        frozen_s = replica.began_s(batch) + replica.patience.frozen_after_s(batch)
+        if now_s < frozen_s:
+            self._look_later(replica, overdue_s if now_s < overdue_s else frozen_s)
+        if now_s >= overdue_s:
+            self._route_round(replica, now_s, frozen=now_s >= frozen_s)
+
+    def _route_round(self, replica: Replica, now_s: float, *, frozen: bool) -> None:
+        """Sends a replica nothing more, and what it has elsewhere if there is an elsewhere."""
+        replica.judge(ReplicaState.FROZEN if frozen else ReplicaState.OVERDUE)
+        if frozen:
+            self._outbox.effects.frozen.append(replica)
+        batches = list(replica.in_flight.values())
+        for batch in batches:
+            if not batch.overdue:
+                batch.overdue = True
+                for task in batch.tasks:
+                    self._answers.try_elsewhere(task)
+        self._dispatch_again(batches, now_s)
+        if replica.version is not None:
+            self._flush_if_hopeless(replica.version)
+
+    def _trust(self, replica: Replica, answered: Batch, now_s: float) -> None:
+        """Sends a replica batches again, which has answered one that was overdue, or its first."""
+        replica.judge(ReplicaState.READY)
+        replica.call_off_look()
+        answered.overdue = False
+        for batch in replica.in_flight.values():
+            batch.overdue = False
+        self._look(replica, now_s)
+
+    def _dispatch_again(self, batches: Sequence[Batch], now_s: float) -> None:
+        for version in dict.fromkeys(batch.tasks[0].version for batch in batches):
+            self._dispatcher.dispatch(version, now_s)
+
     def _release_if_drained(self, replica: Replica) -> None:
         if replica.state is ReplicaState.DRAINING and not replica.in_flight:
             self._outbox.effects.released.append(replica)
@@ -249,4 +317,6 @@ class Engine:
 
     def _flush(self, version: Version) -> None:
         for task in version.queue.clear():
-            self._answers.give_up(task, DefaultReason.NO_REPLICA)
+            # What is at a replica may be answered by that, however late.
+            if task.batch is None:
+                self._answers.give_up(task, DefaultReason.NO_REPLICA, version.why_hopeless)

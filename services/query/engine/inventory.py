@@ -7,13 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from services.common.errors import InvalidInput
 from services.common.names import SINGLE
-from services.common.records import Application, Configuration, ModelVersion, version_key
+from services.common.records import Configuration, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
-from services.query.engine.selection import registry
-from services.query.engine.selection.policy import SelectionPolicy
-from services.query.engine.selection.selector import MissingPolicy, Selector
+from services.query.engine.selection.registry import Policies
+from services.query.engine.selection.selector import Selector
 from services.query.engine.versions import Replica, ReplicaState, Route, Version
 
 
@@ -36,16 +34,18 @@ class Inventory:
 
     Args:
         queue_capacity: most tasks that may wait for one model version on behalf of one application.
+        policies: the applications' selection policies.
 
     Attributes:
         routes: by application name.
         versions: by version key.
     """
 
-    def __init__(self, queue_capacity: int) -> None:
+    def __init__(self, queue_capacity: int, policies: Policies) -> None:
         self.routes: dict[str, Route] = {}
         self.versions: dict[str, Version] = {}
         self._queue_capacity = queue_capacity
+        self._policies = policies
         self._replicas: dict[str, Replica] = {}
         self._configuration = Configuration()
 
@@ -105,7 +105,7 @@ class Inventory:
             if application.selection_policy == SINGLE:
                 route = Route(application, next(iter(versions.values()), None))
             else:
-                route = Route(application, None, Selector(application, _policy(application), versions))
+                route = Route(application, None, Selector(application, self._policies.policy_of(application), versions))
             self.routes[name] = route
             for version in versions.values():
                 version.slo_s = min(version.slo_s, route.slo_s)
@@ -118,10 +118,3 @@ class Inventory:
             if version:
                 versions[name] = version
         return versions
-
-
-def _policy(application: Application) -> SelectionPolicy:
-    try:
-        return registry.make(application)
-    except InvalidInput as error:
-        return MissingPolicy(str(error))

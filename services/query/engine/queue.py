@@ -133,15 +133,15 @@ class TaskQueue:
             most_bytes: how large their inputs may be together; a single one may be larger.
 
         Returns:
-            Tasks that somebody still waits for and that are not on their way, in the order of the lanes. Others met
-            before `size` is reached are removed, too.
+            Tasks that somebody still waits for and that are not on their way, or are stuck there, in the order of the
+            lanes. Others met before `size` is reached are removed, too.
         """
         tasks: dict[Task, None] = {}
         while self._length and len(tasks) < size:
             for lane, quota in self.quotas(size - len(tasks)):
                 before = len(tasks)
                 for task in self.remove(lane, quota):
-                    if task.batch is None and task.waiters:
+                    if (task.batch is None or task.may_be_sent) and task.waiters:
                         tasks[task] = None
                 lane.served += (len(tasks) - before) / lane.application.share
         return self._within(list(tasks), most_bytes)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from services.query.engine.versions import Batch, Route, Version
 
 
+# A second loss says more about the input than about the replicas.
+_MOST_ATTEMPTS = 2
+
+
 class DefaultReason(IntEnum):
     """Why an answer is the application's default output; the numbers are those of `clipper.v1.DefaultReason`."""
 
@@ -158,7 +162,7 @@ class Task:
         deadline_s: the latest deadline of its waiters; after it nobody waits any more.
         application, due_s: on whose behalf it was put into the queue last, and by when that application wants it.
         waiters: the queries to answer; empty once all have gone.
-        batch: the batch that it was sent with; None while it waits for a replica.
+        batch: the batch that it was sent with last; None while it waits for a replica.
         attempts: how many batches it has been part of.
         flight: its key in the cache while other queries may join it; None when they cannot.
     """
@@ -186,6 +190,16 @@ class Task:
         self.batch: Batch | None = None
         self.attempts = 0
         self.flight = flight
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the replica that has it has kept it for too long."""
+        return self.batch is not None and self.batch.overdue
+
+    @property
+    def may_be_sent(self) -> bool:
+        """Whether no replica has it, or one that keeps it for too long, and it was not tried too often."""
+        return (self.batch is None or self.batch.overdue) and self.attempts < _MOST_ATTEMPTS
 
     def join(self, query: Query) -> None:
         """Lets one more query wait for this task."""

@@ -3,17 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-from services.common.errors import ClipperError
+from services.common.errors import ClipperError, describe
 from services.common.selection_records import PredictionRecord
 from services.query.engine.effects import Outbox
 from services.query.engine.requests import Request
+from services.query.engine.selection.guard import PolicyFailed
 from services.query.engine.selection.policy import Choice, State
 from services.query.engine.selection.selector import Selector
 
 
 def policy_failure(error: Exception) -> str:
     """What is told of a policy that raised an exception; built-in ones do not, but anybody may write one."""
-    what = str(error) if isinstance(error, ClipperError) else f"{type(error).__name__}: {error}"
+    what = str(error) if isinstance(error, ClipperError | PolicyFailed) else describe(error)
     return f"The selection policy failed: {what}"
 
 

@@ -8,12 +8,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from services.query.engine.batching import BatchingPolicy, Fixed, policy_for
+from services.query.engine.patience import Patience
 from services.query.engine.queue import TaskQueue
 from services.query.engine.requests import Spent
 
 if TYPE_CHECKING:
     from services.common.records import Application, ModelVersion
     from services.common.records import Replica as ReplicaRecord
+    from services.query.engine.lookout import Look
     from services.query.engine.requests import Task
     from services.query.engine.selection.selector import Selector
 
@@ -98,6 +100,11 @@ class Version:
         self.hopeless = not any(replica.state in _HOPEFUL for replica in self.replicas)
 
     @property
+    def why_hopeless(self) -> str:
+        """What to say to those who ask it while it is hopeless; empty when there is nothing particular to say."""
+        return _FROZEN if any(replica.state is ReplicaState.FROZEN for replica in self.replicas) else ""
+
+    @property
     def ready(self) -> int:
         """How many of its replicas take batches."""
         return sum(replica.state is ReplicaState.READY for replica in self.replicas)
@@ -115,11 +122,15 @@ class ReplicaState(Enum):
 
     CONNECTING = auto()  # known, its stream is being opened for the first time
     READY = auto()  # takes batches
+    OVERDUE = auto()  # has kept a batch for too long, and takes no other; it will be ready when it answers
+    FROZEN = auto()  # has kept it for so long that nobody is to wait for it; it will be ready when it answers
     LOST = auto()  # its stream broke; it is being dialled again
     DRAINING = auto()  # its lease ended; it finishes what it has
 
 
-_HOPEFUL = (ReplicaState.CONNECTING, ReplicaState.READY)
+_FROZEN = "The model's replicas are frozen: they have not answered for longer than the latency objective and a second"
+_HOPEFUL = (ReplicaState.CONNECTING, ReplicaState.READY, ReplicaState.OVERDUE)
+_CONNECTED = (ReplicaState.READY, ReplicaState.OVERDUE, ReplicaState.FROZEN)
 
 # One batch that computes and one that waits behind it, so that the replica never idles for a round trip.
 _MOST_IN_FLIGHT = 2
@@ -135,17 +146,32 @@ class Replica:
         version: the registered version that it belongs to; None before registration and after the end.
         state: whether it takes batches; changed by `enter` alone.
         batching: plans its batches; its version's choice, once it belongs to one.
+        patience: knows for how long it may keep a batch.
+        look: when that is looked at next; None when nobody is to look.
         in_flight: the batches that it has not answered, by batch id, oldest first.
         link: whatever the caller needs to reach it; the engine does not look at it.
     """
 
-    __slots__ = ("_batch_ids", "_last_answer_s", "batching", "in_flight", "link", "record", "state", "version")
+    __slots__ = (
+        "_batch_ids",
+        "_last_answer_s",
+        "batching",
+        "in_flight",
+        "link",
+        "look",
+        "patience",
+        "record",
+        "state",
+        "version",
+    )
 
     def __init__(self, record: ReplicaRecord) -> None:
         self.record = record
         self.version: Version | None = None
         self.state = ReplicaState.CONNECTING
         self.batching: BatchingPolicy = Fixed(1)
+        self.patience = Patience()
+        self.look: Look | None = None
         self.in_flight: dict[int, Batch] = {}
         self._last_answer_s = 0.0
         self.link: object = None
@@ -162,6 +188,17 @@ class Replica:
         if self.version is not None:
             self.version.note_states()
 
+    def judge(self, state: ReplicaState) -> None:
+        """Changes the state of one whose stream is open and whose lease runs, by how it answers."""
+        if self.state in _CONNECTED and self.state is not state:
+            self.enter(state)
+
+    def call_off_look(self) -> None:
+        """Has nobody look at it."""
+        if self.look is not None:
+            self.look.is_off = True
+            self.look = None
+
     def send(self, tasks: list[Task], now_s: float) -> Batch:
         """Counts a new batch as in flight."""
         batch = Batch(next(self._batch_ids), self, tasks, now_s)
@@ -171,9 +208,13 @@ class Replica:
             task.attempts += 1
         return batch
 
+    def began_s(self, batch: Batch) -> float:
+        """When it began with its oldest batch: not before it had answered an earlier one."""
+        return max(batch.sent_s, self._last_answer_s)
+
     def was_busy_s(self, batch: Batch, now_s: float) -> float:
         """How long it was busy with a batch that it answers now: not counting the wait behind an earlier batch."""
-        busy_s = now_s - max(batch.sent_s, self._last_answer_s)
+        busy_s = now_s - self.began_s(batch)
         self._last_answer_s = now_s
         return busy_s
 
@@ -194,15 +235,17 @@ class Batch:
         replica: where it goes.
         tasks: at least one.
         sent_s: when, on the engine's clock.
+        overdue: whether its replica has kept it, or the one before it, for too long.
     """
 
-    __slots__ = ("batch_id", "replica", "sent_s", "tasks")
+    __slots__ = ("batch_id", "overdue", "replica", "sent_s", "tasks")
 
     def __init__(self, batch_id: int, replica: Replica, tasks: list[Task], sent_s: float) -> None:
         self.batch_id = batch_id
         self.replica = replica
         self.tasks = tasks
         self.sent_s = sent_s
+        self.overdue = False
 
     def spent(self, arrival_s: float, model_s: float, now_s: float) -> Spent:
         """Where the time of a query went that came at `arrival_s` and is answered now."""

@@ -88,7 +88,7 @@ class Call(ABC):
         if callback is not None:
             try:
                 callback()
-            except Exception:
+            except BaseException:
                 _LOG.exception("the on_cancel of a call to %s failed", self.method)
 
 
@@ -147,7 +147,7 @@ class UnaryCall(Call):
     def _handle(self, request: bytes) -> None:
         try:
             self._handler(self, request)
-        except Exception as error:
+        except BaseException as error:
             self.fail(from_exception(error))
 
     def _on_close(self, _event: Event) -> None:

@@ -81,7 +81,8 @@ class Loop:
                 self.on_idle()
                 if none_waits and not self._put_off and not is_over():
                     self._sleep()
-            except Exception:
+            # Whatever it is, the other calls are not to end with it.
+            except BaseException:
                 _LOG.exception("an event failed")
 
     def _take_row(self) -> bool:

@@ -4,9 +4,9 @@ It runs inside grpcio's core, without the interpreter: it accepts connections, r
 answers that the front's thread has handed over meanwhile, several in one system call (docs/decisions/0013-poller.md).
 """
 
-from threading import Thread
-
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from services.common.lifecycle import VitalThread
 
 
 class Poller:
@@ -18,7 +18,7 @@ class Poller:
 
     def __init__(self) -> None:
         self.queue = cygrpc.CompletionQueue()
-        self._thread = Thread(target=self._poll, name="poller", daemon=True)
+        self._thread = VitalThread(target=self._poll, name="poller")
 
     def start(self) -> None:
         """Polls from now on; to be called once."""

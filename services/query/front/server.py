@@ -1,11 +1,11 @@
 """The front: a gRPC server that serves all its calls from one thread; another one polls the connections."""
 
 from collections.abc import Mapping
-from threading import Thread
 
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from services.common.lifecycle import VitalThread
 from services.common.rpc_operations import Event
 from services.common.status import RpcStatus
 from services.query.front.call import Call, UnaryCall, UnaryHandler
@@ -74,6 +74,8 @@ class Front:
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
             ("grpc.so_reuseport", int(reuse_port)),
+            # Who shares a connection among many asks for signs of life as often as it needs them.
+            ("grpc.http2.max_ping_strikes", 0),
             ("grpc.server.max_pending_requests", _MAX_WAITING_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", _MAX_WAITING_CALLS),
         )
@@ -85,7 +87,7 @@ class Front:
         self._live: set[Call] = set()
         self._draining = False
         self._shut_down = False
-        self._thread = Thread(target=self._serve, name="front", daemon=True)
+        self._thread = VitalThread(target=self._serve, name="front")
 
     def start(self) -> None:
         """Serve calls on a thread of its own; to be called once."""

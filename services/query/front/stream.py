@@ -71,7 +71,7 @@ class StreamCall(Call):
         self.watch()
         try:
             self._handler = factory(self)
-        except Exception as error:
+        except BaseException as error:
             self.finish(from_exception(error))
             return
         with self._lock:
@@ -138,7 +138,7 @@ class StreamCall(Call):
                 handler.on_half_close()
                 return
             handler.on_message(message)
-        except Exception as error:
+        except BaseException as error:
             self.finish(from_exception(error))
         with self._lock:
             self._receiving = False

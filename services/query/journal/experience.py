@@ -6,6 +6,7 @@ from typing import NamedTuple
 from services.common.errors import InvalidInput
 from services.common.selection_records import ContextKey, PredictionRecord, Recorded, State
 from services.common.selection_store import Addition, Revision
+from services.query.engine.selection import guard
 from services.query.engine.selection.losses import loss
 from services.query.engine.selection.policy import AdditivePolicy, Observation, SelectionPolicy
 from services.query.journal.feedback import Feedback
@@ -79,11 +80,11 @@ def _lesson(
     policy, arms = feedback.policy, feedback.arms
     if isinstance(policy, AdditivePolicy) and policy.additive:
         has_init = type(policy).init is not SelectionPolicy.init
-        init = (lambda state: policy.init(state, arms)) if has_init else None
-        return Addition(key, once, event, policy.increments(arms, observation), init)
+        init = (lambda state: guard.init(policy, state, arms)) if has_init else None
+        return Addition(key, once, event, guard.increments(policy, arms, observation), init)
 
     def observe(state: State) -> State:
-        return policy.observe({**state, **policy.init(state, arms)}, arms, observation)
+        return guard.observe(policy, {**state, **guard.init(policy, state, arms)}, arms, observation)
 
     return Revision(key, once, event, observe)
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from services.common.lifecycle import BackgroundTasks
+from services.common.lifecycle import BackgroundTasks, VitalThread
 from services.common.selection_records import ContextKey, PredictionRecord, State
 from services.common.selection_store import SelectionStore
 from services.query.journal.feedback import Feedback, FeedbackResult
@@ -41,7 +41,7 @@ class Journal:
         self._recorder = Recorder(store)
         self._reader = Reader(store)
         self._learner = Learner(store, self._recorder)
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread = VitalThread(target=self._run, name="journal")
         self._started = threading.Event()
         self._stop = asyncio.Event()
         self._calls: deque[Callable[[], None]] = deque()
@@ -101,9 +101,9 @@ class Journal:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         tasks = BackgroundTasks()
-        tasks.start("read states", self._reader.run())
-        tasks.start("record predictions", self._recorder.run())
-        tasks.start("learn from feedback", self._learner.run())
+        tasks.start("read states", self._reader.run)
+        tasks.start("record predictions", self._recorder.run)
+        tasks.start("learn from feedback", self._learner.run)
         self._started.set()
         await self._stop.wait()
         self._take_calls()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
+from services.common.lifecycle import VitalThread
 from services.query.processes.pipes import CHILD, Order, Question
 from services.query.telemetry.counts import Counts
 
@@ -32,11 +33,17 @@ class ChildProcess:
     Attributes:
         index: tells it from its siblings.
         has_served: whether it ever did.
+        is_behind: whether it serves without following the configuration.
         exit_code: how its last life ended, as a shell would put it; 0 while nothing ended badly.
     """
 
     def __init__(
-        self, index: int, address: str, total: Callable[[], Counts], on_settled: Callable[["ChildProcess"], None]
+        self,
+        index: int,
+        address: str,
+        total: Callable[[], Counts],
+        on_settled: Callable[["ChildProcess"], None],
+        on_follows: Callable[[], None],
     ) -> None:
         """Starts it.
 
@@ -45,13 +52,16 @@ class ChildProcess:
             address: host:port to serve on, together with them.
             total: the counts of all the service, for a child that is asked for them.
             on_settled: called once, on the thread, when it serves for the first time or ends without.
+            on_follows: called, on the thread, when it serves, and whenever `is_behind` has changed.
         """
         self.index = index
         self.has_served = False
+        self.is_behind = False
         self.exit_code = 0
         self._address = address
         self._total = total
         self._on_settled = on_settled
+        self._on_follows = on_follows
         self._lock = threading.Lock()  # guards all that follows but the thread
         self._orders: Connection | None = None
         self._serving = False
@@ -60,7 +70,7 @@ class ChildProcess:
         self._present = self._past
         self._draining = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._run, name=f"child {index}", daemon=True)
+        self._thread = VitalThread(target=self._run, name=f"child {index}")
         self._thread.start()
 
     def counts(self) -> Counts:
@@ -69,6 +79,12 @@ class ChildProcess:
             if self._serving and self._orders is not None:
                 self._ask(self._orders)
             return Counts.total([self._past, self._present], time.monotonic())
+
+    def tell(self, order: Order) -> None:
+        """Gives it an order that it does not answer; without effect when it does not run. Any thread."""
+        with self._lock:
+            if self._orders is not None:
+                _say(self._orders, order)
 
     def drain(self) -> None:
         """Has it answer what it was asked and end, for good; safe to repeat. Any thread."""
@@ -142,8 +158,10 @@ class ChildProcess:
                 question = questions.recv()
                 if question is Question.TOTAL:
                     questions.send(self._total())
-                else:
+                elif question is Question.SERVES:
                     self._serve()
+                else:
+                    self._note_behind(question is Question.IS_BEHIND)
         except (EOFError, OSError):
             return
 
@@ -153,6 +171,11 @@ class ChildProcess:
         if not self.has_served:
             self.has_served = True
             self._on_settled(self)
+        self._on_follows()
+
+    def _note_behind(self, is_behind: bool) -> None:
+        self.is_behind = is_behind
+        self._on_follows()
 
     def _ask(self, orders: Connection) -> None:
         """Has the present counts brought up to date; it is asked once, however often it did not answer in time."""
@@ -173,10 +196,12 @@ class ChildProcess:
     def _bury(self) -> None:
         with self._lock:
             now_s = time.monotonic()
-            self._past = Counts.total([self._past, self._present], now_s).without_cache_bytes()
+            self._past = Counts.total([self._past, self._present], now_s).of_the_past()
             self._present = Counts.total([], now_s)
             self._orders = self._process = None
             self._serving = self._asked = False
+        if self.is_behind:
+            self._note_behind(False)
 
 
 def _say(orders: Connection, order: Order) -> None:

@@ -8,9 +8,11 @@ them one is the address, the metrics and the end.
 import contextlib
 import logging
 import queue
+import threading
 import time
 
 from services.query.processes.child_process import ChildProcess
+from services.query.processes.pipes import Order
 from services.query.processes.port_claim import PortClaim
 from services.query.settings import Settings
 from services.query.telemetry.counts import Counts
@@ -30,6 +32,7 @@ class Processes:
             OSError: an address cannot be bound.
         """
         self._settled: queue.SimpleQueue[ChildProcess] = queue.SimpleQueue()
+        self._telling = threading.Lock()
         self._children: list[ChildProcess] = []
         with contextlib.ExitStack() as on_failure:
             self._claim = PortClaim(settings.address)
@@ -37,7 +40,7 @@ class Processes:
             self._metrics = MetricsPort(settings.metrics_address, CountsCollector(self.counts))
             on_failure.pop_all()
         self._children = [
-            ChildProcess(index, self._claim.address, self.counts, self._settled.put)
+            ChildProcess(index, self._claim.address, self.counts, self._settled.put, self._tell_whether_all_follow)
             for index in range(settings.processes)
         ]
 
@@ -69,6 +72,12 @@ class Processes:
         for child in self._children:
             child.kill()
         self._end()
+
+    def _tell_whether_all_follow(self) -> None:
+        with self._telling:
+            is_one_behind = any(child.is_behind for child in self._children)
+            for child in self._children:
+                child.tell(Order.ONE_IS_BEHIND if is_one_behind else Order.ALL_FOLLOW)
 
     @property
     def exit_code(self) -> int:

@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 
 import orjson
 
+from services.common.lifecycle import VitalThread
+from services.common.status import from_exception
 from services.query import convert
 from services.query.front import UnaryCall
 from services.query.processes.pipes import Order, Question
@@ -30,9 +32,11 @@ class ParentLink:
         self._asking_lock = threading.Lock()
         self._counts: Callable[[], Counts] | None = None
         self._told_to_drain = threading.Event()
+        self._is_behind = False
+        self._is_one_behind = False
         self._calls: queue.SimpleQueue[UnaryCall | None] = queue.SimpleQueue()
-        threading.Thread(target=self._obey, name="orders", daemon=True).start()
-        self._asking = threading.Thread(target=self._ask, name="questions", daemon=True)
+        VitalThread(target=self._obey, name="orders").start()
+        self._asking = VitalThread(target=self._ask, name="questions")
         self._asking.start()
 
     def say_serving(self, counts: Callable[[], Counts]) -> None:
@@ -41,6 +45,14 @@ class ParentLink:
         with self._asking_lock:
             self._questions.send(Question.SERVES)
         _LOG.info("process serving")
+
+    def is_one_behind(self, is_behind: bool) -> bool:
+        """Tells the parent whether this process is behind; returns whether it or any other is. For one thread."""
+        if is_behind != self._is_behind:
+            self._is_behind = is_behind
+            with contextlib.suppress(OSError), self._asking_lock:
+                self._questions.send(Question.IS_BEHIND if is_behind else Question.FOLLOWS)
+        return is_behind or self._is_one_behind
 
     def wait_for_drain(self) -> None:
         """Blocks until the parent orders to drain."""
@@ -63,6 +75,8 @@ class ParentLink:
                     self._orders.send(self._counts())
                 elif order is Order.DRAIN:
                     self._drain()
+                else:
+                    self._is_one_behind = order is Order.ONE_IS_BEHIND
 
     def _drain(self) -> None:
         if self._counts is None:
@@ -75,4 +89,11 @@ class ParentLink:
                 with self._asking_lock:
                     self._questions.send(Question.TOTAL)
                 total: Counts = self._questions.recv()
-                call.reply(convert.json_response(orjson.dumps(as_json(total, time.monotonic()))))
+                _reply(call, total)
+
+
+def _reply(call: UnaryCall, total: Counts) -> None:
+    try:
+        call.reply(convert.json_response(orjson.dumps(as_json(total, time.monotonic()))))
+    except Exception as error:
+        call.fail(from_exception(error))

@@ -20,12 +20,24 @@ class Order(Enum):
     DRAIN = auto()
     """Not answered: the child drains and ends; at once when it does not serve yet."""
 
+    ALL_FOLLOW = auto()
+    """Not answered: no process of the service is behind."""
+
+    ONE_IS_BEHIND = auto()
+    """Not answered: one does not follow the configuration. Connections are spread over all, so all say NOT_SERVING."""
+
 
 class Question(Enum):
     """What the child says."""
 
     SERVES = auto()
     """Not answered: the child serves from now on."""
+
+    FOLLOWS = auto()
+    """Not answered: the child follows the configuration, as is taken for granted at first."""
+
+    IS_BEHIND = auto()
+    """Not answered: it does not."""
 
     TOTAL = auto()
     """Answered with the `Counts` of all the service."""

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from services.common.errors import InvalidInput
+from services.query.request_limits import RequestLimits
 
 INPUT_SCHEMA = '\n  {\n   "input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
 _NAMES = {
@@ -12,12 +15,15 @@ _NAMES = {
 }  # fmt: skip
 
 
-def load(body: bytes, schema: str) -> dict[str, Any]:
+def load(body: bytes, schema: str, limits: RequestLimits) -> dict[str, Any]:
     """Parses a body.
 
     Raises:
         InvalidInput: it is not JSON, or not an object.
+        LimitExceeded: it has too many parts.
     """
+    if len(body) > limits.max_parts:
+        limits.check_parts(count_parts(body, limits.max_parts))
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -25,6 +31,28 @@ def load(body: bytes, schema: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise bad("Can only get key-value pair from an object", schema)
     return document
+
+
+def count_parts(body: bytes, most: int) -> int:
+    """How many strings, arrays and objects a body has; when there are not more than `most`, no fewer than it has."""
+    # Four times as fast as three times `body.count`.
+    signs = np.frombuffer(body, np.uint8)
+    parts = _count(signs == ord('"')) // 2 + _count(signs == ord("[")) + _count(signs == ord("{"))
+    return parts if parts <= most else _count_parts(body)
+
+
+def _count_parts(body: bytes) -> int:
+    """The exact number, for many times the price."""
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    signs = np.frombuffer(unescaped, np.uint8)
+    quotes = signs == ord('"')
+    within_string = np.logical_xor.accumulate(quotes)
+    opening = (signs == ord("[")) | (signs == ord("{"))
+    return _count(quotes) // 2 + _count(opening & ~within_string)
+
+
+def _count(places: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(places))
 
 
 def context(document: dict[str, Any], schema: str) -> str:

@@ -11,6 +11,7 @@ import orjson
 from services.common.names import InputType
 from services.query.feedback_item import FeedbackItem
 from services.query.journal.feedback import FeedbackStatus
+from services.query.request_limits import RequestLimits
 from services.query.rest import inputs
 from services.query.rest.documents import bad, context, load, name
 
@@ -35,19 +36,21 @@ class FeedbackBody(NamedTuple):
     is_batch: bool
 
 
-def parse(body: bytes, input_type: InputType) -> FeedbackBody:
+def parse(body: bytes, input_type: InputType, limits: RequestLimits) -> FeedbackBody:
     """Parses a request body for an application that takes inputs of a type.
 
     Raises:
         InvalidInput: it is not JSON, not an object, an input is not of the type, or a key of the wrong one.
+        LimitExceeded: it has too many items.
     """
-    document = load(body, _SCHEMA)
+    document = load(body, _SCHEMA, limits)
     has_booleans = inputs.may_have_booleans(body)
     if "feedback" not in document:
         return FeedbackBody([_item(document, input_type, has_booleans)], False)
     batch = document["feedback"]
     if not isinstance(batch, list):
         raise _wrong("feedback", "Array", batch)
+    limits.check_feedback(len(batch))
     for entry in batch:
         if not isinstance(entry, dict):
             raise bad("Can only get key-value pair from an object", _SCHEMA)

@@ -13,6 +13,7 @@ from services.common.names import InputType
 from services.query.choice import Choice, choice
 from services.query.engine.requests import Query, Request
 from services.query.engine.selected import Selection
+from services.query.request_limits import RequestLimits
 from services.query.rest import inputs
 from services.query.rest.documents import INPUT_SCHEMA, bad, context, embed, load, name
 from services.query.timing import timing
@@ -41,13 +42,14 @@ class PredictBody:
     forbid_default: bool
 
 
-def parse(body: bytes) -> PredictBody:
+def parse(body: bytes, limits: RequestLimits) -> PredictBody:
     """Parses a request body.
 
     Raises:
         InvalidInput: it is not JSON, not an object, has no input, or a key of the wrong type.
+        LimitExceeded: it has too many inputs.
     """
-    document = load(body, INPUT_SCHEMA)
+    document = load(body, INPUT_SCHEMA, limits)
     version = document.get("version")
     if version is not None and not isinstance(version, str):
         raise bad(f"Type mismatch! JSON key version expected type String but found type {name(version)}")
@@ -62,6 +64,7 @@ def parse(body: bytes) -> PredictBody:
         raise bad("JSON object does not have required keys input or input_batch") from None
     if not isinstance(batch, list):
         raise bad(f"Input batch of type {name(batch)} is not of type array")
+    limits.check_inputs(len(batch))
     return PredictBody(batch, True, version, uid, has_booleans, explain, forbid_default)
 
 

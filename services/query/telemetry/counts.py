@@ -73,6 +73,8 @@ class Counts:
         cache_lookups, cache_hits: how often a prediction was looked for in the cache, and found.
         cache_bytes: what the cache takes.
         unrecorded: predictions that no feedback can be joined with, as Redis was away for too long.
+        quarantined: what of the configuration is left out now, by kind; all processes meet the same.
+        unreadable_changes: how often a process met a change of the configuration that it could not read.
     """
 
     applications: dict[str, ApplicationCounts]
@@ -84,6 +86,8 @@ class Counts:
     cache_hits: int
     cache_bytes: int
     unrecorded: int
+    quarantined: dict[str, int]
+    unreadable_changes: int
 
     @classmethod
     def total(cls, parts: Sequence[Self], now_s: float) -> Self:
@@ -98,11 +102,20 @@ class Counts:
             cache_hits=sum(part.cache_hits for part in parts),
             cache_bytes=sum(part.cache_bytes for part in parts),
             unrecorded=sum(part.unrecorded for part in parts),
+            quarantined=_most_of_each([part.quarantined for part in parts]),
+            unreadable_changes=sum(part.unreadable_changes for part in parts),
         )
 
-    def without_cache_bytes(self) -> Self:
-        """What is left of the counts when the process has ended, and its cache with it."""
-        return replace(self, cache_bytes=0)
+    def of_the_past(self) -> Self:
+        """What is left of the counts when the process has ended, and its cache and its configuration with it."""
+        return replace(self, cache_bytes=0, quarantined={})
+
+
+def _most_of_each(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    most: Counter[str] = Counter()
+    for part in parts:
+        most |= Counter(part)
+    return dict(most)
 
 
 def _by_key(

@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from services.common.metrics import Histogram, ratio
+from services.common.records import Kind
 from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
 from services.query.telemetry.selection_counts import SelectionCounts
 
@@ -40,6 +41,10 @@ def as_json(counts: Counts, now_s: float) -> dict[str, list[dict[str, object]]]:
     for name, selection in counts.selections.items():
         _add_selection(f"app:{name}", selection, counters, ratios)
     counters["internal:num_unrecorded_predictions"] = {"count": counts.unrecorded}
+    counters["internal:num_unreadable_changes"] = {"count": counts.unreadable_changes}
+    counters["internal:num_quarantined"] = {"count": sum(counts.quarantined.values())}
+    for kind, count in counts.quarantined.items():
+        counters[f"internal:num_quarantined:{kind}"] = {"count": count}
     counters["internal:aggregate_num_predictions"] = {
         "count": sum(application.throughput.count for application in counts.applications.values())
     }
@@ -82,6 +87,19 @@ class CountsCollector(Collector):
             "Predictions that no feedback can be joined with, as Redis was away for too long.",
             value=counts.unrecorded,
         )
+        yield CounterMetricFamily(
+            "clipper_unreadable_changes",
+            "Changes of the configuration that could not be read, counted by each process.",
+            value=counts.unreadable_changes,
+        )
+        quarantined = GaugeMetricFamily(
+            "clipper_quarantined",
+            "Records and selection policies that are left out, as they cannot be read or used.",
+            labels=["kind"],
+        )
+        for kind in sorted({*Kind, *counts.quarantined}):
+            quarantined.add_metric([kind], counts.quarantined.get(kind, 0))
+        yield quarantined
 
 
 def _of_applications(applications: dict[str, ApplicationCounts]) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.common.metrics import Histogram, Meter
+from services.common.quarantine import Quarantine
 from services.common.selection_records import PredictionRecord
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
@@ -31,11 +32,13 @@ class Telemetry:
     Args:
         engine: looked at when the counts are read.
         journal: too.
+        quarantine: too.
     """
 
-    def __init__(self, engine: Engine, journal: Journal) -> None:
+    def __init__(self, engine: Engine, journal: Journal, quarantine: Quarantine) -> None:
         self._engine = engine
         self._journal = journal
+        self._quarantine = quarantine
         self._default_log = DefaultLog()
         self._applications: dict[str, ApplicationCounts] = {}
         self._versions: dict[str, tuple[Version, VersionCounts]] = {}
@@ -101,6 +104,8 @@ class Telemetry:
             cache_hits=cache.hits,
             cache_bytes=cache.size_bytes,
             unrecorded=self._journal.dropped,
+            quarantined=self._quarantine.by_kind(),
+            unreadable_changes=self._quarantine.unreadable_changes,
         )
 
     def _selection(self, application: str) -> SelectionCounts:

@@ -1,7 +1,11 @@
 """What programs import and call."""
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +193,29 @@ def test_docker_arguments_that_cannot_work_are_refused(arguments: dict[str, Any]
 def test_a_cluster_name_that_cannot_be_a_directory_is_refused(name: str) -> None:
     with pytest.raises(ClipperException, match="Invalid cluster name"):
         ProcessContainerManager(name)
+
+
+# What an interpreter that has not got the package finds under its name: nothing, or something of somebody else's.
+NOTHING = "raise ModuleNotFoundError(\"No module named 'docker'\", name='docker')"
+SOMETHING_ELSE = "IMAGES = ['mine']"
+
+
+@pytest.mark.parametrize("found", [NOTHING, SOMETHING_ELSE], ids=["nothing", "something-else"])
+def test_without_the_docker_package_a_manager_says_what_to_install_and_all_else_works(
+    found: str, tmp_path: Path
+) -> None:
+    (tmp_path / "docker.py").write_text(found)
+    program = """
+from clipper_admin import *
+ClipperConnection(ProcessContainerManager())
+for make in (DockerContainerManager, lambda: Clipper("localhost")):
+    try:
+        make()
+    except ClipperException as refusal:
+        assert "the Python package docker" in refusal.msg, refusal
+        assert "`pip install 'clipper[docker]'` brings it" in refusal.msg, refusal
+    else:
+        raise AssertionError
+"""
+
+    subprocess.run((sys.executable, "-c", program), env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=True)

@@ -1,11 +1,15 @@
-"""How a process ends by its signals, in processes of their own."""
+"""How a process ends by its signals and its threads, in processes of their own, and how background tasks do not."""
 
+import asyncio
+import logging
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from services.common.lifecycle import BackgroundTasks
 
 _REPOSITORY = Path(__file__).parents[3]
 _PATIENCE_S = 20.0
@@ -75,3 +79,113 @@ sys.exit(0 if died_of == -signal.SIGTERM and not stop._stopped.wait(0.2) else 1)
 """)
         == 0
     )
+
+
+_THREAD = """
+import logging, sys, threading
+from services.common.lifecycle import VitalThread
+logging.basicConfig()
+def target():
+    {target}
+thread = VitalThread(target, "heart")
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "raise KeyboardInterrupt", "raise RuntimeError", "raise GeneratorExit"])
+def test_a_process_ends_with_a_thread_that_it_cannot_do_without(end: str) -> None:
+    script = _THREAD.format(target=end) + "threading.Event().wait()"
+    process = subprocess.run(
+        [sys.executable, "-c", script], cwd=_REPOSITORY, timeout=_PATIENCE_S, capture_output=True, text=True
+    )
+    assert process.returncode == 70
+    assert "the thread heart died" in process.stderr
+    assert "in target" in process.stderr
+
+
+def test_a_process_outlives_such_a_thread_that_is_done() -> None:
+    script = _THREAD.format(target="pass")
+    assert subprocess.run([sys.executable, "-c", script], cwd=_REPOSITORY, timeout=_PATIENCE_S).returncode == 0
+
+
+class Work:
+    """Background work that ends as often as there are ends, and then runs for ever.
+
+    Attributes:
+        runs: how often it was begun.
+    """
+
+    def __init__(self, *ends: BaseException | None) -> None:
+        self._ends = list(ends)
+        self.runs = 0
+        self.is_steady = asyncio.Event()
+
+    async def run(self) -> None:
+        """The work."""
+        self.runs += 1
+        await asyncio.sleep(0)
+        if not self._ends:
+            self.is_steady.set()
+            await asyncio.Event().wait()
+        end = self._ends.pop(0)
+        if end is not None:
+            raise end
+
+
+@pytest.mark.parametrize(
+    "end",
+    [RuntimeError("oops"), SystemExit(0), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), None],
+    ids=lambda end: "a return" if end is None else type(end).__name__,
+)
+def test_a_background_task_that_ends_is_reported_and_started_again(
+    end: BaseException | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        ending, other = Work(end), Work()
+        tasks = BackgroundTasks()
+        tasks.start("ending", ending.run)
+        tasks.start("other", other.run)
+        await asyncio.wait_for(ending.is_steady.wait(), _PATIENCE_S)
+        assert (ending.runs, other.runs) == (2, 1)
+        await tasks.close()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    (record,) = caplog.records
+    assert record.getMessage() == "the background task ending ended and is started again"
+    assert record.exc_info is None if end is None else record.exc_info is not None and record.exc_info[1] is end
+
+
+def test_a_background_task_that_ends_again_and_again_is_given_more_and_more_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        work = Work(None, None, None)
+        tasks = BackgroundTasks()
+        tasks.start("restless", work.run)
+        await asyncio.wait_for(work.is_steady.wait(), _PATIENCE_S)
+        await tasks.close()
+
+    asyncio.run(scenario())
+    assert [vars(record)["after_s"] for record in caplog.records] == [0.1, 0.2, 0.4]
+
+
+def test_background_tasks_end_with_their_owner_even_when_they_swallow_their_cancellation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def swallow() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    async def scenario() -> None:
+        tasks = BackgroundTasks()
+        tasks.start("stubborn", swallow)
+        await asyncio.sleep(0)
+        await asyncio.wait_for(tasks.close(), _PATIENCE_S)
+        await tasks.close()
+
+    asyncio.run(scenario())
+    assert caplog.records == []

@@ -3,7 +3,7 @@
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.names import InputType, check_label, check_name, parse_input_type
+from services.common.names import InputType, check_label, check_name, check_policy_path, parse_input_type
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,36 @@ def test_a_label_is_free_text(label: str) -> None:
 def test_a_label_with_a_separator_is_refused(label: str) -> None:
     with pytest.raises(InvalidInput, match="Contains one of: ',', ':'"):
         check_label(label)
+
+
+@pytest.mark.parametrize(
+    ("path", "prefixes"),
+    [
+        ("mine:Own", ["mine"]),
+        ("mine.policies:Own", ["mine"]),
+        ("mine.policies.new:Own", ["others", "mine.policies"]),
+    ],
+)
+def test_a_policy_may_be_named_by_its_path_under_a_prefix(path: str, prefixes: list[str]) -> None:
+    check_policy_path(path, prefixes)
+
+
+@pytest.mark.parametrize(
+    ("path", "prefixes"),
+    [
+        ("mine:Own", []),
+        ("mine2:Own", ["mine"]),
+        ("mine2.policies:Own", ["mine"]),
+        ("mine:Own", ["mine.policies"]),
+        ("mine.policies2:Own", ["mine.policies"]),
+        ("unittest.__main__:Foo", ["mine"]),
+        ("mine", ["mine"]),
+        ("mine.policies", ["mine"]),
+        ("mine..policies:Own", ["mine"]),
+        ("mine.policies:Own.inner", ["mine"]),
+        (":Own", ["mine"]),
+    ],
+)
+def test_no_other_path_may_name_a_policy_and_it_is_said_what_to_set(path: str, prefixes: list[str]) -> None:
+    with pytest.raises(InvalidInput, match=r"is not allowed\. .* CLIPPER_POLICY_PREFIXES, .*'clipper.selection_"):
+        check_policy_path(path, prefixes)

@@ -1,58 +1,9 @@
 """Records and the configuration that they make."""
 
-import json
-
 import pytest
 
-from services.common.names import InputType
-from services.common.records import (
-    Application,
-    Change,
-    Configuration,
-    CurrentVersion,
-    Kind,
-    ModelVersion,
-    Record,
-    Replica,
-    from_json,
-    to_json,
-)
-
-CLEVER = Application(
-    "clever", InputType.DOUBLES, "", 1, ("a", "b"), selection_policy="exp3",
-    policy_parameters=(("eta", 0.1), ("gamma", 1.0)), confidence_threshold=0.5, loss="squared", loss_scale=2.0,
-    feedback_window_s=60, context_ttl_s=600, combine="average",
-)  # fmt: skip
-RECORDS: list[tuple[Kind, str, Record]] = [
-    (Kind.APPLICATION, "digits", Application("digits", InputType.INTS, 'é "\ud83d"', 100_000, ("forest",), 3)),
-    (Kind.APPLICATION, "bare", Application("bare", InputType.STRINGS, "", 1)),
-    (Kind.APPLICATION, "rare", Application("rare", InputType.STRINGS, "", 1, (), 2, "high", 0.25, False, 5_000)),
-    (Kind.APPLICATION, "clever", CLEVER),
-    (Kind.MODEL_VERSION, "m:1.0", ModelVersion("m", "1.0", InputType.BYTES, ("a", "b"), "image:1", "/m", 100, 4)),
-    (Kind.MODEL_VERSION, "m:2", ModelVersion("m", "2", InputType.FLOATS)),
-    (Kind.MODEL_VERSION, "m:3", ModelVersion("m", "3", InputType.FLOATS, batching_policy="aimd", batch_delay_micros=9)),
-    (Kind.CURRENT_VERSION, "m", CurrentVersion("m", "2")),
-    (Kind.REPLICA, "m:2:0", Replica("m", "2", 0, InputType.DOUBLES, "[::1]:9000")),
-]
-
-
-@pytest.mark.parametrize(("kind", "key", "record"), RECORDS)
-def test_a_record_survives_the_store(kind: Kind, key: str, record: Record) -> None:
-    assert record.key == key
-    restored = from_json(kind, to_json(record))
-    assert restored == record
-    assert hash(restored) == hash(record)
-
-
-@pytest.mark.parametrize(("kind", "key", "record"), RECORDS)
-def test_what_a_newer_service_added_to_a_record_is_left_out(kind: Kind, key: str, record: Record) -> None:
-    newer = json.loads(to_json(record)) | {"added_later": [1, 2]}
-    assert from_json(kind, json.dumps(newer)) == record
-
-
-def test_what_an_older_service_did_not_write_has_its_default() -> None:
-    text = '{"name":"a","input_type":"doubles","default_output":"x","latency_slo_micros":5}'
-    assert from_json(Kind.APPLICATION, text) == Application("a", InputType.DOUBLES, "x", 5)
+from services.common.records import Change, Configuration, CurrentVersion, Kind, Record, Unreadable
+from tests.fixtures.records import RECORDS
 
 
 @pytest.mark.parametrize(("kind", "key", "record"), RECORDS)
@@ -83,5 +34,26 @@ def test_deleting_what_is_not_there_changes_nothing() -> None:
     assert Configuration().apply(1, [Change.delete(CurrentVersion("m", "1"))]) == Configuration(revision=1)
 
 
-def test_records_are_stored_without_spaces_in_ascii() -> None:
-    assert to_json(CurrentVersion("m", "é")) == '{"model_name":"m","model_version":"\\u00e9"}'
+def test_what_cannot_be_read_takes_the_place_of_the_record_and_is_told_apart() -> None:
+    record = CurrentVersion("m", "1")
+    before = Configuration().apply(1, [Change.put(record), Change.put(CurrentVersion("n", "1"))])
+    after = before.apply(2, [Change(Kind.CURRENT_VERSION, "m", Unreadable("it is nonsense"))])
+    assert after.current_versions == {"n": CurrentVersion("n", "1")}
+    assert after.unreadable == {(Kind.CURRENT_VERSION, "m"): "it is nonsense"}
+    assert before.unreadable == {}
+
+
+@pytest.mark.parametrize("change", [Change.put(CurrentVersion("m", "2")), Change(Kind.CURRENT_VERSION, "m", None)])
+def test_whoever_writes_or_deletes_what_cannot_be_read_ends_that(change: Change) -> None:
+    before = Configuration().apply(1, [Change(Kind.CURRENT_VERSION, "m", Unreadable("it is nonsense"))])
+    assert before.apply(2, [change]).unreadable == {}
+
+
+def test_what_stands_under_a_key_can_be_deleted_readable_or_not() -> None:
+    known = Configuration().apply(
+        1, [Change.put(CurrentVersion("m", "1")), Change(Kind.CURRENT_VERSION, "n", Unreadable("it is nonsense"))]
+    )
+    for key in ("m", "n"):
+        assert known.deletion(Kind.CURRENT_VERSION, key) == Change(Kind.CURRENT_VERSION, key, None)
+    assert known.deletion(Kind.CURRENT_VERSION, "o") is None
+    assert known.deletion(Kind.REPLICA, "n") is None

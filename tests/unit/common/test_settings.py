@@ -6,6 +6,7 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.common.settings import from_environment
+from services.management.settings import Settings as ManagementSettings
 from services.query.settings import Settings as QuerySettings
 
 
@@ -14,6 +15,7 @@ class Settings:
     redis_url: str
     retries: int = 3
     drain_grace_s: float = 10.0
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.retries < 0:
@@ -60,3 +62,21 @@ def test_what_the_class_refuses_is_passed_on() -> None:
 def test_the_query_service_needs_nothing_but_redis() -> None:
     settings = from_environment(QuerySettings, {"CLIPPER_REDIS_URL": "redis://r"})
     assert settings == QuerySettings(redis_url="redis://r")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("one", ("one",)), ("one,two", ("one", "two")), (" one , ,two,", ("one", "two")), (",", ())]
+)
+def test_several_words_are_written_with_commas(text: str, words: tuple[str, ...]) -> None:
+    environment = {"CLIPPER_REDIS_URL": "r", "CLIPPER_WORDS": text}
+    assert from_environment(Settings, environment) == Settings("r", words=words)
+
+
+@pytest.mark.parametrize("settings", [QuerySettings, ManagementSettings])
+def test_prefixes_of_policies_are_names_of_modules(settings: type) -> None:
+    environment = {"CLIPPER_REDIS_URL": "r", "CLIPPER_ADDRESS": "host:1"}
+    for prefixes in ("mine", "mine.policies,others"):
+        from_environment(settings, environment | {"CLIPPER_POLICY_PREFIXES": prefixes})
+    for prefix in ("mine.", "../mine", "mine:Class", "*", "mine policies"):
+        with pytest.raises(InvalidInput, match="CLIPPER_POLICY_PREFIXES must list names of modules"):
+            from_environment(settings, environment | {"CLIPPER_POLICY_PREFIXES": prefix})

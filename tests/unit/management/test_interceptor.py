@@ -46,7 +46,7 @@ async def failing(error: Exception) -> AsyncIterator[Any]:
     async def abort(_request: bytes, context: Any) -> None:
         await context.abort(grpc.StatusCode.DATA_LOSS, "gone")
 
-    server = grpc.aio.server(interceptors=[StatusInterceptor("guarded")])
+    server = grpc.aio.server(interceptors=[StatusInterceptor()])
     guarded: dict[str, Any] = {
         "Fail": grpc.unary_unary_rpc_method_handler(fail),
         "AnswerAndFail": grpc.stream_stream_rpc_method_handler(answer_and_fail),
@@ -109,7 +109,6 @@ def test_a_long_message_is_cut_to_what_a_client_takes() -> None:
         async with failing(NotFound("é" * 100_000)) as channel:
             failed = await failure(channel.unary_unary("/guarded/Fail")(b""))
             assert failed.code is grpc.StatusCode.NOT_FOUND
-            assert failed.message.startswith("ééé")
-            assert failed.message.endswith("…")
+            assert failed.message.replace("é", "") == "…"
 
     asyncio.run(scenario())

@@ -31,8 +31,12 @@ class TestPolicy:
         accepted(selection_policy=policy)
 
     @pytest.mark.parametrize("policy", ["policies:Mine", "my.own.policies:_Mine2"])
-    def test_may_be_a_class_by_its_path(self, policy: str) -> None:
-        accepted(selection_policy=policy, policy_parameters=(("anything", -1.0),))
+    def test_may_be_a_class_by_its_path_under_a_prefix_that_is_allowed(self, policy: str) -> None:
+        application = dataclasses.replace(CLEVER, selection_policy=policy, policy_parameters=(("anything", -1.0),))
+        selection.check(application, ["policies", "my.own"])
+        for prefixes in ([], ["mine", "policies2", "my.own.policies.more"]):
+            with pytest.raises(InvalidInput, match=f"'{policy}' is not allowed.* CLIPPER_POLICY_PREFIXES"):
+                selection.check(application, prefixes)
 
     @pytest.mark.parametrize(
         "policy",

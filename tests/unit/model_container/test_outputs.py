@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
+from services.model_container import convert
 from services.model_container.outputs import to_texts
+from services.model_container.prediction import Answer
 
 
 class _Unprintable:
@@ -99,11 +102,32 @@ def test_an_output_that_cannot_be_text_fails_its_own_input_only(output: Any, err
     assert failures[1].startswith(error)
 
 
-def test_outputs_too_large_for_a_message_fail_instead_of_breaking_the_stream() -> None:
-    texts, failures = to_texts(["x" * (120 * 1024 * 1024), "y"], 2)
-    assert texts == ["", ""]
-    assert failures[0] == failures[1]
-    assert "125829121 bytes" in failures[0]
+def _message_bytes(texts: list[str], failures: dict[int, str]) -> int:
+    return len(convert.response(2**64 - 1, Answer(texts, failures, model_micros=2**64 - 1)))
+
+
+def test_an_output_too_large_for_a_message_fails_its_own_input_only() -> None:
+    texts, failures = to_texts(["a", "x" * LARGEST_BATCH_ANSWER_BYTES, "y"], 3)
+    assert texts == ["a", "", "y"]
+    assert failures == {
+        1: "The output has 67108864 bytes, and the outputs of a batch have at most 67108864. Return less, or deploy "
+        "the model with a smaller batch size"
+    }
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+def test_of_outputs_that_are_too_much_together_the_largest_fail_and_the_rest_fits(letter: str) -> None:
+    mib = letter * (1024 * 1024 // len(letter.encode()))
+    texts, failures = to_texts([mib * size for size in (1, 30, 2, 40, 20)], 5)
+    assert list(failures) == [3]
+    assert [text.count(letter) // len(mib) for text in texts] == [1, 30, 2, 0, 20]
+    assert _message_bytes(texts, failures) <= LARGEST_BATCH_ANSWER_BYTES
+
+
+def test_outputs_that_just_fit_are_all_sent() -> None:
+    texts, failures = to_texts(["x" * 1024] * 61 * 1024, 61 * 1024)
+    assert failures == {}
+    assert _message_bytes(texts, failures) <= LARGEST_BATCH_ANSWER_BYTES
 
 
 def test_the_models_own_list_is_not_kept() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import InputType
 from services.model_container.prediction import Batch, Predictor
+from tests.fixtures.endings import ENDINGS
 
 
 def _batch(rows: Sequence[Sequence[float]], deadline_s: float = float("inf")) -> Batch:
@@ -80,13 +82,41 @@ def test_a_batch_past_its_deadline_is_still_tried_once() -> None:
     assert answer.outputs == ["1.0", "2.0"]
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
-def test_whatever_the_model_raises_is_a_failure(error: BaseException) -> None:
-    def function(_inputs: Any) -> list[str]:
-        raise error
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whatever_the_model_raises_is_a_failure(ending: str) -> None:
+    def function(_inputs: Any) -> None:
+        ENDINGS[ending]()
 
     answer = Predictor(function).predict(_batch([[1.0], [2.0]]))
-    assert [message.partition(":")[0] for message in answer.failures.values()] == [type(error).__name__] * 2
+    assert [message.partition(":")[0] for message in answer.failures.values()] == [ending] * 2
+
+
+class _Odd(list[Any]):
+    """A list that cannot be looked at."""
+
+    def __init__(self, method: str, end: Callable[[], None]) -> None:
+        self._method, self._end = method, end
+
+    def __iter__(self) -> Any:
+        self._do("iter")
+        return iter(["a", "b"])
+
+    @property
+    def ndim(self) -> int:
+        """What a numpy array has."""
+        self._do("ndim")
+        return 1
+
+    def _do(self, method: str) -> None:
+        if method == self._method:
+            self._end()
+
+
+@pytest.mark.parametrize("method", ["iter", "ndim"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whatever_looking_at_outputs_comes_to_is_a_failure(method: str, ending: str) -> None:
+    answer = Predictor(lambda _inputs: _Odd(method, ENDINGS[ending])).predict(_batch([[1.0], [2.0]]))
+    assert [message.partition(":")[0] for message in answer.failures.values()] == [ending] * 2
 
 
 def test_messages_are_cut_and_valid_unicode() -> None:
@@ -168,3 +198,17 @@ def test_the_model_is_called_by_one_thread_at_a_time() -> None:
     with ThreadPoolExecutor(4) as threads:
         answers = [threads.submit(ask) for _ in range(4)]
     assert [answer.result() for answer in answers] == [["fine"]] * 4
+
+
+def test_the_answers_to_halves_of_a_batch_fit_into_one_message() -> None:
+    size_bytes = LARGEST_BATCH_ANSWER_BYTES // 2
+
+    def verbose(inputs: Any) -> list[str]:
+        if (inputs[:, 0] == 0.0).any():
+            raise ValueError
+        return ["x" * (size_bytes + int(row[0])) for row in inputs]
+
+    answer = Predictor(verbose).predict(_batch([[0.0], [1.0], [2.0]]))
+    assert [len(output) for output in answer.outputs] == [0, size_bytes + 1, 0]
+    assert answer.failures[0] == "ValueError"
+    assert answer.failures[2].startswith(f"The output has {size_bytes + 2} bytes")

@@ -16,9 +16,11 @@ from services.query.engine import requests, versions
 from services.query.engine.requests import DefaultReason, Request, Spent, Task
 from services.query.feedback_item import FeedbackItem
 from services.query.journal.feedback import FeedbackStatus
+from services.query.request_limits import RequestLimits
 from tests.fixtures.choices import answered
 
 _NOT_PROTOBUF = b"\xff\xff\xff"
+_LIMITS = RequestLimits(max_inputs=8)
 
 
 def _request(*inputs: bytes, deadline_s: float = 1.0) -> Request:
@@ -35,14 +37,14 @@ def _batch(input_type: InputType, *waiting: Request, sent_s: float = 0.25) -> ve
 
 
 @pytest.mark.parametrize("decode", [convert.predict_request, convert.predict_stream_request])
-def test_a_native_request_that_is_none_is_refused_by_name(decode: Callable[[bytes], object]) -> None:
+def test_a_native_request_that_is_none_is_refused_by_name(decode: Callable[[bytes, RequestLimits], object]) -> None:
     with pytest.raises(InvalidInput, match=r"^This is not a clipper\.v1\.Predict"):
-        decode(_NOT_PROTOBUF)
+        decode(_NOT_PROTOBUF, _LIMITS)
 
 
 def test_a_rest_request_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput, match=r"clipper\.v1\.PredictJsonRequest$"):
-        convert.predict_json_request(_NOT_PROTOBUF)
+        convert.predict_json_request(_NOT_PROTOBUF, _LIMITS)
 
 
 def test_an_answer_of_a_container_that_is_none_is_refused_by_name() -> None:
@@ -52,15 +54,15 @@ def test_an_answer_of_a_container_that_is_none_is_refused_by_name() -> None:
 
 def test_native_requests_survive_the_wire() -> None:
     request = query_service_pb2.PredictRequest(application="app", version="2", context="someone")
-    assert convert.predict_request(request.SerializeToString()) == request
+    assert convert.predict_request(request.SerializeToString(), _LIMITS) == request
     pipelined = query_service_pb2.PredictStreamRequest(request_id=2**64 - 1, request=request)
-    assert convert.predict_stream_request(pipelined.SerializeToString()) == pipelined
+    assert convert.predict_stream_request(pipelined.SerializeToString(), _LIMITS) == pipelined
 
 
 def test_a_rest_request_is_the_application_and_the_body() -> None:
     body = httpbody_pb2.HttpBody(content_type="application/json", data=b'{"input":[1]}')
     request = query_service_pb2.PredictJsonRequest(application="app", body=body)
-    assert convert.predict_json_request(request.SerializeToString()) == ("app", b'{"input":[1]}')
+    assert convert.predict_json_request(request.SerializeToString(), _LIMITS) == ("app", b'{"input":[1]}')
 
 
 @pytest.mark.parametrize(
@@ -79,13 +81,13 @@ def test_inputs_are_cut_out_of_the_packed_buffer(
     number: input_pb2.InputType.ValueType, input_type: InputType, data: bytes, lengths: list[int], inputs: list[bytes]
 ) -> None:
     message = input_pb2.Inputs(type=number, data=data, lengths=lengths)
-    assert convert.inputs(message, input_type) == inputs
+    assert convert.inputs(message, input_type, _LIMITS) == inputs
 
 
 def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
     data = struct.pack("<2d", float("nan"), float("-inf"))
     message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=data, lengths=[2])
-    assert convert.inputs(message, InputType.DOUBLES) == [data]
+    assert convert.inputs(message, InputType.DOUBLES, _LIMITS) == [data]
 
 
 @pytest.mark.parametrize(
@@ -99,14 +101,14 @@ def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
 def test_inputs_of_another_type_are_refused_with_both_types(number: input_pb2.InputType.ValueType, given: str) -> None:
     message = input_pb2.Inputs(type=number, data=b"aaaabbbb", lengths=[1])
     with pytest.raises(InvalidInput) as refused:
-        convert.inputs(message, InputType.DOUBLES)
+        convert.inputs(message, InputType.DOUBLES, _LIMITS)
     assert str(refused.value) == f"The input type is {given}, but the application takes 'doubles'"
 
 
 def test_lengths_that_do_not_add_up_are_refused() -> None:
     message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"aaaabbbb", lengths=[2])
     with pytest.raises(InvalidInput, match="add up to 2 elements of 8 bytes, but the data has 8 bytes"):
-        convert.inputs(message, InputType.DOUBLES)
+        convert.inputs(message, InputType.DOUBLES, _LIMITS)
 
 
 def test_the_engines_reasons_are_those_of_the_contract() -> None:
@@ -197,8 +199,8 @@ def test_native_feedback_is_taken_item_by_item() -> None:
             query_service_pb2.FeedbackItem(),
         ],
     )
-    assert convert.feedback_request(request.SerializeToString()) == request
-    assert convert.feedback_items(request, InputType.DOUBLES) == [
+    assert convert.feedback_request(request.SerializeToString(), _LIMITS) == request
+    assert convert.feedback_items(request, InputType.DOUBLES, _LIMITS) == [
         FeedbackItem(query_id=2**64 - 1, label=""),
         FeedbackItem(input=b"x" * 8, label="y", context="ann", feedback_id="f"),
         FeedbackItem(query_id=0, reward=0.5),
@@ -210,7 +212,7 @@ def test_native_feedback_is_taken_item_by_item() -> None:
     ("lengths", "input_type", "says"),
     [
         ([1, 1], InputType.DOUBLES, "Feedback is on one input, but there are 2"),
-        ([], InputType.DOUBLES, "The inputs' lengths add up"),
+        ([], InputType.DOUBLES, "Feedback is on one input, but there are 0"),
         ([2], InputType.FLOATS, "The input type is 'doubles', but the application takes 'floats'"),
     ],
 )
@@ -218,7 +220,7 @@ def test_native_feedback_is_on_exactly_one_input(lengths: list[int], input_type:
     packed = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"x" * 16, lengths=lengths)
     item = query_service_pb2.FeedbackItem(input=packed, label="y")
     with pytest.raises(InvalidInput, match=says):
-        convert.feedback_items(query_service_pb2.FeedbackRequest(feedback=[item]), input_type)
+        convert.feedback_items(query_service_pb2.FeedbackRequest(feedback=[item]), input_type, _LIMITS)
 
 
 def test_what_became_of_native_feedback_is_told_in_order() -> None:
@@ -230,7 +232,7 @@ def test_what_became_of_native_feedback_is_told_in_order() -> None:
 def test_rest_feedback_is_the_application_and_the_body() -> None:
     body = httpbody_pb2.HttpBody(content_type="application/json", data=b"{}")
     request = query_service_pb2.FeedbackJsonRequest(application="app", body=body)
-    assert convert.feedback_json_request(request.SerializeToString()) == ("app", b"{}")
+    assert convert.feedback_json_request(request.SerializeToString(), _LIMITS) == ("app", b"{}")
 
 
 def test_a_refused_pipelined_request_is_answered_with_its_status() -> None:
@@ -257,7 +259,7 @@ def test_a_batch_packs_its_inputs_and_tells_the_time_until_its_latest_deadline()
 def test_a_batch_of_one_is_the_input_itself_in_every_type(input_type: InputType) -> None:
     batch = _batch(input_type, _request(b"eight by"))
     message = model_container_service_pb2.PredictBatchRequest.FromString(convert.batch_request(batch))
-    assert convert.inputs(message.inputs, input_type) == [b"eight by"]
+    assert convert.inputs(message.inputs, input_type, _LIMITS) == [b"eight by"]
 
 
 def test_a_batch_that_is_already_late_still_has_a_deadline() -> None:

@@ -318,7 +318,7 @@ class AddApplicationRequest(_message.Message):
     input_type: _builtins.str
     """"bytes", "ints", "floats", "doubles", "strings" or one of their aliases."""
     default_output: _builtins.str
-    """Any text; REST answers embed it as JSON when it is JSON."""
+    """Any text of at most 65,536 characters; REST answers embed it as JSON when it is JSON."""
     latency_slo_micros: _builtins.int
     """Microseconds, above 0."""
     priority: _builtins.str
@@ -332,7 +332,8 @@ class AddApplicationRequest(_message.Message):
     selection_policy: _builtins.str
     """How it chooses among its models or combines them: "single", "static", "epsilon_greedy", "ucb1", "thompson", "exp3",
     "exp4", "majority", "average", "linucb", the name of an installed entry point of the group
-    "clipper.selection_policies", or a class as "package.module:Class". Absent: "single", the one linked model.
+    "clipper.selection_policies", or a class as "package.module:Class" under a prefix that
+    CLIPPER_POLICY_PREFIXES of the services lists. Absent: "single", the one linked model.
     """
     confidence_threshold: _builtins.float
     """Below this confidence it answers with its default output; 0 to 1. Absent: 0, never."""
@@ -352,7 +353,7 @@ class AddApplicationRequest(_message.Message):
     """
     @_builtins.property
     def policy_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Parameters of the policy by name. Those that are absent have the policy's defaults."""
+        """Parameters of the policy by name, at most 256. Those that are absent have the policy's defaults."""
 
     def __init__(
         self,
@@ -643,9 +644,9 @@ class AddModelRequest(_message.Message):
     input_type: _builtins.str
     """As for applications."""
     container_name: _builtins.str
-    """The image or environment, or "NO_CONTAINER"."""
+    """The image or environment, or "NO_CONTAINER"; at most 4,096 characters."""
     model_data_path: _builtins.str
-    """Where the model's files lie, for people."""
+    """Where the model's files lie, for people; at most 4,096 characters."""
     batch_size: _builtins.int
     """The largest batch, above 0, or -1 for no limit but the policy's."""
     batching_policy: _builtins.str
@@ -656,7 +657,7 @@ class AddModelRequest(_message.Message):
     """How many microseconds the first query of a batch may wait for others. Absent: 0, not at all."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Free labels, without "," and ":"."""
+        """Free labels, without "," and ":"; at most 64, of at most 255 characters each."""
 
     def __init__(
         self,

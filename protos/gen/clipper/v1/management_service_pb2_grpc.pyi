@@ -32,8 +32,8 @@ class ManagementServiceStub:
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
     value; a missing key is an error unless its comment says what holds in its absence. Errors carry
-    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
-    while Redis cannot be reached.
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT (with the reason LIMIT_EXCEEDED for what is too long),
+    NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
     """
 
     @_typing.overload
@@ -110,8 +110,8 @@ class ManagementServiceAsyncStub(ManagementServiceStub):
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
     value; a missing key is an error unless its comment says what holds in its absence. Errors carry
-    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
-    while Redis cannot be reached.
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT (with the reason LIMIT_EXCEEDED for what is too long),
+    NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -184,8 +184,8 @@ class ManagementServiceServicer(metaclass=_abc_1.ABCMeta):
     Every response has typed fields for gRPC clients and a `rest` body that Envoy sends to REST clients: the bytes that an
     existing Clipper admin client expects. Request fields are `optional` so that a missing key can be told from an empty
     value; a missing key is an error unless its comment says what holds in its absence. Errors carry
-    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE
-    while Redis cannot be reached.
+    google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT (with the reason LIMIT_EXCEEDED for what is too long),
+    NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION; UNAVAILABLE while Redis cannot be reached.
     """
 
     @_abc_1.abstractmethod

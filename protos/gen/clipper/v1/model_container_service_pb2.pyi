@@ -55,7 +55,9 @@ Global___PredictBatchRequest: _TypeAlias = PredictBatchRequest  # noqa: Y015
 
 @_typing.final
 class PredictBatchResponse(_message.Message):
-    """The answer to one batch."""
+    """The answer to one batch; at most 64 MiB, since a larger one would break the stream. Where the outputs are more, some of
+    them have to be failures.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -118,7 +118,7 @@ class PredictRequest(_message.Message):
     """
     context: _builtins.str
     """The context (user or session) on whose behalf the prediction is made; what feedback teaches about it holds for it
-    alone. Absent or empty: none, whose state is that of all requests without a context.
+    alone. At most 1,024 characters. Absent or empty: none, whose state is that of all requests without a context.
     """
     explain: _builtins.bool
     """Asks for `timing` and `selection` in the answers."""
@@ -222,7 +222,7 @@ class PredictStreamResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why there is none: the request forbids the default output. As the status of Predict would be."""
+        """Why there is none: the request has too many inputs, or forbids the default output. As the status of Predict would be."""
 
     def __init__(
         self,

@@ -30,9 +30,10 @@ class QueryServiceStub:
     default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
-    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
-    for feedback, while Redis cannot be reached.
+    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
+    drains and, for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -86,9 +87,10 @@ class QueryServiceServicer:
     default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
-    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
-    for feedback, while Redis cannot be reached.
+    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
+    drains and, for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -109,8 +111,8 @@ class QueryServiceServicer:
 
     def PredictStream(self, request_iterator, context):
         """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-        one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
-        forbids the default output is answered with its error, and the stream goes on.
+        one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
+        inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,9 +200,10 @@ class QueryService:
     default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
-    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
-    for feedback, while Redis cannot be reached.
+    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
+    drains and, for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.

@@ -31,9 +31,10 @@ class QueryServiceStub:
     default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
-    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
-    for feedback, while Redis cannot be reached.
+    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
+    drains and, for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -54,8 +55,8 @@ class QueryServiceStub:
     """
     PredictStream: _grpc.StreamStreamMultiCallable[_query_service_pb2.PredictStreamRequest, _query_service_pb2.PredictStreamResponse]
     """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-    one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
-    forbids the default output is answered with its error, and the stream goes on.
+    one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
+    inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
     """
     PredictJson: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
@@ -82,9 +83,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
-    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
-    for feedback, while Redis cannot be reached.
+    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
+    drains and, for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -102,8 +104,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """
     PredictStream: _aio.StreamStreamMultiCallable[_query_service_pb2.PredictStreamRequest, _query_service_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-    one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
-    forbids the default output is answered with its error, and the stream goes on.
+    one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
+    inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
     """
     PredictJson: _aio.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]  # type: ignore[assignment]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
@@ -129,9 +131,10 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     default output and the reason; and learns from feedback which models to rely on. A model that fails, is late or is
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
-    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, NOT_FOUND for an unknown
-    application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or drains and,
-    for feedback, while Redis cannot be reached.
+    Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
+    drains and, for feedback, while Redis cannot be reached.
 
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
@@ -159,8 +162,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_query_service_pb2.PredictStreamResponse], _abc.AsyncIterator[_query_service_pb2.PredictStreamResponse]]:
         """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
-        one client to keep many predictions in flight. A bad request ends the stream with its error; one that fails because it
-        forbids the default output is answered with its error, and the stream goes on.
+        one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
+        inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ A policy is pure: state in, state out. Who keeps the states, the order of events
     ensembles.py every arm for each query: majority, average, and exp4
     voting.py    one answer of many, and how far the arms agree with it
     losses.py    how wrong an output is
+    guard.py     a policy, called so that whatever it does fails that call alone
     registry.py  policies by name, those of other packages included
     selector.py  an application's policy with the versions that answer for its arms
     contexts.py  the states that this query service knows, and their age

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +11,9 @@ from services.common import tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.common.selection_records import ContextKey
+from services.query.engine.selection import guard
 from services.query.engine.selection.features import project
-from services.query.engine.selection.policy import Choice, Combination, Observation, SelectionPolicy, State
+from services.query.engine.selection.policy import Combination, SelectionPolicy, State
 
 if TYPE_CHECKING:
     from services.common.records import Application
@@ -22,26 +22,6 @@ if TYPE_CHECKING:
 
 # It becomes part of a key in Redis.
 LONGEST_CONTEXT = 1_024
-
-
-class MissingPolicy(SelectionPolicy):
-    """Stands for a policy that this query service cannot load: it fails at everything, and says why."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__({})
-        self._why = why
-
-    def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
-        """Fails."""
-        raise InvalidInput(self._why)
-
-    def observe(self, state: State, arms: Sequence[str], observation: Observation) -> State:
-        """Fails."""
-        raise InvalidInput(self._why)
-
-    def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
-        """Fails."""
-        raise InvalidInput(self._why)
 
 
 class Selector:
@@ -92,7 +72,7 @@ class Selector:
         if not self.arms:
             return state
         try:
-            missing = self.policy.init(state, self.arms)
+            missing = guard.init(self.policy, state, self.arms)
         # It will fail to select as well, and be answered for then.
         except Exception:
             missing = {}
@@ -113,10 +93,10 @@ class Selector:
     def weights(self, state: State) -> Mapping[str, float]:
         """How much the policy relies on each arm; nothing where it fails to tell."""
         try:
-            return self.policy.weights(state, self.arms) if self.arms else {}
+            return guard.weights(self.policy, state, self.arms) if self.arms else {}
         except Exception:
             return {}
 
     def combine(self, state: State, outputs: Mapping[str, str]) -> Combination:
         """The answer made of the outputs of those who gave one."""
-        return self.policy.combine(state, self.arms, outputs)
+        return guard.combine(self.policy, state, self.arms, outputs)

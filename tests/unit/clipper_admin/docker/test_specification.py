@@ -1,6 +1,6 @@
 """What the engine is told about a container."""
 
-from docker.types import Mount
+from docker.types import DeviceRequest, Mount
 
 from clipper_admin.docker.labels import Role
 from clipper_admin.docker.resources import Resources
@@ -52,7 +52,7 @@ def test_limits_survive_the_way_through_the_engine() -> None:
     told = {
         "NanoCpus": options["nano_cpus"],
         "Memory": options["mem_limit"],
-        "DeviceRequests": [dict(request) for request in options["device_requests"]],
+        "DeviceRequests": [DeviceRequest(**request) for request in options["device_requests"]],
     }
 
     assert Resources.of(told) == limits

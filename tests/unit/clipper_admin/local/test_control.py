@@ -22,7 +22,10 @@ def ordered(path: Path, operation: str, **arguments: Any) -> Any:
     """Serves `double` and `fail` at `path` and gives one order."""
 
     async def run() -> Any:
-        server = await control.serve(control.listen(path), {"double": double, "fail": fail})
+        listener = control.listen(path)
+        # Whatever descriptor the name led through while the socket was bound is by now a file of somebody else's.
+        with path.with_suffix(".log").open("w"):
+            server = await control.serve(listener, {"double": double, "fail": fail})
         async with server:
             return await asyncio.to_thread(control.order, path, operation, **arguments)
 
@@ -50,3 +53,16 @@ def test_an_order_that_fails_says_why(tmp_path: Path, operation: str) -> None:
 def test_without_a_supervisor_an_order_says_so(tmp_path: Path, directory: str) -> None:
     with pytest.raises(control.SupervisorUnreachable, match="does not answer"):
         control.order(tmp_path / f"{directory}it.sock", "double", number=1)
+
+
+def test_of_a_supervisor_that_does_not_answer_the_last_words_are_shown(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "supervisor.log"
+    log.parent.mkdir()
+    log.write_text("".join(f"line {number}\n" for number in range(1_000)) + "NotADirectoryError: no such luck\n")
+
+    with pytest.raises(control.SupervisorUnreachable) as unreachable:
+        control.order(tmp_path / "it.sock", "double", number=1)
+
+    assert f"The end of its log ({log}):\n" in unreachable.value.msg
+    assert unreachable.value.msg.endswith("line 999\nNotADirectoryError: no such luck")
+    assert "line 900\n" not in unreachable.value.msg

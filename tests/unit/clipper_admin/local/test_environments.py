@@ -1,6 +1,9 @@
 """Python environments of models."""
 
+import os
 import subprocess
+import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -69,6 +72,44 @@ def test_a_package_that_cannot_be_installed_fails_with_pips_words_and_is_tried_a
     for _attempt in range(2):
         with pytest.raises(ClipperException, match=r"(?s)^Could not install /no/such\.whl:\n.*ERROR: "):
             environments.provide(home, ["/no/such.whl"])
+
+
+@pytest.fixture(scope="module")
+def without_pip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment that has the services' packages, and no pip."""
+    environment = tmp_path_factory.mktemp("without-pip")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    [packages] = environment.glob("lib/python3*/site-packages")
+    for installed in Path(sysconfig.get_path("purelib")).iterdir():
+        if not installed.name.startswith("pip"):
+            (packages / installed.name).symlink_to(installed)
+    return str(environment / "bin" / "python")
+
+
+PROVIDE = "import sys; from pathlib import Path; from clipper_admin.local import environments; "
+PROVIDE += "print(environments.provide(Path(sys.argv[1]), sys.argv[2:]))"
+
+
+def test_an_interpreter_without_pip_borrows_that_of_its_base(without_pip: str, greetings: str, tmp_path: Path) -> None:
+    made = subprocess.run([without_pip, "-P", "-c", PROVIDE, str(tmp_path), greetings], capture_output=True, text=True)
+
+    assert made.returncode == 0, made.stderr
+    assert says(made.stdout.strip(), "import greetings, numpy; print(greetings.HELLO)") == "hello"
+
+
+def test_where_neither_pip_nor_uv_is_to_be_had_it_is_said_how_to_get_one(
+    without_pip: str, greetings: str, tmp_path: Path
+) -> None:
+    # Stands before that of every interpreter.
+    (tmp_path / "pip.py").write_text("raise SystemExit(1)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PATH": ""}
+
+    command = [without_pip, "-P", "-c", PROVIDE, str(tmp_path), greetings]
+    made = subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert made.returncode == 1
+    assert f"pip, which {without_pip} has not got, or with uv, which is not on PATH" in made.stderr
+    assert f"`{without_pip} -m ensurepip` brings pip" in made.stderr
 
 
 def test_an_image_holds_the_files_and_the_interpreter(home: Path, tmp_path: Path) -> None:

@@ -57,3 +57,19 @@ def test_a_pid_that_nobody_has_is_nobody() -> None:
 
 def test_identities_are_told_the_same_way_each_time() -> None:
     assert ProcessIdentity.of(os.getpid()) == ProcessIdentity.of(os.getpid())
+
+
+def test_what_a_process_has_left_behind_is_killed_after_its_own_end() -> None:
+    program = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True) as leader:
+        identity = identity_of(leader)
+        assert leader.stdout is not None
+        child = ProcessIdentity.of(int(leader.stdout.readline()))
+        leader.wait()
+        assert child is not None
+        assert child.is_alive()
+
+        replace(identity, started="another boot:1").kill_group()
+        assert child.is_alive()
+        identity.kill_group()
+        assert child.wait_until_gone(10)

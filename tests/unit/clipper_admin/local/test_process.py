@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+from clipper_admin.local import leftovers
 from clipper_admin.local.identity import ProcessIdentity
 from clipper_admin.local.process import ProcessState, ProcessStatus, SupervisedProcess
 from clipper_admin.local.specification import ProcessSpec, Tier
@@ -146,3 +148,97 @@ def test_stopping_is_safe_to_repeat_and_before_the_start(tmp_path: Path) -> None
         await process.stop(graceful=True)
 
     asyncio.run(run())
+
+
+def sleeper() -> tuple[subprocess.Popen[bytes], ProcessIdentity]:
+    """A process that somebody else has started."""
+    process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    identity = ProcessIdentity.of(process.pid)
+    assert identity is not None
+    return process, identity
+
+
+def test_a_process_that_another_keeper_has_started_is_adopted_and_kept_alive(tmp_path: Path) -> None:
+    async def run(other: subprocess.Popen[bytes], identity: ProcessIdentity) -> None:
+        spec = ProcessSpec(name="it", command=(sys.executable, "-c", SLEEP), tier=Tier.QUERY)
+        process = SupervisedProcess(spec, tmp_path / "it.log", lambda: None, identity)
+        process.start()
+        await until(lambda: process.status.state is ProcessState.RUNNING)
+        assert process.status.pid == other.pid
+        os.kill(other.pid, signal.SIGKILL)
+        await until(lambda: process.status.pid not in (0, other.pid))
+        assert (process.status.deaths, process.status.exit_code) == (1, None)
+        await process.stop(graceful=True)
+
+    other, identity = sleeper()
+    with other:
+        asyncio.run(run(other, identity))
+
+
+def test_an_adopted_process_is_stopped_like_a_child(tmp_path: Path) -> None:
+    async def run(identity: ProcessIdentity) -> None:
+        spec = ProcessSpec(name="it", command=("true",), tier=Tier.QUERY, stop_grace_s=0.2)
+        process = SupervisedProcess(spec, tmp_path / "it.log", lambda: None, identity)
+        process.start()
+        await until(lambda: process.status.state is ProcessState.RUNNING)
+        await asyncio.wait_for(process.stop(graceful=True), 5)
+
+    other, identity = sleeper()
+    with other:
+        asyncio.run(run(identity))
+        assert other.wait() == -signal.SIGKILL
+
+
+def test_what_a_process_left_behind_that_died_unkept_is_killed_before_it_is_started_again(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, start_new_session=True) as other:
+        assert other.stdout is not None
+        child = ProcessIdentity.of(int(other.stdout.readline()))
+        identity = ProcessIdentity.of(other.pid)
+        other.kill()
+    assert child is not None
+    assert child.is_alive()
+
+    async def run() -> None:
+        spec = ProcessSpec(name="it", command=(sys.executable, "-c", SLEEP), tier=Tier.QUERY)
+        process = SupervisedProcess(spec, tmp_path / "it.log", lambda: None, identity)
+        process.start()
+        await shows(tmp_path)
+        assert not child.is_alive()
+        await process.stop(graceful=True)
+
+    asyncio.run(run())
+
+
+def test_a_process_whose_keeper_is_killed_before_it_is_written_down_never_becomes_its_program(tmp_path: Path) -> None:
+    keeper = f"""
+import asyncio, os, pathlib, signal, sys
+from clipper_admin.local.process import SupervisedProcess
+from clipper_admin.local.specification import ProcessSpec, Tier
+
+async def run():
+    spec = ProcessSpec(name="it", command=(sys.executable, "-c", {SLEEP!r}), tier=Tier.QUERY)
+    directory = pathlib.Path({str(tmp_path)!r})
+    SupervisedProcess(spec, directory / "it.log", lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+    await asyncio.sleep(60)
+
+asyncio.run(run())
+"""
+    assert subprocess.run([sys.executable, "-c", keeper], check=False).returncode == -signal.SIGKILL
+
+    for process in leftovers.writing_to(tmp_path):
+        assert process.wait_until_gone(5)
+    assert (tmp_path / "it.log").read_text() == ""
+
+
+def test_a_process_gets_no_input_and_its_exit_code_is_its_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        process = supervised(tmp_path, "import sys; print(repr(sys.stdin.read()), flush=True); sys.exit(7)")
+        process.start()
+        await until(lambda: process.status.deaths > 0)
+        assert process.status.exit_code == 7
+        await process.stop(graceful=True)
+
+    asyncio.run(run())
+    assert (tmp_path / "it.log").read_text().startswith("''\n")

@@ -110,7 +110,7 @@ def test_a_policy_of_ones_own_may_ask_some_of_the_models() -> None:
     [
         ("FailsToSelect", "The selection policy failed: KeyError: 'oops'"),
         ("FailsToBegin", "The selection policy failed: KeyError: 'oops'"),
-        ("FailsToBeMade", "cannot be made: oops"),
+        ("FailsToBeMade", "cannot be made: TypeError: oops"),
         ("ChoosesNobody", "The selection policy failed: ValueError: it chose no model"),
         ("NoSuch", "cannot be imported"),
     ],

@@ -375,5 +375,6 @@ def test_nothing_is_left_behind_after_all_is_answered() -> None:
     for number in range(5_000):
         world.ask(b"%d" % number)
         world.answer_all()
+    world.pass_time(2.0)
     assert world.engine.wake_at_s == float("inf")
     assert world.engine.cache.size_bytes <= 10_000

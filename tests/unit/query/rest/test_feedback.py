@@ -9,12 +9,15 @@ from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.query.feedback_item import FeedbackItem
 from services.query.journal.feedback import FeedbackStatus
+from services.query.request_limits import RequestLimits
 from services.query.rest.feedback import answer, parse
+
+_LIMITS = RequestLimits(max_inputs=8)
 
 
 def _item(body: bytes, input_type: InputType = InputType.DOUBLES) -> FeedbackItem:
     """The only item of a body."""
-    parsed = parse(body, input_type)
+    parsed = parse(body, input_type, _LIMITS)
     assert not parsed.is_batch
     (item,) = parsed.items
     return item
@@ -55,13 +58,13 @@ def test_a_feedback_id_may_be_a_number() -> None:
 
 
 def test_a_batch_is_many_such_objects_in_order() -> None:
-    body = parse(b'{"feedback":[{"query_id":1,"label":"a"},{"input":[],"label":"b"}]}', InputType.DOUBLES)
+    body = parse(b'{"feedback":[{"query_id":1,"label":"a"},{"input":[],"label":"b"}]}', InputType.DOUBLES, _LIMITS)
     assert body.is_batch
     assert body.items == [FeedbackItem(query_id=1, label="a"), FeedbackItem(input=b"", label="b")]
 
 
 def test_an_empty_batch_is_a_batch() -> None:
-    assert parse(b'{"feedback":[]}', InputType.DOUBLES) == ([], True)
+    assert parse(b'{"feedback":[]}', InputType.DOUBLES, _LIMITS) == ([], True)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,7 @@ def test_an_empty_batch_is_a_batch() -> None:
 )
 def test_what_is_wrong_is_told(body: bytes, detail: str) -> None:
     with pytest.raises(InvalidInput, match="^Error parsing JSON: .*" + detail.replace("(", r"\(")):
-        parse(body, InputType.DOUBLES)
+        parse(body, InputType.DOUBLES, _LIMITS)
 
 
 def test_a_boolean_label_is_no_boolean_input() -> None:

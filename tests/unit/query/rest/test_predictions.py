@@ -10,15 +10,17 @@ from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.requests import DefaultReason, Request, Spent
 from services.query.engine.versions import Route
+from services.query.request_limits import RequestLimits
 from services.query.rest import predictions as rest
 from tests.fixtures.choices import answered
 
+LIMITS = RequestLimits(max_inputs=8)
 SCHEMA = '. Expected JSON schema: \n  {\n   "input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
 
 
 def packed(input_type: InputType, body: bytes) -> list[bytes]:
     """The packed inputs of a whole body."""
-    return rest.pack(rest.parse(body), input_type)
+    return rest.pack(rest.parse(body, LIMITS), input_type)
 
 
 def packed_input(input_type: InputType, value: str) -> bytes:
@@ -180,10 +182,10 @@ def test_a_body_without_input_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"[" * 100_000,
-        b'{"input":' * 100_000,
-        b'{"input":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"input":[1.5],"note":' + b'{"":' * 100_000 + b"1" + b"}" * 100_001,
+        b"[" * 30_000,
+        b'{"input":' * 30_000,
+        b'{"input":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+        b'{"input":[1.5],"note":' + b'{"":' * 30_000 + b"1" + b"}" * 30_001,
     ],
 )
 def test_deep_nesting_is_refused_at_once(body: bytes) -> None:
@@ -197,7 +199,7 @@ def test_of_equal_keys_the_last_counts() -> None:
 
 
 def test_of_both_inputs_the_single_one_wins() -> None:
-    body = rest.parse(b'{"input_batch":[[1],[2]],"input":[3]}')
+    body = rest.parse(b'{"input_batch":[[1],[2]],"input":[3]}', LIMITS)
     assert rest.pack(body, InputType.INTS) == [struct.pack("<i", 3)]
     assert not body.is_batch
     assert "of type Null" in refusal(InputType.INTS, b'{"input_batch":[[1]],"input":null}')
@@ -210,7 +212,7 @@ def test_a_batch_may_have_inputs_of_different_lengths() -> None:
 
 @pytest.mark.parametrize(("text", "count"), [(b"[]", 0), (b"[[1]]", 1)])
 def test_a_batch_of_none_or_one_is_a_batch(text: bytes, count: int) -> None:
-    body = rest.parse(b'{"input_batch":%b}' % text)
+    body = rest.parse(b'{"input_batch":%b}' % text, LIMITS)
     assert body.is_batch
     assert len(rest.pack(body, InputType.INTS)) == count
 
@@ -228,14 +230,14 @@ def test_one_bad_input_refuses_the_whole_batch() -> None:
 
 @pytest.mark.parametrize(("text", "version"), [('"2"', "2"), ('""', ""), ("null", None)])
 def test_a_version_may_be_asked_for(text: str, version: str | None) -> None:
-    assert rest.parse(b'{"input":[],"version":%b}' % text.encode()).version == version
-    assert rest.parse(b'{"input":[]}').version is None
+    assert rest.parse(b'{"input":[],"version":%b}' % text.encode(), LIMITS).version == version
+    assert rest.parse(b'{"input":[]}', LIMITS).version is None
 
 
 @pytest.mark.parametrize(("uid", "context"), [('"someone"', "someone"), ("7", "7"), ("-1", "-1"), ("null", "")])
 def test_a_uid_is_the_context(uid: str, context: str) -> None:
-    assert rest.parse(b'{"input":[],"uid":%b}' % uid.encode()).context == context
-    assert rest.parse(b'{"input":[]}').context == ""
+    assert rest.parse(b'{"input":[],"uid":%b}' % uid.encode(), LIMITS).context == context
+    assert rest.parse(b'{"input":[]}', LIMITS).context == ""
 
 
 @pytest.mark.parametrize("key", ["version", "uid"])
@@ -253,14 +255,14 @@ def test_a_number_is_not_a_version() -> None:
 @pytest.mark.parametrize("key", ["explain", "forbid_default"])
 @pytest.mark.parametrize(("value", "flag"), [("true", True), ("false", False), ("null", False)])
 def test_a_flag_may_be_set(key: str, value: str, flag: bool) -> None:
-    body = rest.parse(b'{"input":[],"%b":%b}' % (key.encode(), value.encode()))
+    body = rest.parse(b'{"input":[],"%b":%b}' % (key.encode(), value.encode()), LIMITS)
     others = {"explain", "forbid_default"} - {key}
     assert getattr(body, key) is flag
     assert not any(getattr(body, other) for other in others)
 
 
 def test_no_flag_is_set_unless_asked_for() -> None:
-    body = rest.parse(b'{"input_batch":[]}')
+    body = rest.parse(b'{"input_batch":[]}', LIMITS)
     assert not body.explain
     assert not body.forbid_default
 

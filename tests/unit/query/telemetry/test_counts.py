@@ -67,8 +67,23 @@ def test_counts_are_the_same_on_the_other_end_of_a_pipe() -> None:
     assert as_json(pickle.loads(pickle.dumps(counts)), _NOW_S) == as_json(counts, _NOW_S)
 
 
-def test_a_process_that_has_ended_leaves_its_counts_but_no_cache() -> None:
-    left = _counts(3).without_cache_bytes()
-    assert (left.cache_bytes, left.cache_hits) == (0, 10)
+def test_what_all_processes_meet_is_not_added_up() -> None:
+    parts = [replace(_counts(1), quarantined=held) for held in ({}, {"applications": 2}, {"applications": 1, "x": 1})]
+    total = Counts.total(parts, _NOW_S)
+    assert total.quarantined == {"applications": 2, "x": 1}
+    assert _values("counters", total)["internal:num_quarantined"] == {"count": 3}
+    samples = {
+        sample.labels["kind"]: sample.value
+        for metric in CountsCollector(lambda: total).collect()
+        for sample in metric.samples
+        if sample.name == "clipper_quarantined"
+    }
+    kinds = ("applications", "model_versions", "current_versions", "replicas", "x")
+    assert samples == dict.fromkeys(kinds, 0.0) | {"applications": 2.0, "x": 1.0}
+
+
+def test_a_process_that_has_ended_leaves_its_counts_but_no_cache_and_no_configuration() -> None:
+    left = replace(_counts(3), quarantined={"applications": 1}).of_the_past()
+    assert (left.cache_bytes, left.cache_hits, left.quarantined) == (0, 10, {})
     samples = [sample for metric in CountsCollector(lambda: left).collect() for sample in metric.samples]
     assert next(sample.value for sample in samples if sample.name == "clipper_cache_bytes") == 0

@@ -7,14 +7,14 @@ from services.common.records import Application
 from services.common.selection_records import ContextKey
 from services.query.engine.effects import Outbox
 from services.query.engine.selection import contexts as module
-from services.query.engine.selection import registry
 from services.query.engine.selection.contexts import Contexts
+from services.query.engine.selection.registry import make
 from services.query.engine.selection.selector import Selector
 
 
 def _selector(*models: str) -> Selector:
     application = Application("app", InputType.DOUBLES, "", 1_000, models or ("a", "b"), selection_policy="exp3")
-    return Selector(application, registry.make(application), {})
+    return Selector(application, make(application), {})
 
 
 class _Watched(Contexts):

@@ -3,11 +3,11 @@
 import grpc
 from clipper.v1 import management_service_pb2, management_service_pb2_grpc
 
+from clipper_admin import direct
 from clipper_admin.exceptions import ClipperException
 
 _TIMEOUT_S = 5.0
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-_OPTIONS = (("grpc.enable_http_proxy", 0),)
 
 
 def held(admin_address: str) -> set[str]:
@@ -19,7 +19,7 @@ def held(admin_address: str) -> set[str]:
     Raises:
         ClipperException: management refused.
     """
-    with grpc.insecure_channel(admin_address, _OPTIONS) as channel:
+    with direct.channel(admin_address) as channel:
         stub = management_service_pb2_grpc.ManagementServiceStub(channel)
         try:
             response = stub.GetAllReplicas(

@@ -1,0 +1,35 @@
+"""How a cluster is spoken to: directly, whatever proxies the environment names for the rest of the world."""
+
+from typing import Any
+
+import grpc
+import requests
+
+
+def channel(address: str) -> grpc.Channel:
+    """A gRPC channel to host:port."""
+    return grpc.insecure_channel(address, (("grpc.enable_http_proxy", 0),))
+
+
+def get(url: str, timeout_s: float) -> requests.Response:
+    """The answer to a GET.
+
+    Raises:
+        requests.RequestException: there is none.
+    """
+    return _send("GET", url, timeout_s)
+
+
+def post(url: str, body: Any, timeout_s: float) -> requests.Response:
+    """The answer to a POST of JSON.
+
+    Raises:
+        requests.RequestException: there is none.
+    """
+    return _send("POST", url, timeout_s, json=body)
+
+
+def _send(method: str, url: str, timeout_s: float, **content: Any) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, timeout=timeout_s, **content)
