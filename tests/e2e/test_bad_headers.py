@@ -143,6 +143,7 @@ def test_a_good_timeout_is_the_deadline_of_a_rest_request(cluster: ClipperConnec
         [("grpc-encoding", b"identity")],
         [("grpc-status", b"x")],
         [("grpc-trace-bin", b"#")],
+        [("x-foo-bin", b"!!!")],
         [("grpc-foo", b"\xff")],
     ],
     ids=lambda headers: str(headers[0][0]),
