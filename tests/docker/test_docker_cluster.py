@@ -307,6 +307,24 @@ def test_a_new_interpreter_finds_the_cluster_again(docker_cluster: ClipperConnec
     assert told == [docker_cluster.get_query_addr(), docker_cluster.get_metric_addr(), "True"]
 
 
+def test_the_command_tells_how_a_cluster_stands(engine: docker.DockerClient, docker_cluster: ClipperConnection) -> None:
+    python_deployer.create_endpoint(docker_cluster, "told-of", "doubles", feature_sum, num_replicas=2)
+    command = (sys.executable, "-m", "clipper_admin", "status", "--docker", "--cluster")
+
+    told = subprocess.run(
+        (*command, docker_cluster.cm.cluster_identifier), capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    assert f"  predictions     {docker_cluster.get_query_addr()}" in told
+    services = {
+        container.name for container in containers(engine, docker_cluster) if MODEL_LABEL not in container.labels
+    }
+    assert {line.split()[0] for line in told if line.endswith("  running")} == services
+    assert "told-of:1  yes      doubles  2/2 alive" in told
+    docker_cluster.stop_models(["told-of"])
+    docker_cluster.unregister_application("told-of")
+
+
 def test_logs_of_every_container_are_collected(
     engine: docker.DockerClient, docker_cluster: ClipperConnection, tmp_path: Path
 ) -> None:
