@@ -2,12 +2,10 @@
 
 import http.client
 import itertools
-import json
 from collections.abc import Iterator
 
 import grpc
 import pytest
-import requests
 from clipper.v1 import management_service_pb2, management_service_pb2_grpc
 
 from clipper_admin import ClipperConnection
@@ -120,20 +118,6 @@ def test_rest_is_told_that_its_body_has_no_grpc_encoding(cluster: ClipperConnect
         raw(cluster.cm.get_admin_addr(), "POST", "/admin/get_all_applications", EVERYTHING, header),
     ):
         assert "grpc-encoding" in invalid(refused)
-
-
-def test_a_good_timeout_is_the_deadline_of_a_rest_request(cluster: ClipperConnection) -> None:
-    def ask(timeout: str) -> requests.Response:
-        body = json.dumps({"input": [next(_numbers)]})
-        url = f"http://{cluster.get_query_addr()}/bad-doubles/predict"
-        return requests.post(url, data=body, headers={"grpc-timeout": timeout}, timeout=PATIENCE_S)
-
-    assert ask("20S").json()["default"] is False
-    assert ask("99999999H").json()["default"] is False
-    late = ask("1n")
-    # The deadline may pass before the body is there.
-    assert late.status_code in (http.client.GATEWAY_TIMEOUT, http.client.REQUEST_TIMEOUT)
-    assert late.json()["code"] == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
 
 @pytest.mark.parametrize(

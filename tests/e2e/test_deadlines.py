@@ -1,5 +1,6 @@
 """Every query is answered by its deadline: with a prediction, or with the default output and the reason."""
 
+import http.client
 import json
 import statistics
 import time
@@ -13,7 +14,7 @@ from clipper.v1 import query_service_pb2
 from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.bursts import rest_burst
-from tests.fixtures.clients import Answer, Client, NativeClient, RestClient, doubles, from_prediction
+from tests.fixtures.clients import PATIENCE_S, Answer, Client, NativeClient, RestClient, doubles, from_prediction
 from tests.fixtures.stalls import StallMeter
 
 DEFAULT = "too late"
@@ -64,6 +65,21 @@ def test_a_late_prediction_gives_way_to_the_default_at_the_objective(
     assert min(waited_s) >= slo_s - LIGHT_LOAD_OVERDUE_S
     assert statistics.median(waited_s) <= slo_s + LIGHT_LOAD_OVERDUE_S
     assert meter.late(answers, slo_s + LIGHT_LOAD_OVERDUE_S) == []
+
+
+def test_a_timeout_of_grpc_is_the_deadline_of_a_rest_request(cluster: ClipperConnection) -> None:
+    endpoint(cluster, "unhurried", slo_s=20.0, seconds_per_input=0.4)
+
+    def ask(number: float, timeout: str) -> requests.Response:
+        url = f"http://{cluster.get_query_addr()}/unhurried/predict"
+        return requests.post(url, json={"input": [number]}, headers={"grpc-timeout": timeout}, timeout=PATIENCE_S)
+
+    assert ask(1.0, "20S").json()["default"] is False
+    assert ask(2.0, "99999999H").json()["default"] is False
+    late = ask(3.0, "100m")
+    # The query service and Envoy keep the same deadline, and either may be the first to answer.
+    assert late.status_code == http.client.GATEWAY_TIMEOUT or late.json()["default"] is True
+    assert late.elapsed.total_seconds() < 0.4
 
 
 def test_a_clients_deadline_counts_when_it_is_earlier_and_what_nobody_waits_for_is_not_computed(
