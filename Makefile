@@ -7,7 +7,7 @@ BUILD  := build
 
 SITE_PACKAGES = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 PROTOS        = $(wildcard protos/clipper/v1/*.proto)
-PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(SITE_PACKAGES)
+PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I"$(SITE_PACKAGES)"
 # $(1): where the generated code goes.
 GENERATE      = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) \
                 --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
