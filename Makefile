@@ -37,7 +37,7 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-slow test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,9 +73,13 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 	@echo "==> envoy"
 	@$(BIN)/python deploy/envoy/validate.py $(BUILD)/envoy
 
-test: $(DEV) ## Run all tests
+test: $(DEV) ## Run the tests
 	@echo "==> pytest"
 	@$(BIN)/pytest
+
+test-slow: $(DEV) ## Cut the power, freeze services and paste README: what takes minutes by nature
+	@echo "==> pytest of what is slow"
+	@$(BIN)/pytest tests/slow
 
 test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
 	@echo "==> pytest on every Python (the first time a minute or two each)"
