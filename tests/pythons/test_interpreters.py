@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,14 @@ class Installed:
 
 
 @pytest.fixture(scope="module", params=interpreters().values(), ids=lambda interpreter: interpreter.version)
-def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Clipper, installed for an interpreter."""
+def installed(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installed]:
+    """Clipper, installed for an interpreter; afterwards nothing of it runs."""
     interpreter: Interpreter = request.param
-    return Installed(environment(interpreter, wheel), tmp_path_factory.mktemp("away"))
+    made = Installed(environment(interpreter, wheel), tmp_path_factory.mktemp("away"))
+    yield made
+    made.run("clipper", "stop")
 
 
 def test_the_interpreter_of_the_tests_is_one_of_them() -> None:
@@ -62,7 +67,11 @@ def test_the_quick_start_runs(installed: Installed) -> None:
     assert finished.stdout.splitlines()[-1] == "{'query_id': 0, 'output': 6.6, 'default': False}"
 
 
-def test_the_command_is_there(installed: Installed) -> None:
+def test_the_command_tells_of_the_cluster_and_stops_it(installed: Installed) -> None:
+    assert installed.run("clipper", "start").returncode == 0
+    assert installed.run("clipper", "status").stdout.startswith("Cluster default-cluster\n")
+    assert installed.run("clipper", "stop").returncode == 0
+
     told = installed.run("clipper", "status")
 
     assert told.returncode == 1
