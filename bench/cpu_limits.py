@@ -12,18 +12,18 @@ _PERIOD_MICROS = 20_000
 
 
 @contextlib.contextmanager
-def limited(pid: int, cpus: float) -> Iterator[None]:
-    """A process has so much of a processor, as long as the context lasts.
+def limited(pid: int, cpus: float, period_micros: int = _PERIOD_MICROS) -> Iterator[None]:
+    """A process has so much of a processor, in each period, as long as the context lasts.
 
     Raises:
         BenchmarkError: this user or this machine cannot set limits.
     """
-    quota_micros = int(cpus * _PERIOD_MICROS)
+    quota_micros = int(cpus * period_micros)
     v1 = _ROOT / "cpu"
     parent, limits = (
-        (v1, {"cpu.cfs_period_us": f"{_PERIOD_MICROS}", "cpu.cfs_quota_us": f"{quota_micros}"})
+        (v1, {"cpu.cfs_period_us": f"{period_micros}", "cpu.cfs_quota_us": f"{quota_micros}"})
         if v1.is_dir()
-        else (_ROOT, {"cpu.max": f"{quota_micros} {_PERIOD_MICROS}"})
+        else (_ROOT, {"cpu.max": f"{quota_micros} {period_micros}"})
     )
     group = parent / f"clipper-bench-{pid}"
     with contextlib.ExitStack() as stack:
