@@ -39,7 +39,7 @@ _OUTSTANDING = 16
 _FAR_S = 2.0
 _WARM_UP_S = 1.0
 # Whoever has used up its part of a period waits for the next, so a period must be much shorter than an objective.
-_PERIOD_MICROS = 4_000
+_PERIOD_MICROS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each measurement takes (default: 5)")
     parser.add_argument(
-        "--cpus", type=float, default=0.4, help="how much of a processor the query service has (default: 0.4)"
+        "--cpus", type=float, default=0.2, help="how much of a processor the query service has (default: 0.2)"
     )
     return parser.parse_args()
 

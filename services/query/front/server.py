@@ -25,6 +25,8 @@ _MAX_WAITING_CALLS = 65_536
 # Between this and a hard limit a quarter above it the core refuses calls by chance. Envoy passes on what a REST client
 # sends along, and a path that it has rewritten.
 _LARGEST_METADATA_BYTES = 32 * 1024
+# What is read of a stream before it is asked for: as long as it waits with the client, nobody knows how old it is.
+_READ_AHEAD_BYTES = 1 << 20
 _UNIMPLEMENTED = RpcStatus(grpc.StatusCode.UNIMPLEMENTED, "Method not found")
 
 
@@ -76,6 +78,7 @@ class Front:
             *ageing,
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.http2.lookahead_bytes", _READ_AHEAD_BYTES),
             ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
             ("grpc.so_reuseport", int(reuse_port)),
             # Who shares a connection among many asks for signs of life as often as it needs them.

@@ -19,8 +19,8 @@ from services.query.front.call import Call
 from services.query.front.loop import Loop
 
 _LOG = logging.getLogger(__name__)
-# Messages that may have come so long ago deserve a closer look.
-_STALE_S = 0.005
+# Where messages may have come so long ago, a closer look is taken as often.
+_STALE_S = 0.002
 
 
 class StreamHandler(Protocol):
@@ -46,6 +46,7 @@ class StreamCall(Call):
         "_handler",
         "_initial_metadata",
         "_lock",
+        "_marked_s",
         "_max_unanswered",
         "_outbox",
         "_over",
@@ -68,6 +69,7 @@ class StreamCall(Call):
         self._sending = False
         self._receiving = False
         self._paused = False
+        self._marked_s = 0.0
         self._over = False
 
     def open(self, factory: StreamHandlerFactory) -> None:
@@ -130,7 +132,8 @@ class StreamCall(Call):
             # What the client sent meanwhile had to wait for its own sake.
             self._paused = False
             self.received_s = self._receives_since_s
-        elif self._receives_since_s - self.received_s > _STALE_S:
+        elif self._receives_since_s - max(self.received_s, self._marked_s) > _STALE_S:
+            self._marked_s = self._receives_since_s
             self._loop.mark()
 
     def _on_sent(self, _event: Event) -> None:
