@@ -56,6 +56,22 @@ class Countdown:
         pass
 
 
+class Repeater:
+    """Answers every message with many copies of it."""
+
+    copies = 100
+
+    def __init__(self, call: StreamCall) -> None:
+        self._call = call
+
+    def on_message(self, message: bytes) -> None:
+        for _ in range(self.copies):
+            self._call.send(message)
+
+    def on_half_close(self) -> None:
+        self._call.finish()
+
+
 class Silent:
     """Keeps what it receives and answers nothing of its own accord."""
 
@@ -129,6 +145,18 @@ def test_one_message_may_be_answered_by_many() -> None:
     with running_front(streams={STREAM: Countdown}) as front, channel_to(front) as channel:
         answers = list(server_stream(channel)(b"100", timeout=PATIENCE_S))
     assert answers == [b"%d" % i for i in reversed(range(100))]
+
+
+@pytest.mark.parametrize("size", [1, 4_000], ids=["small", "more than is read at once"])
+def test_none_of_many_answers_waits_for_one_that_has_yet_to_be_sent(size: int) -> None:
+    with running_front(streams={STREAM: Repeater}, max_unanswered=1_000) as front, channel_to(front) as channel:
+        outbox: queue.Queue[bytes | None] = queue.Queue()
+        answers = stream(channel)(iter(outbox.get, None), timeout=PATIENCE_S)
+        for letter in (b"a", b"b"):
+            outbox.put(letter * size)
+            assert [next(answers) for _ in range(Repeater.copies)] == [letter * size] * Repeater.copies
+        outbox.put(None)
+        assert list(answers) == []
 
 
 def test_messages_may_be_sent_from_another_thread() -> None:
