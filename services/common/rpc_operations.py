@@ -33,7 +33,7 @@ SEND_OK = send_status(OK)
 
 
 def send_message(message: bytes, *, more_follows: bool = False) -> Operation:
-    """The operation that sends one message, which may wait for the next if more follows; TypeError unless it is bytes."""
+    """The operation that sends one message, which may leave with the next if more follows; TypeError unless bytes."""
     return cygrpc.SendMessageOperation(message, _MORE_FOLLOWS if more_follows else _NO_FLAGS)
 
 
