@@ -13,6 +13,7 @@ under virtual time in simulations.
     answers.py    how a query gets its answer
     cache.py      predictions already made or on their way
     queue.py      tasks that wait for a replica: a lane for each application, by deadline
+    demand.py     what is asked of a model version: how much, and how soon it is wanted
     deadlines.py  requests by deadline, for the timer
     dispatcher.py when what waits is looked at, and what is sent
     batching/     how large the next batch of a replica is, and when it goes

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from services.query.engine.queue import Lane
 from services.query.engine.requests import Task
@@ -59,26 +59,33 @@ class Dispatcher:
         """Sends a version's replicas what their policies want."""
         look_again_s = math.inf
         if version.queue:
-            for replica in version.available():
-                look_again_s = min(look_again_s, self._fill(replica, version, now_s))
-                if not version.queue:
-                    break
+            version.queue.survey(now_s)
+            look_again_s = min(self._fill(version.idle(), version, now_s), self._fill(version.busy(), version, now_s))
         version.look_again_s = look_again_s if version.queue else math.inf
         if version.look_again_s < math.inf:
             heapq.heappush(self._looks, (look_again_s, version.number, version))
 
-    def _fill(self, replica: Replica, version: Version, now_s: float) -> float:
+    def _fill(self, replicas: Iterable[Replica], version: Version, now_s: float) -> float:
+        """Sends batches to one replica after the other, until nothing waits; returns when to look again."""
+        look_again_s = math.inf
+        for replica in replicas:
+            if not version.queue:
+                break
+            look_again_s = min(look_again_s, self._send_to(replica, version, now_s))
+        return look_again_s
+
+    def _send_to(self, replica: Replica, version: Version, now_s: float) -> float:
         """Sends a replica batches; returns when to look again."""
         queue, batching = version.queue, replica.batching
         while queue and replica.has_room:
             if replica.in_flight and len(queue) < batching.full_size:
                 return math.inf
-            plan = batching.plan(queue, version.ready, replica.is_busy_s(now_s), now_s, version.slo_s)
+            plan = batching.plan(queue, version.ready, replica.is_busy_s(now_s), now_s)
             for lane, count in plan.late:
                 self._give_up_late(queue.remove(lane, count), lane, lane.due_s(0) if len(lane) else math.inf)
             if not plan.size:
                 return plan.look_again_s
-            tasks = queue.take(plan.size, _LARGEST_BATCH_BYTES)
+            tasks = queue.take(plan.size, _LARGEST_BATCH_BYTES, by_share=plan.by_share)
             if tasks:
                 self._send(replica.send(tasks, now_s))
         return math.inf

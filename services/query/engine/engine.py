@@ -169,7 +169,7 @@ class Engine:
             KeyError: the replica has no such batch in flight.
         """
         self.advance(now_s)
-        batch = replica.in_flight.pop(batch_id)
+        batch = replica.returned(batch_id)
         busy_s = max(model_s, replica.was_busy_s(batch, now_s))
         is_news = batch.overdue or not replica.patience.is_known
         replica.patience.observe(batch, busy_s)
@@ -177,7 +177,7 @@ class Engine:
             self._trust(replica, batch, now_s)
         version = replica.version
         if version is not None:
-            replica.batching.observe(len(batch.tasks), busy_s, version.slo_s)
+            replica.batching.observe(len(batch.tasks), busy_s, version.queue.demand)
             self._dispatcher.dispatch(version, now_s)
         if len(outputs) != len(batch.tasks):
             error = f"The container answered {len(batch.tasks)} inputs with {len(outputs)} outputs"
@@ -210,8 +210,7 @@ class Engine:
         if replica.state is not ReplicaState.DRAINING:
             replica.enter(ReplicaState.LOST)
         replica.call_off_look()
-        batches = list(replica.in_flight.values())
-        replica.in_flight.clear()
+        batches = replica.lost()
         for batch in batches:
             for task in batch.tasks:
                 if task.batch is batch:

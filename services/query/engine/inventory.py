@@ -3,7 +3,6 @@
 A record that has not changed keeps its object, and with it what waits and what was learnt there.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -96,8 +95,6 @@ class Inventory:
                         version.adopt(replica)
 
     def _make_routes(self, configuration: Configuration) -> None:
-        for version in self.versions.values():
-            version.slo_s = math.inf
         for name in self.routes.keys() - configuration.applications.keys():
             del self.routes[name]
         for name, application in configuration.applications.items():
@@ -107,8 +104,6 @@ class Inventory:
             else:
                 route = Route(application, None, Selector(application, self._policies.policy_of(application), versions))
             self.routes[name] = route
-            for version in versions.values():
-                version.slo_s = min(version.slo_s, route.slo_s)
 
     def _current_versions(self, models: Sequence[str], configuration: Configuration) -> dict[str, Version]:
         versions = {}

@@ -1,17 +1,22 @@
 """Tasks that wait for a replica of one model version: a lane for each application, earliest deadline first in each.
 
-Lanes share the version's replicas. A strictly more important class of priority goes first; within a class a batch is
-divided by the applications' shares, and what one lane cannot use falls to the others. So an application that floods a
-model fills its own lane, and only its own queries become late.
+Lanes share the version's replicas. A strictly more important class of priority goes first. Within a class the earliest
+deadline goes first as long as nobody floods the model; when somebody does, a batch is divided by the applications'
+shares, and what one lane cannot use falls to the others. So an application that floods a model fills its own lane, and
+only its own queries become late. What a lane is behind the others by is kept as in start-time fair queueing (Goyal et
+al., 1996): whoever was away begins where the others are.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterator
+import math
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from services.common.names import PRIORITIES
+from services.query.engine.demand import Demand
 
 if TYPE_CHECKING:
     from services.common.records import Application
@@ -48,6 +53,10 @@ class Lane:
         """The deadline of the entry at `place`, counted from the earliest."""
         return self._entries[self._head + place][0]
 
+    def due_by(self, due_s: float) -> int:
+        """How many have no later deadline than that."""
+        return bisect_right(self._entries, (due_s, math.inf), lo=self._head) - self._head
+
     def oldest_arrival_s(self) -> float:
         """When the task at the head came."""
         return self._entries[self._head][2].arrival_s
@@ -81,14 +90,20 @@ class TaskQueue:
 
     Args:
         capacity: most tasks that may wait in one lane.
+
+    Attributes:
+        demand: what is asked of the version.
     """
 
-    __slots__ = ("_capacity", "_lanes", "_length")
+    __slots__ = ("_capacity", "_lanes", "_length", "_served", "demand")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._lanes: dict[str, Lane] = {}
         self._length = 0
+        # Of the lane that was served last: what a new one begins with.
+        self._served = 0.0
+        self.demand = Demand()
 
     def __len__(self) -> int:
         return self._length
@@ -108,41 +123,52 @@ class TaskQueue:
         lane = self._lanes.get(application.name)
         if lane is None:
             lane = self._lanes[application.name] = Lane(application)
-            # Whoever was away has no claim to what the others were served meanwhile.
-            lane.served = min((other.served for other in self._lanes.values() if other is not lane), default=0.0)
+            lane.served = self._served
+            self.demand.seen(application, task.arrival_s)
         lane.application = application
         lane.push(due_s, task)
         self._length += 1
+        self.demand.count += 1
+
+    def survey(self, now_s: float) -> None:
+        """Brings `demand` up to date."""
+        self.demand.survey((lane.application for lane in self._lanes.values()), now_s)
 
     def quotas(self, size: int) -> list[tuple[Lane, int]]:
-        """How a batch of `size` is divided among the lanes."""
+        """How a batch of `size` is divided among the lanes by their shares."""
+        return self._divided(size, _by_share)
+
+    def _divided(self, size: int, divide: Callable[[int, list[Lane]], dict[Lane, int]]) -> list[tuple[Lane, int]]:
         lanes = self.lanes
         if len(lanes) == 1:
             return [(lanes[0], min(size, len(lanes[0])))]
         quotas: dict[Lane, int] = {}
         for priority in PRIORITIES:
             peers = [lane for lane in lanes if lane.application.priority == priority]
-            quotas.update(_divide(size - sum(quotas.values()), peers))
+            quotas.update(divide(size - sum(quotas.values()), peers))
         return list(quotas.items())
 
-    def take(self, size: int, most_bytes: int) -> list[Task]:
+    def take(self, size: int, most_bytes: int, *, by_share: bool = True) -> list[Task]:
         """Removes tasks for a batch.
 
         Args:
             size: how many at most.
             most_bytes: how large their inputs may be together; a single one may be larger.
+            by_share: whether lanes of a class get what their shares say; else the earliest deadlines go first.
 
         Returns:
             Tasks that somebody still waits for and that are not on their way, or are stuck there, in the order of the
             lanes. Others met before `size` is reached are removed, too.
         """
         tasks: dict[Task, None] = {}
+        divide = _by_share if by_share else _by_deadline
         while self._length and len(tasks) < size:
-            for lane, quota in self.quotas(size - len(tasks)):
+            for lane, quota in self._divided(size - len(tasks), divide):
                 before = len(tasks)
                 for task in self.remove(lane, quota):
                     if (task.batch is None or task.may_be_sent) and task.waiters:
                         tasks[task] = None
+                self._served = max(self._served, lane.served)
                 lane.served += (len(tasks) - before) / lane.application.share
         return self._within(list(tasks), most_bytes)
 
@@ -170,7 +196,24 @@ class TaskQueue:
         return tasks
 
 
-def _divide(size: int, lanes: list[Lane]) -> dict[Lane, int]:
+def _by_deadline(size: int, lanes: list[Lane]) -> dict[Lane, int]:
+    """Divides `size` so that the earliest deadlines are in it."""
+    quotas = dict.fromkeys(lanes, 0)
+    heads = [(lane.due_s(0), number, lane) for number, lane in enumerate(lanes)]
+    heapify(heads)
+    while heads and size > 0:
+        _, number, lane = heappop(heads)
+        next_due_s = heads[0][0] if heads else math.inf
+        # All that come before another lane's turn at once.
+        end = min(max(quotas[lane] + 1, lane.due_by(next_due_s)), quotas[lane] + size)
+        size -= end - quotas[lane]
+        quotas[lane] = end
+        if end < len(lane):
+            heappush(heads, (lane.due_s(end), number, lane))
+    return quotas
+
+
+def _by_share(size: int, lanes: list[Lane]) -> dict[Lane, int]:
     """Divides `size` by the lanes' shares; what a lane cannot use is divided among the others."""
     quotas = dict.fromkeys(lanes, 0)
     hungry = lanes

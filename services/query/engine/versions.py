@@ -49,24 +49,26 @@ class Version:
     Attributes:
         number: never used again, not even when the same name and version is registered anew.
         record: its record.
-        slo_s: the tightest latency objective of the applications that it serves now; infinity when it serves none.
         queue: its tasks that wait for a replica.
         replicas: its replicas in every state.
+        ready: how many of them take batches.
         hopeless: whether no replica can be expected to take a task: none is ready and none is on its way.
         look_again_s: when its queue is to be looked at though nothing happens; infinity when not.
         cache_lookups, cache_hits: how often its predictions were looked for in the cache, and found.
     """
 
     __slots__ = (
+        "_busy",
+        "_idle",
         "cache_hits",
         "cache_lookups",
         "hopeless",
         "look_again_s",
         "number",
         "queue",
+        "ready",
         "record",
         "replicas",
-        "slo_s",
     )
 
     _numbers = itertools.count()
@@ -74,10 +76,13 @@ class Version:
     def __init__(self, record: ModelVersion, queue_capacity: int) -> None:
         self.number = next(self._numbers)
         self.record = record
-        self.slo_s = math.inf
         self.queue = TaskQueue(queue_capacity)
         self.replicas: list[Replica] = []
+        self.ready = 0
         self.hopeless = True
+        # Those that may take a batch, who has waited longest for one first: so that equal ones take turns.
+        self._idle: dict[Replica, None] = {}
+        self._busy: dict[Replica, None] = {}
         self.look_again_s = math.inf
         self.cache_lookups = 0
         self.cache_hits = 0
@@ -88,33 +93,42 @@ class Version:
         replica.batching = policy_for(self.record)
         self.replicas.append(replica)
         self.note_states()
+        self.note_room(replica)
 
     def disown(self, replica: Replica) -> None:
         """Counts a replica among its own no longer."""
         replica.version = None
         self.replicas.remove(replica)
         self.note_states()
+        self.note_room(replica)
 
     def note_states(self) -> None:
         """Notes what states its replicas are in, which every query asks."""
+        self.ready = sum(replica.state is ReplicaState.READY for replica in self.replicas)
         self.hopeless = not any(replica.state in _HOPEFUL for replica in self.replicas)
+
+    def note_room(self, replica: Replica) -> None:
+        """Notes whether a replica may be sent a batch, and how soon it would begin with it."""
+        self._idle.pop(replica, None)
+        self._busy.pop(replica, None)
+        if replica.state is ReplicaState.READY and replica.version is self:
+            if not replica.in_flight:
+                self._idle[replica] = None
+            elif len(replica.in_flight) < _MOST_IN_FLIGHT:
+                self._busy[replica] = None
 
     @property
     def why_hopeless(self) -> str:
         """What to say to those who ask it while it is hopeless; empty when there is nothing particular to say."""
         return _FROZEN if any(replica.state is ReplicaState.FROZEN for replica in self.replicas) else ""
 
-    @property
-    def ready(self) -> int:
-        """How many of its replicas take batches."""
-        return sum(replica.state is ReplicaState.READY for replica in self.replicas)
+    def idle(self) -> list[Replica]:
+        """The replicas that have nothing to do."""
+        return list(self._idle)
 
-    def available(self) -> list[Replica]:
-        """The replicas that may take a batch, those with the least in flight first."""
-        ready = [replica for replica in self.replicas if replica.state is ReplicaState.READY and replica.has_room]
-        if len(ready) > 1:
-            ready.sort(key=_load)
-        return ready
+    def busy(self) -> list[Replica]:
+        """The replicas that may be sent a batch to begin with when they are done with the one they have."""
+        return list(self._busy)
 
 
 class ReplicaState(Enum):
@@ -187,6 +201,7 @@ class Replica:
         self.state = state
         if self.version is not None:
             self.version.note_states()
+        self._note_room()
 
     def judge(self, state: ReplicaState) -> None:
         """Changes the state of one whose stream is open and whose lease runs, by how it answers."""
@@ -206,7 +221,25 @@ class Replica:
         for task in tasks:
             task.batch = batch
             task.attempts += 1
+        self._note_room()
         return batch
+
+    def returned(self, batch_id: int) -> Batch:
+        """Counts a batch as in flight no longer, as it is answered.
+
+        Raises:
+            KeyError: it has no such batch.
+        """
+        batch = self.in_flight.pop(batch_id)
+        self._note_room()
+        return batch
+
+    def lost(self) -> list[Batch]:
+        """Counts nothing as in flight any more; returns what was."""
+        batches = list(self.in_flight.values())
+        self.in_flight.clear()
+        self._note_room()
+        return batches
 
     def began_s(self, batch: Batch) -> float:
         """When it began with its oldest batch: not before it had answered an earlier one."""
@@ -225,6 +258,10 @@ class Replica:
             done_s = max(done_s, batch.sent_s) + self.batching.expected_s(len(batch.tasks))
         # Whoever is late already is expected to stay so for as long again.
         return max(abs(done_s - now_s), _OVERDUE_S) if self.in_flight else 0.0
+
+    def _note_room(self) -> None:
+        if self.version is not None:
+            self.version.note_room(self)
 
 
 class Batch:
@@ -252,7 +289,3 @@ class Batch:
         queue_s = max(0.0, self.sent_s - arrival_s)
         network_s = max(0.0, now_s - self.sent_s - model_s)
         return Spent(False, queue_s, len(self.tasks), model_s, network_s)
-
-
-def _load(replica: Replica) -> int:
-    return len(replica.in_flight)

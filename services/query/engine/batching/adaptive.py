@@ -4,37 +4,47 @@ It needs no knob: it learns how long batches take and plans with the 99th percen
 OSDI 2020: refuse at once what cannot make it), Nexus (Shen et al., SOSP 2019: skip the head when serving it would
 shrink the batches below what the load needs) and Symphony (Chen et al., 2023: plan backwards from the deadline).
 
-- As long as all that waits can be worked off in time, by all replicas, in batches that take two fifths of the latency
-  objective, no batch is larger: what arrives while it runs finds one that is done soon.
-- Where a lane cannot be worked off so, batches are as large as the head's deadline allows. When even that is too
-  little, the head has waited so long that only small batches would make its deadline, and small batches serve fewer.
-  Then as many are given up from the head as it takes for a batch that serves the rest, or that serves nearly as many a
-  second as the largest would: more would be too many when the crowd is gone soon.
-- Of a lane that can, nothing is given up but what could not even make it alone. Beside it, and beside one that was
-  there an objective ago, no batch takes more than the two fifths: whoever keeps up is to find batches that are short
-  enough to wait for one and be in time with the next.
-- A busy replica is sent its next batch shortly before it is expected to be done, and only one of two fifths of the
-  objective: later arrivals have the better chances, so nothing is decided earlier than it must, and what was sent
-  behind a straggler can no longer go elsewhere.
+- While nobody floods the model, no batch is larger than what takes two fifths of the tightest latency objective of those
+  who ask, or than the smallest that keeps up with what comes, if that is larger: what arrives while it runs finds one
+  that is done soon. The earliest deadlines go first, whoever waits for them. A deadline that is too near for such a batch
+  gets a smaller one, as long as few do.
+- Somebody floods it when what waits cannot be worked off in time so, by all replicas. Then an application is measured by
+  its share. Of a lane that keeps up with its share, nothing is given up but what could not even make it alone; and beside
+  it, and beside one that was there an objective ago, no batch is larger than the above. Otherwise batches are as large
+  as the head's deadline allows. When even that is too little, the head has waited so long that only small batches would
+  make its deadline, and small batches serve fewer. Then as many are given up from the head as it takes for a batch that
+  serves the rest, or that serves nearly as many a second as the largest would: more would be too many when the crowd is
+  gone soon.
+- A busy replica is sent its next batch shortly before it is expected to be done, and only one of that size: later
+  arrivals have the better chances, so nothing is decided earlier than it must, and what was sent behind a straggler can
+  no longer go elsewhere.
 - An idle replica that seems too slow for anybody is sent what it would do on average: only that tells whether it still
   is, and for what sizes.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from services.query.engine.batching.latency import LatencyModel
 from services.query.engine.batching.plan import WAIT, Plan
+from services.query.engine.demand import Demand
 from services.query.engine.queue import Lane, TaskQueue
 
-# The next batch is on its way this long before the replica is done, to spare it the round trip. Timers are good to a
-# millisecond.
+# The next batch is on its way this long before the replica is done, to spare it the round trip, or for this part of the
+# tightest objective: who comes meanwhile waits for it. Timers are good to a millisecond.
 _LEAD_S = 0.002
+_LEAD_SHARE = 0.05
 _TIMER_S = 0.0005
 # The part of the latency objective that a batch takes which is worth its fixed cost and still leaves time to wait.
 _SHARE = 0.4
 # In an overload it may take as much of it as leaves time for the choice.
 _OVERLOAD_SHARE = 0.8
+# Batches that keep up with a little more than what comes, so that what waits becomes less again.
+_HEADROOM = 1.05
+_LEAST_S = 1e-6
+# So much of the time may go to batches that are smaller than those that keep up, counted over so long.
+_HURRY_SHARE = 0.05
+_HURRIES_S = 0.1
 
 
 class Adaptive:
@@ -44,57 +54,122 @@ class Adaptive:
         largest: the largest batch.
     """
 
-    __slots__ = ("_kept_up_s", "_largest", "_latency", "_slo_s", "full_size")
+    __slots__ = (
+        "_hurries_from_s",
+        "_kept_up_s",
+        "_largest",
+        "_latency",
+        "_replicas",
+        "_slo_s",
+        "_stable",
+        "_surveys",
+        "full_size",
+    )
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._latency = LatencyModel()
+        self._replicas = 1
         # By application: when a plan for this replica last saw it keeping up.
         self._kept_up_s: dict[str, float] = {}
-        # Kept, as it is asked for much more often than it changes.
+        # Kept, as they are asked for much more often than they change.
+        self._surveys = 0
         self._slo_s = math.inf
+        self._stable = 1
+        self._hurries_from_s = 0.0
         self.full_size = 1
 
-    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float) -> Plan:
         """See the module."""
         if busy_s == 0.0 and not self._latency.known:
             return Plan(1, is_full=True)
-        if slo_s != self._slo_s:
-            self._aim(slo_s)
+        self._replicas = replicas
+        if queue.demand.surveys != self._surveys:
+            self._aim(queue.demand)
         target = self.full_size
         if busy_s > 0.0 and len(queue) < target:
             return WAIT
-        if busy_s > _LEAD_S + _TIMER_S:
-            return Plan(0, look_again_s=now_s + busy_s - _LEAD_S)
-        return self._plan(queue, slo_s, replicas, now_s + busy_s, target, idle=busy_s == 0.0)
+        lead_s = min(_LEAD_S, _LEAD_SHARE * self._slo_s)
+        if busy_s > lead_s + _TIMER_S:
+            return Plan(0, look_again_s=now_s + busy_s - lead_s)
+        return self._plan(queue, replicas, now_s + busy_s, idle=busy_s == 0.0)
 
     def expected_s(self, size: int) -> float:
         """How long a batch of `size` takes on average."""
         return self._latency.mean_s(size) if self._latency.known else math.inf
 
-    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+    def observe(self, size: int, busy_s: float, demand: Demand) -> None:
         """Learns how long a batch took."""
         self._latency.observe(size, busy_s)
-        self._aim(slo_s)
+        self._aim(demand)
 
-    def _aim(self, slo_s: float) -> None:
-        self._slo_s = slo_s
-        self.full_size = max(1, self._room(_SHARE * slo_s))
+    def _aim(self, demand: Demand) -> None:
+        """Finds how large batches are to be while nobody floods the model."""
+        latency = self._latency
+        self._surveys = demand.surveys
+        self._slo_s = demand.tightest_s(latency.mean_s(1))
+        stable = latency.stable_size(_HEADROOM * demand.per_s / self._replicas)
+        self._stable = int(min(stable, self._efficient(_OVERLOAD_SHARE * demand.widest_s)))
+        self.full_size = max(1, self._stable, self._room(_SHARE * self._slo_s))
 
-    def _plan(self, queue: TaskQueue, slo_s: float, replicas: int, start_s: float, target: int, *, idle: bool) -> Plan:
-        waiting, lanes = len(queue), queue.lanes
+    def _plan(self, queue: TaskQueue, replicas: int, start_s: float, *, idle: bool) -> Plan:
+        waiting, lanes, target = len(queue), queue.lanes, self.full_size
         room = self._room(min(lane.due_s(0) for lane in lanes) - start_s)
         if waiting <= min(room, target):
             self._note_keeping_up(lanes, start_s)
             return Plan(waiting, is_full=waiting == target)
+        size = min(target, waiting)
+        if self._all_keep_up(lanes, replicas, start_s, size):
+            self._note_keeping_up(lanes, start_s)
+            return self._by_deadline(lanes, waiting, start_s, idle=idle)
+        return self._by_share(queue, replicas, start_s, room, idle=idle)
+
+    def _all_keep_up(self, lanes: Sequence[Lane], replicas: int, start_s: float, size: int) -> bool:
+        """Whether batches of `size`, earliest deadlines first, answer all that waits in time.
+
+        Looks at deadlines that are twice as far away each time.
+        """
+        mean_s, p99_s = max(_LEAST_S, self._latency.mean_s(size)), max(_LEAST_S, self._latency.p99_s(size))
+        left_s = max(lane.due_s(len(lane) - 1) for lane in lanes) - start_s
+        while left_s >= p99_s:
+            batches = 1 + int((left_s - p99_s) / mean_s)
+            if sum(lane.due_by(start_s + left_s) for lane in lanes) > batches * size * replicas:
+                return False
+            left_s /= 2
+        return True
+
+    def _by_deadline(self, lanes: Sequence[Lane], waiting: int, start_s: float, *, idle: bool) -> Plan:
+        """While nobody floods: only what could not even make it in the smallest batch that keeps up is given up."""
+        stable = min(waiting, self._stable)
+        least = 1 if start_s >= self._hurries_from_s else stable
+        late, due_s = [], math.inf
+        for lane in lanes:
+            lost = lane.due_by(start_s + self._latency.mean_s(least))
+            if lost:
+                late.append((lane, lost))
+                waiting -= lost
+            if lost < len(lane):
+                due_s = min(due_s, lane.due_s(lost))
+        if idle and not waiting:
+            return self._trial(late)
+        room = self._room(due_s - start_s)
+        size = min(waiting, self.full_size if room >= waiting else max(least, room))
+        if size < min(stable, waiting):
+            took_s = self._latency.mean_s(size)
+            self._hurries_from_s = max(self._hurries_from_s, start_s - _HURRIES_S) + took_s / _HURRY_SHARE
+        return Plan(size, late, is_full=True, by_share=False)
+
+    def _by_share(self, queue: TaskQueue, replicas: int, start_s: float, room: int, *, idle: bool) -> Plan:
+        """While somebody floods."""
+        waiting, lanes, target = len(queue), queue.lanes, self.full_size
         quotas = queue.quotas(target)
         size = min(target, waiting)
         flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota * replicas, start_s, size)}
         self._note_keeping_up([lane for lane in lanes if lane not in flooded], start_s)
-        spares_others = bool(flooded) and self._expects_others(flooded, start_s - slo_s)
+        spares_others = bool(flooded) and self._expects_others(flooded, start_s - self._slo_s)
         if room >= waiting:
             return Plan(waiting if flooded and not spares_others else target, is_full=True)
-        wanted = target if spares_others else self._efficient(target, slo_s)
+        wanted = target if spares_others else max(target, self._efficient(_OVERLOAD_SHARE * self._slo_s))
         total = sum(quota for _, quota in quotas)
         room = target if spares_others else self._largest
         late = []
@@ -106,13 +181,13 @@ class Adaptive:
             if quota and lost < len(lane):
                 room = min(room, self._room(lane.due_s(lost) - start_s))
         if idle and not waiting:
-            return self._trial(late, slo_s)
+            return self._trial(late)
         return Plan(min(room, waiting), late, is_full=True)
 
-    def _trial(self, late: list[tuple[Lane, int]], slo_s: float) -> Plan:
+    def _trial(self, late: list[tuple[Lane, int]]) -> Plan:
         """What an idle replica is sent that seems too slow for all of those who are `late`."""
         *others, (lane, lost) = late
-        tried = min(lost, self._largest, max(1, self._latency.likely_within(slo_s)))
+        tried = min(lost, self._largest, max(1, self._latency.likely_within(self._slo_s)))
         return Plan(tried, (*others, (lane, lost - tried)), is_full=True)
 
     def _note_keeping_up(self, lanes: Iterable[Lane], now_s: float) -> None:
@@ -124,8 +199,8 @@ class Adaptive:
         self._kept_up_s = {name: seen_s for name, seen_s in self._kept_up_s.items() if seen_s >= since_s}
         return not self._kept_up_s.keys() <= {lane.application.name for lane in flooded}
 
-    def _efficient(self, target: int, slo_s: float) -> int:
-        return min(self._largest, max(target, self._latency.efficient_within(_OVERLOAD_SHARE * slo_s)))
+    def _efficient(self, budget_s: float) -> int:
+        return min(self._largest, self._latency.efficient_within(budget_s))
 
     def _room(self, budget_s: float) -> int:
         return min(self._largest, self._latency.largest_within(budget_s))

@@ -1,6 +1,7 @@
 """A policy's batches, held back for a while so that they grow (paper: figure 5)."""
 
 from services.query.engine.batching.plan import BatchingPolicy, Plan
+from services.query.engine.demand import Demand
 from services.query.engine.queue import TaskQueue
 
 
@@ -20,9 +21,9 @@ class Delayed:
         self._policy = policy
         self._delay_s = delay_s
 
-    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float) -> Plan:
         """The policy's plan, later."""
-        plan = self._policy.plan(queue, replicas, busy_s, now_s, slo_s)
+        plan = self._policy.plan(queue, replicas, busy_s, now_s)
         leaves_s = min(lane.oldest_arrival_s() for lane in queue.lanes) + self._delay_s
         if plan.size and not plan.is_full and now_s < leaves_s:
             return Plan(0, plan.late, leaves_s)
@@ -37,6 +38,6 @@ class Delayed:
         """As the policy says."""
         return self._policy.expected_s(size)
 
-    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+    def observe(self, size: int, busy_s: float, demand: Demand) -> None:
         """The policy learns."""
-        self._policy.observe(size, busy_s, slo_s)
+        self._policy.observe(size, busy_s, demand)

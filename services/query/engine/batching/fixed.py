@@ -3,6 +3,7 @@
 import math
 
 from services.query.engine.batching.plan import Plan, up_to
+from services.query.engine.demand import Demand
 from services.query.engine.queue import TaskQueue
 
 
@@ -14,7 +15,7 @@ class Fixed:
     def __init__(self, limit: int) -> None:
         self.full_size = limit
 
-    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float) -> Plan:
         """At most the limit."""
         return up_to(self.full_size, queue, busy_s)
 
@@ -22,5 +23,5 @@ class Fixed:
         """Unknown."""
         return math.inf
 
-    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+    def observe(self, size: int, busy_s: float, demand: Demand) -> None:
         """Nothing to learn."""

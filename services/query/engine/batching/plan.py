@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from services.query.engine.demand import Demand
 from services.query.engine.queue import Lane, TaskQueue
 
 # So many tasks a batch has at most, whatever a policy learns.
@@ -18,12 +19,14 @@ class Plan(NamedTuple):
         late: how many tasks at the head of a lane cannot make their deadline any more, or would make many others late.
         look_again_s: when to ask again if nothing happens before; infinity when only an event can change the plan.
         is_full: whether the batch would not become larger if more were waiting.
+        by_share: whether the applications get what their shares say; else the earliest deadlines go first.
     """
 
     size: int
     late: Sequence[tuple[Lane, int]] = ()
     look_again_s: float = math.inf
     is_full: bool = False
+    by_share: bool = True
 
 
 WAIT = Plan(0)
@@ -36,7 +39,7 @@ class BatchingPolicy(Protocol):
     def full_size(self) -> int:
         """How many must wait before a busy replica is sent one more batch; while fewer do, it need not be asked."""
 
-    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float) -> Plan:
         """Plans the next batch.
 
         Args:
@@ -44,19 +47,18 @@ class BatchingPolicy(Protocol):
             replicas: how many share the queue, this one included.
             busy_s: how long the replica is still expected to be busy; 0 when it is idle, infinity when nobody knows.
             now_s: the time.
-            slo_s: the tightest latency objective of the applications that the version serves.
         """
 
     def expected_s(self, size: int) -> float:
         """How long the replica is expected to be busy with a batch of `size`; infinity when nobody knows."""
 
-    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+    def observe(self, size: int, busy_s: float, demand: Demand) -> None:
         """Learns from one answered batch.
 
         Args:
             size: tasks in the batch.
             busy_s: how long the replica was busy with it, transfer included.
-            slo_s: as in `plan`.
+            demand: what is asked of the version.
         """
 
 

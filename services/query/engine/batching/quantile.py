@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from services.query.engine.batching.plan import Plan, up_to
+from services.query.engine.demand import Demand
 from services.query.engine.queue import TaskQueue
 
 if TYPE_CHECKING:
@@ -35,15 +36,17 @@ class Quantile:
         largest: the limit's own limit.
     """
 
-    __slots__ = ("_batches", "_largest", "_until_refit", "full_size")
+    __slots__ = ("_batches", "_largest", "_least_s", "_until_refit", "full_size")
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self.full_size = 1
         self._batches: deque[tuple[int, float]] = deque(maxlen=_WINDOW)
         self._until_refit = 1
+        # Of a batch: nobody is answered sooner.
+        self._least_s = math.inf
 
-    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float, slo_s: float) -> Plan:
+    def plan(self, queue: TaskQueue, replicas: int, busy_s: float, now_s: float) -> Plan:
         """At most the limit."""
         return up_to(self.full_size, queue, busy_s)
 
@@ -51,14 +54,15 @@ class Quantile:
         """Unknown: the line is for the slowest."""
         return math.inf
 
-    def observe(self, size: int, busy_s: float, slo_s: float) -> None:
+    def observe(self, size: int, busy_s: float, demand: Demand) -> None:
         """Remembers the batch and, now and then, draws the line."""
+        self._least_s = min(self._least_s, busy_s)
         self._batches.append((size, busy_s))
         self._until_refit -= 1
         if self._until_refit <= 0:
             # The first batches teach the most.
             self._until_refit = min(_REFIT_EVERY, len(self._batches))
-            self._refit(slo_s * _SHARE)
+            self._refit(demand.tightest_s(self._least_s) * _SHARE)
 
     def _refit(self, budget_s: float) -> None:
         sizes, durations_s = (np.array(values, float) for values in zip(*self._batches, strict=True))

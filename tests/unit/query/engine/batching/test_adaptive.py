@@ -8,9 +8,10 @@ import pytest
 from services.query.engine.batching.adaptive import Adaptive
 from services.query.engine.batching.plan import LARGEST, Plan
 from services.query.engine.queue import TaskQueue
-from tests.fixtures.queues import APPLICATION, push, task, waiting
+from tests.fixtures.queues import APPLICATION, demand, push, task, waiting
 
 _SLO_S = 0.1
+_DEMAND = demand(_SLO_S)
 _OTHER = dataclasses.replace(APPLICATION, name="other")
 
 
@@ -18,12 +19,12 @@ def _learnt(fixed_s: float = 0.001, per_input_s: float = 0.001, largest: int = L
     """A policy that knows a replica without noise."""
     policy = Adaptive(largest)
     for size in [1, 10, 20, 40, 80] * 20:
-        policy.observe(size, fixed_s + size * per_input_s, _SLO_S)
+        policy.observe(size, fixed_s + size * per_input_s, _DEMAND)
     return policy
 
 
 def _plan(policy: Adaptive, queue: TaskQueue, *, busy_s: float = 0.0, replicas: int = 1) -> Plan:
-    return policy.plan(queue, replicas, busy_s, 0.0, _SLO_S)
+    return policy.plan(queue, replicas, busy_s, 0.0)
 
 
 def _late(plan: Plan) -> int:
@@ -137,9 +138,9 @@ def test_a_flood_that_comes_while_nobody_else_waits_leaves_time_for_who_was_ther
     push(queue, task(_SLO_S, _OTHER))
     assert _plan(policy, queue).size == 2
     flood = waiting(*[1.9 * _SLO_S] * 500)
-    assert 25 < policy.plan(flood, 1, 0.0, 0.9 * _SLO_S, _SLO_S).size <= 40
+    assert 25 < policy.plan(flood, 1, 0.0, 0.9 * _SLO_S).size <= 40
     later = waiting(*[2.1 * _SLO_S] * 500)
-    assert policy.plan(later, 1, 0.0, 1.1 * _SLO_S, _SLO_S).size > 60
+    assert policy.plan(later, 1, 0.0, 1.1 * _SLO_S).size > 60
 
 
 @pytest.mark.parametrize("count", [1, 5, 50, 500])

@@ -5,15 +5,16 @@ import random
 import pytest
 
 from services.query.engine.batching.aimd import Aimd
-from tests.fixtures.queues import waiting
+from tests.fixtures.queues import demand, waiting
 
 _SLO_S = 0.09
+_DEMAND = demand(_SLO_S)
 _SHARE_S = 0.03
 _MANY = waiting(*[1.0] * 5_000)
 
 
 def _limit(policy: Aimd) -> int:
-    return policy.plan(_MANY, 1, 0.0, 0.0, _SLO_S).size
+    return policy.plan(_MANY, 1, 0.0, 0.0).size
 
 
 def _settled(policy: Aimd, fixed_s: float, per_input_s: float, rounds: int = 400, noise: float = 0.0) -> list[int]:
@@ -21,7 +22,7 @@ def _settled(policy: Aimd, fixed_s: float, per_input_s: float, rounds: int = 400
     seeded = random.Random(6)
     limits, limit = [], _limit(policy)
     for turn in range(rounds):
-        policy.observe(limit, (fixed_s + limit * per_input_s) * seeded.lognormvariate(0.0, noise), _SLO_S)
+        policy.observe(limit, (fixed_s + limit * per_input_s) * seeded.lognormvariate(0.0, noise), _DEMAND)
         limit = _limit(policy)
         if turn >= rounds // 2:
             limits.append(limit)
@@ -35,24 +36,24 @@ def test_it_starts_with_one() -> None:
 def test_a_full_batch_in_time_raises_the_limit_by_a_constant() -> None:
     policy = Aimd(4096)
     for expected in (3, 5, 7):
-        policy.observe(_limit(policy), _SHARE_S, _SLO_S)
+        policy.observe(_limit(policy), _SHARE_S, _DEMAND)
         assert _limit(policy) == expected
 
 
 def test_a_batch_that_was_not_full_proves_nothing() -> None:
     policy = Aimd(4096)
-    policy.observe(1, 0.001, _SLO_S)
-    policy.observe(2, 0.001, _SLO_S)
+    policy.observe(1, 0.001, _DEMAND)
+    policy.observe(2, 0.001, _DEMAND)
     assert _limit(policy) == 3
 
 
 def test_a_batch_that_took_too_long_lowers_the_limit_by_a_tenth_of_its_size() -> None:
     policy = Aimd(4096)
     while _limit(policy) < 100:
-        policy.observe(_limit(policy), _SHARE_S, _SLO_S)
-    policy.observe(100, _SHARE_S * 1.01, _SLO_S)
+        policy.observe(_limit(policy), _SHARE_S, _DEMAND)
+    policy.observe(100, _SHARE_S * 1.01, _DEMAND)
     assert _limit(policy) == 90
-    policy.observe(10, 1.0, _SLO_S)
+    policy.observe(10, 1.0, _DEMAND)
     assert _limit(policy) == 9
 
 

@@ -5,22 +5,23 @@ import random
 import pytest
 
 from services.query.engine.batching.quantile import Quantile
-from tests.fixtures.queues import waiting
+from tests.fixtures.queues import demand, waiting
 
 _SLO_S = 0.09
+_DEMAND = demand(_SLO_S)
 _SHARE_S = 0.03
 _MANY = waiting(*[1.0] * 5_000)
 
 
 def _limit(policy: Quantile) -> int:
-    return policy.plan(_MANY, 1, 0.0, 0.0, _SLO_S).size
+    return policy.plan(_MANY, 1, 0.0, 0.0).size
 
 
 def _learn(policy: Quantile, fixed_s: float, per_input_s: float, *, noise: float = 0.0, batches: int = 300) -> None:
     seeded = random.Random(6)
     for _ in range(batches):
         size = max(1, int(_limit(policy) * seeded.uniform(0.3, 1.0)))
-        policy.observe(size, (fixed_s + size * per_input_s) * seeded.lognormvariate(0.0, noise), _SLO_S)
+        policy.observe(size, (fixed_s + size * per_input_s) * seeded.lognormvariate(0.0, noise), _DEMAND)
 
 
 def test_it_starts_with_one() -> None:
@@ -43,7 +44,7 @@ def test_noise_lowers_the_limit_so_that_99_of_100_are_in_time() -> None:
 
 def test_the_limit_at_most_doubles_from_what_was_seen() -> None:
     policy = Quantile(4096)
-    policy.observe(1, 0.0001, _SLO_S)
+    policy.observe(1, 0.0001, _DEMAND)
     assert _limit(policy) <= 3
 
 
@@ -59,7 +60,7 @@ def test_the_limit_stays_within_one_and_the_largest() -> None:
 def test_batches_of_one_size_that_take_too_long_become_smaller_in_proportion() -> None:
     policy = Quantile(4096)
     for _ in range(50):
-        policy.observe(60, 1.2 * _SHARE_S, _SLO_S)
+        policy.observe(60, 1.2 * _SHARE_S, _DEMAND)
     assert _limit(policy) == 50
 
 
