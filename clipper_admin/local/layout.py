@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from clipper_admin.edge import EdgeSettings
 from clipper_admin.local import edge, plan, ports
 from clipper_admin.local.directory import ClusterDirectory
 from clipper_admin.local.specification import ProcessSpec
@@ -114,5 +115,6 @@ def _processes(
         envoy_admin_port=chosen.envoy_admin,
         query_services=addresses.query_services,
         management_service=addresses.management_service,
+        settings=EdgeSettings.from_environment(),
     )
     yield plan.envoy(configuration, chosen.query)
