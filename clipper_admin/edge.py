@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from string import Template
 from typing import Self
@@ -30,7 +30,7 @@ class EdgeSettings:
 
     Attributes:
         heap_bytes: the memory at which Envoy refuses everybody; from three quarters of it on it defends itself.
-        connections: how many connections of clients it keeps.
+        connections: how many connections of clients it keeps, and most of those that it makes to services of a kind.
         body_timeout_s: how long a REST request may take to arrive.
         cors_origins: whose pages may ask for predictions, as `https://shop.example`; `*` is everybody's.
     """
@@ -61,6 +61,13 @@ class EdgeSettings:
                     f"{variable('cors_origins')} must be origins with commas between them, as "
                     f"https://shop.example,http://localhost:3000, or *: '{origin}'"
                 )
+
+    def within(self, open_files: int) -> Self:
+        """The same for an Envoy that may have so many files open: it ends itself when it needs one more.
+
+        A quarter is for clients' connections, as many for those to the services of each kind, and the rest for itself.
+        """
+        return replace(self, connections=max(1, min(self.connections, open_files // 4)))
 
     @property
     def placeholders(self) -> dict[str, str]:

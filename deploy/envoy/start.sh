@@ -17,6 +17,12 @@ case $CLIPPER_EDGE_CORS_ORIGINS in
         echo "CLIPPER_EDGE_CORS_ORIGINS must be origins with commas between them, or *: '$CLIPPER_EDGE_CORS_ORIGINS'" >&2
         exit 1 ;;
 esac
+# Envoy ends itself when it may not open one more file: as EdgeSettings.within has it.
+ulimit -n "$(ulimit -H -n)"
+files=$(ulimit -n)
+if [ "$files" != unlimited ] && [ $((files / 4)) -lt "$CLIPPER_EDGE_CONNECTIONS" ]; then
+    CLIPPER_EDGE_CONNECTIONS=$((files / 4))
+fi
 origins=$(printf %s "$CLIPPER_EDGE_CORS_ORIGINS" | sed 's/ //g; s/,,*/|/g; s/^|//; s/|$//; s/[.]/[.]/g; s/[*]/.*/g')
 
 sed -e "s#@heap_bytes@#$CLIPPER_EDGE_HEAP_BYTES#g" \

@@ -1,9 +1,10 @@
 """Envoy under clients that fill it up or keep it busy: they lose what they sent, and everybody else is served."""
 
+import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,21 @@ def test_of_more_connections_than_there_may_be_the_last_are_closed_and_the_first
         assert crowd[0].recv(4096).startswith(b"HTTP/1.1 200")
 
     wait_until(lambda: is_served(small_edge))
+
+
+def test_connections_never_take_the_last_file_that_envoy_may_open(tmp_path: Path) -> None:
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    files = 400
+    with echo_server(port), envoy(tmp_path, [address], address, EdgeSettings().within(files)) as edge:
+        resource.prlimit(edge.pid, resource.RLIMIT_NOFILE, (files, files))
+        with ExitStack() as stack:
+            crowd = [stack.enter_context(connected(edge.query)) for _ in range(2 * files)]
+            for connection in crowd:
+                with suppress(OSError):
+                    connection.sendall(b"POST /app/predict HTTP/1.1\r\nhost: clipper\r\ncontent-length: 2\r\n\r\n{}")
+            wait_until(lambda: sum(map(is_closed, crowd)) >= files)
+        wait_until(lambda: is_served(edge))
 
 
 def is_closed(connection: socket.socket) -> bool:

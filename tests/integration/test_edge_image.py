@@ -1,6 +1,7 @@
 """How the edge image starts: with the configuration that the environment asks for, or with what is wrong in it."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,10 @@ def start(image: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([image / "start.sh"], env=environment, capture_output=True, text=True, check=False)
 
 
+def most_open_files() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
 @pytest.mark.parametrize(
     "variables",
     [
@@ -61,7 +66,7 @@ def test_the_environment_sets_the_same_as_for_a_cluster_of_processes(image: Path
         descriptor=str(image / "clipper.binpb"),
         query_services=["query:7000"],
         management_service="management:7000",
-        settings=EdgeSettings.from_environment(variables).placeholders,
+        settings=EdgeSettings.from_environment(variables).within(most_open_files()).placeholders,
     )
 
 
