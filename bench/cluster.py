@@ -20,6 +20,7 @@ from clipper.v1.management_service_pb2_grpc import ManagementServiceStub
 from bench import probes
 from bench.payloads import OUTPUT, SERVICE
 from bench.processes import Process
+from clipper_admin.edge import EdgeSettings
 from clipper_admin.local import edge, plan, ports
 from clipper_admin.local.directory import ClusterDirectory
 from clipper_admin.local.specification import ProcessSpec
@@ -255,6 +256,7 @@ def _edge(stack: ExitStack, directory: ClusterDirectory, query_service: str, man
         envoy_admin_port=envoy_admin_port,
         query_services=[query_service],
         management_service=management,
+        settings=EdgeSettings(),
     )
     spec = plan.envoy(configuration, port)
     return Edge(ports.address(port), _start(stack, directory, spec, lambda: is_serving(ports.address(port), SERVICE)))

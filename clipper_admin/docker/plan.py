@@ -143,6 +143,7 @@ def envoy(
         descriptor=f"{HOME}/clipper.binpb",
         query_services=[f"{service.host}:{_SERVICE_PORT}" for service in query_services],
         management_service=f"{management_service.host}:{_SERVICE_PORT}",
+        settings=edge.EdgeSettings.from_environment().placeholders,
     )
     options = {"-c": f"{HOME}/envoy.yaml", "--concurrency": str(_ENVOY_WORKERS), "-l": "warn"}
     return ContainerSpec(

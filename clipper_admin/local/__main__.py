@@ -7,20 +7,17 @@ over and orders are accepted.
 import asyncio
 import logging
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import TextIO
 
-from clipper_admin.local import control
+from clipper_admin.local import control, open_files
 from clipper_admin.local.directory import ClusterDirectory
 from clipper_admin.local.identity import ProcessIdentity
 from clipper_admin.local.state import ClusterState
 from clipper_admin.local.supervisor import Supervisor
 
 _LOG = logging.getLogger(__name__)
-# Each connection is an open file of Envoy and of a service.
-_OPEN_FILES = 65_536
 
 
 def main() -> None:
@@ -36,7 +33,7 @@ def main() -> None:
     listener = control.listen(directory.control_socket)
     taken_over = _detach()
     os.chdir(directory.root)
-    _allow_many_connections()
+    open_files.allow_many()
     identity = ProcessIdentity.of(os.getpid())
     if identity is None:
         sys.exit("/proc is missing")
@@ -56,12 +53,6 @@ def _detach() -> TextIO:
     os.close(waiting)
     os.setsid()
     return os.fdopen(taken_over, "w")
-
-
-def _allow_many_connections() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from clipper_admin.edge import configuration, descriptor_set
+from clipper_admin.edge import EdgeSettings, configuration, descriptor_set
 from clipper_admin.local.ports import LOOPBACK
 
 
@@ -15,6 +15,7 @@ def write_configuration(
     envoy_admin_port: int,
     query_services: Iterable[str],
     management_service: str,
+    settings: EdgeSettings,
 ) -> Path:
     """Writes Envoy's configuration and what it refers to.
 
@@ -25,6 +26,7 @@ def write_configuration(
         envoy_admin_port: for Envoy's own.
         query_services: host:port of each.
         management_service: host:port.
+        settings: the deployer's.
 
     Returns:
         The configuration file.
@@ -41,6 +43,7 @@ def write_configuration(
             descriptor=str(descriptor),
             query_services=query_services,
             management_service=management_service,
+            settings=settings.placeholders,
         )
     )
     return file

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from clipper_admin.local import edge, plan, ports
+from clipper_admin.edge import EdgeSettings
+from clipper_admin.local import edge, open_files, plan, ports
 from clipper_admin.local.directory import ClusterDirectory
 from clipper_admin.local.specification import ProcessSpec
 from clipper_admin.local.state import Addresses, ClusterState, ProcessRecord
@@ -114,5 +115,6 @@ def _processes(
         envoy_admin_port=chosen.envoy_admin,
         query_services=addresses.query_services,
         management_service=addresses.management_service,
+        settings=EdgeSettings.from_environment().within(open_files.limit()),
     )
     yield plan.envoy(configuration, chosen.query)

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from clipper_admin.edge import EdgeSettings
 from clipper_admin.local import edge, executables
 
 
@@ -18,6 +19,7 @@ def main() -> None:
         envoy_admin_port=9901,
         query_services=["127.0.0.1:7001", "127.0.0.1:7002"],
         management_service="127.0.0.1:7000",
+        settings=EdgeSettings(cors_origins=("https://shop.example",)),
     )
     envoy = executables.envoy()
     os.execv(envoy, [envoy, "--mode", "validate", "-l", "warn", "-c", str(configuration)])  # noqa: S606

@@ -1,12 +1,14 @@
 """`docker compose up`: a model that joins the cluster answers, metrics are collected, what was registered is kept."""
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import requests
 
 from tests.fixtures.clients import NativeClient, RestClient
-from tests.fixtures.compose import ComposeCluster
+from tests.fixtures.compose import ORIGIN, ComposeCluster
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.waiting import wait_until
 
@@ -44,6 +46,29 @@ def test_a_header_of_one_client_fails_no_call_of_another(compose: ComposeCluster
             ]
             assert [refused.status_code for refused in refusals] == [400, 400]
             assert client.ask([number, 0.5]).output == number + 0.5
+
+
+def test_pages_of_the_origins_that_are_set_may_ask(compose: ComposeCluster) -> None:
+    asked = {"origin": ORIGIN, "access-control-request-method": "POST"}
+
+    answer = requests.options(f"http://{compose.query_address}/any/predict", headers=asked, timeout=10)
+
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_a_container_that_is_frozen_says_so_in_its_health(compose: ComposeCluster) -> None:
+    management = compose.container("management")
+    check = management.attrs["Config"]["Healthcheck"]["Test"][1:]
+    assert management.exec_run(check)[0] == 0
+
+    os.kill(management.attrs["State"]["Pid"], signal.SIGSTOP)
+    try:
+        exit_code, said = management.exec_run(check)
+    finally:
+        os.kill(management.attrs["State"]["Pid"], signal.SIGCONT)
+
+    assert exit_code == 1
+    assert b"said nothing" in said
 
 
 def test_prometheus_scrapes_query_services_and_envoy(compose: ComposeCluster) -> None:

@@ -186,6 +186,25 @@ def test_a_cluster_that_was_stopped_by_hand_is_started_again_with_all_that_it_ha
         wait_until(lambda: client.ask([1.0, 2.0]).is_prediction)
 
 
+def test_requests_wait_for_the_only_query_service_though_its_name_is_away(
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+) -> None:
+    connection = new_docker_cluster("lonely")
+    connection.start_clipper()
+    python_deployer.create_endpoint(connection, "lone", "doubles", telling("1"), "none", slo_micros=5_000_000)
+    [query] = of_role(engine, connection, "query")
+
+    with load_on(connection, "lone") as load:
+        for _ in range(3):
+            query.kill()
+            # Envoy asks for the name once a second, and it is no more until the container is started.
+            time.sleep(1.5)
+            query.start()
+            load.wait_for_more(asked_after_s=time.monotonic())
+
+    assert_all_predicted(load.answers)
+
+
 def test_a_start_that_fails_beside_stopped_containers_removes_none(
     engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
 ) -> None:

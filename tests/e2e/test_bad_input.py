@@ -93,8 +93,17 @@ def test_a_string_that_is_not_utf_8(cluster: ClipperConnection) -> None:
     assert "not valid UTF-8" in invalid(predict(cluster, "bad-strings", b'{"input": "\xc3\x28"}'))
 
 
-def test_a_compressed_body_is_not_read_even_when_it_says_so(cluster: ClipperConnection) -> None:
-    invalid(predict(cluster, "bad-doubles", gzip.compress(GOOD), headers={"content-encoding": "gzip"}))
+def test_a_compressed_body_that_says_so_is_read(cluster: ClipperConnection) -> None:
+    answer = predict(cluster, "bad-doubles", gzip.compress(GOOD), headers={"content-encoding": "gzip"})
+
+    assert answer.json()["output"] == 3.0
+
+
+@pytest.mark.parametrize(
+    "body", [GOOD, gzip.compress(GOOD)[:-14], gzip.compress(GOOD)[5:]], ids=["not compressed", "cut off", "damaged"]
+)
+def test_what_says_that_it_is_compressed_and_is_not(cluster: ClipperConnection, body: bytes) -> None:
+    invalid(predict(cluster, "bad-doubles", body, headers={"content-encoding": "gzip"}))
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["of declared length", "in chunks"])

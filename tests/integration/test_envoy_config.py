@@ -16,6 +16,7 @@ from clipper.v1 import query_service_pb2 as query
 from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
+from clipper_admin.edge import EdgeSettings
 from clipper_admin.local import edge as edge_configuration
 from clipper_admin.local import executables, ports
 from clipper_admin.readiness import is_serving
@@ -52,6 +53,7 @@ def test_envoy_accepts_the_configuration(tmp_path: Path) -> None:
         envoy_admin_port=9901,
         query_services=["127.0.0.1:7001", "query-2.example:7001"],
         management_service="127.0.0.1:7000",
+        settings=EdgeSettings(cors_origins=("https://shop.example", "*")),
     )
 
     command = [executables.envoy(), "--mode", "validate", "-l", "warn", "-c", str(configuration)]
@@ -196,15 +198,17 @@ def test_health_is_asked_through_both_ports(edge: Edge) -> None:
 def test_without_a_service_rest_gets_json_and_grpc_a_status(tmp_path: Path) -> None:
     nobody = ports.address(ports.free_ports(1)[0])
     with envoy(tmp_path, [nobody], nobody) as running:
-        with ThreadPoolExecutor() as pool:
+        with grpc.insecure_channel(running.query) as channel, ThreadPoolExecutor() as pool:
+            stub = query_service_pb2_grpc.QueryServiceStub(channel)
+            native = pool.submit(stub.Predict, query.PredictRequest(), timeout=30)
             asked = [
                 pool.submit(requests.post, f"http://{running.query}/hello/predict", data=b"{}", timeout=30),
                 pool.submit(requests.get, f"http://{running.admin}/admin/ping", timeout=30),
             ]
             for response in asked:
                 refusal(response.result(), 503, code=14)
-        with grpc.insecure_channel(running.query) as channel, pytest.raises(grpc.RpcError) as refused:
-            query_service_pb2_grpc.QueryServiceStub(channel).Predict(query.PredictRequest(), timeout=30)
+            with pytest.raises(grpc.RpcError) as refused:
+                native.result()
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -1,0 +1,128 @@
+"""Envoy under clients that fill it up or keep it busy: they lose what they sent, and everybody else is served."""
+
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from clipper_admin.edge import EdgeSettings
+from clipper_admin.local import ports
+from tests.fixtures.edges import Edge, echo_server, envoy, resident_bytes
+from tests.fixtures.floods import HalfSent, connected, reset_rapidly
+from tests.fixtures.waiting import wait_until
+
+MIB = 1 << 20
+BODY_TIMEOUT_S = 2
+CONNECTIONS = 100
+HEAP_BYTES = 200 * MIB
+# What a process takes that is not heap: Envoy's program and its tables.
+BESIDE_THE_HEAP_BYTES = 80 * MIB
+
+
+@pytest.fixture(scope="module")
+def small_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """Envoy with little memory and little patience in front of an echo service."""
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    settings = EdgeSettings(heap_bytes=HEAP_BYTES, connections=CONNECTIONS, body_timeout_s=BODY_TIMEOUT_S)
+    with echo_server(port), envoy(tmp_path_factory.mktemp("small"), [address], address, settings) as running:
+        yield running
+
+
+def is_served(edge: Edge) -> bool:
+    """Whether somebody who comes anew is answered."""
+    try:
+        return requests.post(f"http://{edge.query}/app/predict", data=b"{}", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def test_bodies_that_drip_are_cut_off_with_the_limit_and_nobody_else_notices(small_edge: Edge) -> None:
+    began_s = time.monotonic()
+    with HalfSent(small_edge.query, 60, begin=b"[", drip=b"1") as slow:
+        assert is_served(small_edge)
+        wait_until(lambda: len(slow.endings) == 60)
+        cut_s = time.monotonic()
+
+    assert cut_s - began_s > BODY_TIMEOUT_S
+    assert all(ending.startswith(b"HTTP/1.1 408") for ending in slow.endings)
+    assert all(f"did not arrive within {BODY_TIMEOUT_S} seconds".encode() in ending for ending in slow.endings)
+
+
+def test_a_body_that_drips_is_cut_off_by_the_administration_too(small_edge: Edge) -> None:
+    with connected(small_edge.admin) as connection:
+        connection.sendall(b"POST /admin/add_app HTTP/1.1\r\nhost: clipper\r\ncontent-length: 100\r\n\r\n{")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_large_bodies_that_never_end_take_no_more_memory_than_envoy_may_have(tmp_path: Path) -> None:
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    settings = EdgeSettings(heap_bytes=HEAP_BYTES)
+    peak = 0
+    with echo_server(port), envoy(tmp_path, [address], address, settings) as edge:
+        with HalfSent(edge.query, 40, begin=b" " * (14 * MIB), drip=b" ") as flood:
+            until_s = time.monotonic() + 4
+            while time.monotonic() < until_s:
+                peak = max(peak, resident_bytes(edge))
+                time.sleep(0.05)
+            wait_until(lambda: is_served(edge))
+        wait_until(lambda: is_served(edge))
+
+    assert len(flood.endings) > 40 - HEAP_BYTES // (14 * MIB)
+    assert peak < HEAP_BYTES + BESIDE_THE_HEAP_BYTES
+
+
+def test_of_more_connections_than_there_may_be_the_last_are_closed_and_the_first_are_served(small_edge: Edge) -> None:
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(connected(small_edge.query)) for _ in range(2 * CONNECTIONS)]
+        wait_until(lambda: sum(map(is_closed, crowd)) >= CONNECTIONS)
+        crowd[0].sendall(b"GET /metrics HTTP/1.1\r\nhost: clipper\r\n\r\n")
+        assert crowd[0].recv(4096).startswith(b"HTTP/1.1 200")
+
+    wait_until(lambda: is_served(small_edge))
+
+
+def test_connections_never_take_the_last_file_that_envoy_may_open(tmp_path: Path) -> None:
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    files = 400
+    with echo_server(port), envoy(tmp_path, [address], address, EdgeSettings().within(files)) as edge:
+        resource.prlimit(edge.pid, resource.RLIMIT_NOFILE, (files, files))
+        with ExitStack() as stack:
+            crowd = [stack.enter_context(connected(edge.query)) for _ in range(2 * files)]
+            for connection in crowd:
+                with suppress(OSError):
+                    connection.sendall(b"POST /app/predict HTTP/1.1\r\nhost: clipper\r\ncontent-length: 2\r\n\r\n{}")
+            wait_until(lambda: sum(map(is_closed, crowd)) >= files)
+        wait_until(lambda: is_served(edge))
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the server has closed a connection that it was sent nothing on."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(10)
+
+
+def test_calls_that_are_begun_and_taken_back_at_once_take_no_memory_and_nobody_is_kept_waiting(tmp_path: Path) -> None:
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
+    with echo_server(port), envoy(tmp_path, [address], address, EdgeSettings(heap_bytes=HEAP_BYTES)) as edge:
+        calls = reset_rapidly(edge.query, 100, duration_s=3)
+        wait_until(lambda: is_served(edge))
+        after = resident_bytes(edge)
+
+    assert calls > 1000
+    assert after < HEAP_BYTES + BESIDE_THE_HEAP_BYTES
