@@ -20,9 +20,9 @@ _COMPARE = "compare"
 _DESCRIPTION = "Measures what Clipper costs and what it brings, and fails when a bound is missed."
 
 
-def main() -> int:
-    """Runs studies; returns the exit code."""
-    arguments = _arguments()
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs the studies that `words` name, or the command line; returns the exit code."""
+    arguments = _arguments(words)
     # Ends this process the way an exception does, and with it those that it has started.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit("The benchmark was terminated"))
     logging.disable(logging.INFO)
@@ -33,6 +33,8 @@ def main() -> int:
     except BenchmarkError as error:
         print(f"The benchmark failed: {error}", file=sys.stderr)
         return 2
+    if arguments.quick:
+        return 0
     missed = [f"{section.name}: {check}" for section in sections for check in section.missed]
     for miss in missed:
         print(f"Bound missed: {miss}", file=sys.stderr)
@@ -55,7 +57,7 @@ def _section(bench: Bench, study: Study, *, write: bool) -> Section:
     return section
 
 
-def _arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=_DESCRIPTION,
@@ -69,8 +71,8 @@ def _arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-bounds", action="store_true", help="do not fail when a bound is missed")
     parser.add_argument("--write", action="store_true", help="also write the sections into their pages in docs/")
     arguments = parser.parse_args(words)
-    arguments.no_bounds |= arguments.quick
-    arguments.write &= not arguments.quick
+    if arguments.quick and arguments.write:
+        parser.error("a quick look is not for the pages: --quick or --write")
     if arguments.names[0] == _COMPARE:
         trees = [Path(name).resolve() for name in arguments.names[1:]]
         if len(trees) != 2 or not all((tree / "clipper_admin").is_dir() for tree in trees):

@@ -85,6 +85,19 @@ class Outcome:
         return self.good / self.seconds
 
     @property
+    def late_share(self) -> float:
+        """Which part of the answers was late."""
+        return self.late_calls / self.calls
+
+    @property
+    def reasons(self) -> str:
+        """Which part of the queries got the default output, by reason, in words."""
+        return ", ".join(
+            f"{reason.removeprefix('DEFAULT_REASON_').lower()} {count / self.asked:.0%}"
+            for reason, count in sorted(self.defaults.items())
+        )
+
+    @property
     def asked_per_s(self) -> float:
         """Queries a second that were sent."""
         return self.asked / self.seconds

@@ -13,10 +13,10 @@ PREDICT = f"/{SERVICE}/Predict"
 PREDICT_STREAM = f"/{SERVICE}/PredictStream"
 
 VECTOR_LENGTH = 10
+VECTOR: NDArray[np.float64] = np.arange(0.5, VECTOR_LENGTH)[np.newaxis]
 OUTPUT = "1"
-"""What the model returns for each vector."""
+"""What is asked where nothing else is said, and what the model returns."""
 
-_VECTOR = [place + 0.5 for place in range(VECTOR_LENGTH)]
 _FRAME = struct.Struct(">BI")
 
 
@@ -31,7 +31,7 @@ def packed(inputs: NDArray[np.float64]) -> input_pb2.Inputs:
 
 def vector_request(application: str, vectors: int = 1) -> query_service_pb2.PredictRequest:
     """A request for `vectors` predictions, of the same vector."""
-    return query_service_pb2.PredictRequest(application=application, inputs=packed(np.array([_VECTOR] * vectors)))
+    return query_service_pb2.PredictRequest(application=application, inputs=packed(VECTOR.repeat(vectors, axis=0)))
 
 
 def predict_stream_requests(application: str, count: int) -> list[bytes]:
@@ -45,7 +45,7 @@ def predict_stream_requests(application: str, count: int) -> list[bytes]:
 
 def json_request() -> bytes:
     """The REST body that asks for one prediction."""
-    return orjson.dumps({"input": _VECTOR})
+    return orjson.dumps({"input": VECTOR[0].tolist()})
 
 
 def framed(messages: Iterable[bytes]) -> bytes:

@@ -2,17 +2,21 @@
 
 import dataclasses
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from bench.rig.errors import BenchmarkError
+from bench.rig.template import fill
 
-_Row = TypeVar("_Row")
 _FIGURES = "figures"
 _END = "<!-- end -->"
+_BOUNDS = """
+| figure | measured | bound |  |
+| --- | ---: | ---: | ---: |
+{*check: checks} | {check.what} | {check.value:.3g} | {check.bound} | {check.verdict} |
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +46,43 @@ class Check:
         """The floor or the ceiling in words."""
         return f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
 
+    @property
+    def verdict(self) -> str:
+        """Whether it is missed, in a word."""
+        return "missed" if self.is_missed else ""
+
     def __str__(self) -> str:
         return f"{self.what}: {self.value:.3g}, {self.bound}"
 
 
 class Finding:
-    """What a study found: a dataclass of figures."""
+    """What a study found: a dataclass of figures, which its section's template is filled with."""
 
     def checks(self) -> Sequence[Check]:
         """Its floors and ceilings."""
         return ()
 
-    def words(self) -> Mapping[str, object]:
-        """What its section's template is filled with."""
-        return {}
-
     def draw(self, directory: Path) -> None:
         """Writes the figures that its section embeds."""
+
+
+class Names(Mapping[str, object]):
+    """What a template can name: the attributes of a finding, and as `name` the constant `_NAME` of its module."""
+
+    def __init__(self, finding: Finding) -> None:
+        self._finding = finding
+        self._constants = vars(sys.modules[type(finding).__module__])
+
+    def __getitem__(self, name: str) -> object:
+        if hasattr(self._finding, name):
+            return getattr(self._finding, name)
+        return self._constants[f"_{name.upper()}"]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*dir(self._finding), *(name.removeprefix("_").lower() for name in self._constants)))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +107,10 @@ class Section:
         return [check for check in self.finding.checks() if check.is_missed]
 
     def __str__(self) -> str:
-        text = self.template.read_text().format_map(self.finding.words())
-        return "\n".join((text, *self._bounds(), f"*{self.circumstances}.*", ""))
+        text = fill(self.template.read_text(), Names(self.finding))
+        checks = self.finding.checks()
+        bounds = fill(_BOUNDS, {"checks": checks}) if checks else ""
+        return f"{text}\n{bounds}\n*{self.circumstances}.*\n"
 
     def write_into(self, page: Path) -> None:
         """Replaces the section in its page, between its marks, and its figures beside it.
@@ -92,10 +118,11 @@ class Section:
         Raises:
             BenchmarkError: the page has no place for it.
         """
-        before, mark, rest = page.read_text().partition(f"<!-- python -m bench {self.name} -->\n")
+        mark = f"<!-- python -m bench {self.name} -->\n"
+        before, found, rest = page.read_text().partition(mark)
         _, end, after = rest.partition(_END)
-        if not (mark and end):
-            raise BenchmarkError(f"{page} has no lines {mark or self.name!r} and {_END!r} to write between")
+        if not (found and end):
+            raise BenchmarkError(f"{page} has no lines {mark.strip()!r} and {_END!r} to write between")
         page.write_text(f"{before}{mark}{self}{end}{after}")
         directory = page.parent / _FIGURES
         directory.mkdir(exist_ok=True)
@@ -105,46 +132,6 @@ class Section:
         """Every figure."""
         figures = dataclasses.asdict(self.finding)  # type: ignore[call-overload]
         return json.dumps({"circumstances": self.circumstances, **figures}, indent=1, default=_left_out)
-
-    def _bounds(self) -> list[str]:
-        columns: dict[str, Callable[[Check], str]] = {
-            "bound": lambda check: check.what,
-            "measured": lambda check: f"{check.value:.3g}",
-            "at least, at most": lambda check: check.bound,
-            "": lambda check: "missed" if check.is_missed else "",
-        }
-        checks = self.finding.checks()
-        return [table(checks, columns), ""] if checks else []
-
-
-def table(rows: Iterable[_Row], columns: Mapping[str, Callable[[_Row], str]]) -> str:
-    """A table in Markdown whose first column is words and whose others are figures.
-
-    Args:
-        rows: what is told of, one a row.
-        columns: how a cell is made of a row, by the column's head.
-    """
-    head = ["---", *["---:"] * (len(columns) - 1)]
-    cells = ([cell(row) for cell in columns.values()] for row in rows)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (columns, head, *cells))
-
-
-def ms(seconds: float) -> str:
-    """A time in milliseconds, to be read."""
-    return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:,.0f}"
-
-
-def per_s(rate: float) -> str:
-    """A rate, to be read."""
-    return f"{rate:,.0f}"
-
-
-def reasons(counts: Mapping[str, int], asked: int) -> str:
-    """Which parts of the queries got the default output, by reason."""
-    return ", ".join(
-        f"{re.sub('^DEFAULT_REASON_', '', reason).lower()} {count / asked:.0%}"
-        for reason, count in sorted(counts.items())
-    )
 
 
 def _left_out(value: object) -> str:

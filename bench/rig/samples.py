@@ -76,13 +76,19 @@ class Sampler:
         return Sample(job.outstanding, job.inputs_a_call, outcome, spent.mean_batch, cpu_micros)
 
     def saturate(self, job: Job) -> list[Sample]:
-        """Doubles the calls outstanding until the predictions in time become no more; all samples, in this order."""
+        """Doubles the calls outstanding until the predictions in time become no more; all samples, in this order.
+
+        Raises:
+            BenchmarkError: as for `sample_once`, and when no load was answered in time.
+        """
         samples: list[Sample] = []
         outstanding, without_gain = _FIRST_OUTSTANDING, 0
         while without_gain < _PATIENCE and outstanding <= _MOST_OUTSTANDING:
             samples.append(self.sample(replace(job, outstanding=outstanding)))
             without_gain = 0 if best(samples) is samples[-1] else without_gain + 1
             outstanding *= 2
+        if not any(sample.outcome.good for sample in samples):
+            raise BenchmarkError("nothing was predicted in time, whatever the load: is the machine busy?")
         return samples
 
 

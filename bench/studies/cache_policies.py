@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Protocol
 
 from bench.rig.bench import Bench
-from bench.rig.report import Finding, table
+from bench.rig.report import Finding
 from bench.studies.cache_traces import UNIVERSE, all_traces
 from services.common.names import InputType
 from services.common.records import Application, ModelVersion
@@ -246,12 +246,10 @@ class CachePolicies(Finding):
     hit_ns: Sequence[float]
     miss_ns: Sequence[float]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        percents = {title: [100 * ratio for ratio in ratios] for title, ratios in self.ratios.items()}
-        percents["mean"] = [fmean(column) for column in zip(*percents.values(), strict=True)]
-        costs = {"ns a hit": self.hit_ns, "ns a miss that evicts": self.miss_ns}
-        return {"ratios": _figures("trace, part of all", percents), "costs": _figures("", costs)}
+    @property
+    def means(self) -> list[float]:
+        """Of each policy's hit ratios."""
+        return [fmean(column) for column in zip(*self.ratios.values(), strict=True)]
 
 
 def measure(bench: Bench) -> CachePolicies:
@@ -301,10 +299,3 @@ def _ns_each(policy: Policy, trace: Sequence[bytes]) -> float:
     for data in trace:
         policy.ask(data)
     return (time.thread_time_ns() - begun_ns) / len(trace)
-
-
-def _figures(head: str, rows: Mapping[str, Sequence[float]]) -> str:
-    def of(place: int) -> Callable[[str], str]:
-        return lambda title: f"{rows[title][place]:.1f}"
-
-    return table(rows, {head: str, **{policy: of(place) for place, policy in enumerate(_POLICIES)}})

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from bench.rig import counters, lanes
 from bench.rig.bench import Bench
@@ -20,7 +21,7 @@ from bench.rig.feedback import FeedbackLoad
 from bench.rig.lanes import Lane, Sample, Server
 from bench.rig.meter import CONTAINER, SERVER, Meter
 from bench.rig.processes import MARK, Process
-from bench.rig.report import Finding, per_s, table
+from bench.rig.report import Finding
 from bench.rig.statistics import Ratio
 from bench.studies import compare_side
 from bench.studies.compare_side import ARMS, BANDIT, MODEL, READY
@@ -31,7 +32,25 @@ _START_S = 120.0
 _END_S = 30.0
 # Clients that learn, side by side.
 _LEARNING = 16
-_PARTS = {"query service": SERVER, "model containers": CONTAINER}
+
+
+class Row(NamedTuple):
+    """A part of the system in a lane: medians of both trees, and how many times A's cost B's is."""
+
+    lane: str
+    part: str
+    base_micros: float
+    changed_micros: float
+    ratio: Ratio
+    base_per_s: float
+    changed_per_s: float
+
+    @classmethod
+    def of(cls, lane: str, part: str, base: Sequence[Sample], changed: Sequence[Sample]) -> "Row":
+        """From both trees' samples."""
+        a, b = ([each.cpu_micros[part] for each in samples] for samples in (base, changed))
+        a_per_s, b_per_s = (median(each.predictions_per_s for each in samples) for samples in (base, changed))
+        return cls(lane, part, median(a), median(b), Ratio.of(a, b), a_per_s, b_per_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +65,15 @@ class Compared(Finding):
     trees: tuple[str, str]
     samples: Mapping[str, tuple[Sequence[Sample], Sequence[Sample]]]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        rounds = len(next(iter(self.samples.values()))[0])
-        return {"a": self.trees[0], "b": self.trees[1], "rounds": rounds, "rows": self._table()}
+    @property
+    def rounds(self) -> int:
+        """How many there were."""
+        return len(next(iter(self.samples.values()))[0])
 
-    def _table(self) -> str:
-        rows = [(lane, part) for lane in self.samples for part in _PARTS]
-        columns: dict[str, Callable[[tuple[str, str]], str]] = {
-            "lane": lambda row: row[0],
-            "processor time of": lambda row: row[1],
-            "A, µs a prediction": lambda row: f"{median(self._micros(*row)[0]):.1f}",
-            "B, µs a prediction": lambda row: f"{median(self._micros(*row)[1]):.1f}",
-            "B / A": lambda row: f"**{Ratio.of(*self._micros(*row)).median:.3f}**",
-            "from, to": lambda row: _spread(Ratio.of(*self._micros(*row))),
-            "A, predictions/s": lambda row: per_s(median(each.predictions_per_s for each in self.samples[row[0]][0])),
-            "B, predictions/s": lambda row: per_s(median(each.predictions_per_s for each in self.samples[row[0]][1])),
-        }
-        return table(rows, columns)
-
-    def _micros(self, lane: str, part: str) -> tuple[list[float], list[float]]:
-        base, changed = ([each.cpu_micros[_PARTS[part]] for each in samples] for samples in self.samples[lane])
-        return base, changed
+    @property
+    def rows(self) -> list[Row]:
+        """What each part of each tree costs in each lane."""
+        return [Row.of(lane, part, *self.samples[lane]) for lane in self.samples for part in (SERVER, CONTAINER)]
 
 
 def measure(base: Path, changed: Path, bench: Bench) -> Compared:
@@ -142,7 +148,3 @@ def _pair(lane_pair: Sequence[Lane], seconds: float, *, swapped: bool) -> list[S
     if swapped:
         return _pair(lane_pair[::-1], seconds, swapped=False)[::-1]
     return [lanes.measure(lane, seconds) for lane in lane_pair]
-
-
-def _spread(ratio: Ratio) -> str:
-    return f"{ratio.lowest:.3f}, {ratio.highest:.3f}"

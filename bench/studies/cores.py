@@ -5,10 +5,10 @@ one of several slow ones, on which generator and model container have cores of t
 these two need small. One service of several processes on one port, and several services, are measured beside one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from statistics import median
 
@@ -21,7 +21,7 @@ from bench.rig.lanes import in_turn
 from bench.rig.load import Generator
 from bench.rig.models import constant
 from bench.rig.processes import cpu_s
-from bench.rig.report import Finding, table
+from bench.rig.report import Finding
 from bench.rig.statistics import Ratio
 
 _CPUS = 0.15
@@ -69,24 +69,12 @@ class Cores(Finding):
 
     samples: Mapping[str, Sequence[Sample]]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-
-        def middle(attribute: str, form: str) -> Callable[[str], str]:
-            return lambda shape: form.format(median(getattr(each, attribute) for each in self.samples[shape]))
-
-        columns: dict[str, Callable[[str], str]] = {
-            "services × processes of each": str,
-            "predictions/s": middle("predictions_per_s", "{:,.0f}"),
-            "against one": lambda shape: f"**{self._gain(shape):.2f}**",
-            "µs a prediction": middle("cpu_micros", "{:.1f}"),
-            "of their time used": middle("busy", "{:.0%}"),
-        }
-        return {"cpus": _CPUS, "vectors": _VECTORS_A_CALL, "rows": table(self.samples, columns)}
-
-    def _gain(self, shape: str) -> float:
-        one, ours = ([each.predictions_per_s for each in self.samples[name]] for name in (str(_SHAPES[0]), shape))
-        return Ratio.of(one, ours).median
+    @property
+    def rows(self) -> list[tuple[str, float, Sample]]:
+        """Each shape: its gain over the first, within rounds, and the medians of its figures."""
+        rates = {shape: [each.predictions_per_s for each in samples] for shape, samples in self.samples.items()}
+        gains = {shape: Ratio.of(rates[str(_SHAPES[0])], rates[shape]).median for shape in rates}
+        return [(shape, gains[shape], _medians(samples)) for shape, samples in self.samples.items()]
 
 
 def measure(bench: Bench) -> Cores:
@@ -139,3 +127,7 @@ def _run_together(generators: Sequence[Generator], seconds: float) -> tuple[floa
         loads = list(pool.map(lambda generator: generator.run(seconds), generators))
     rate = sum(each.calls_per_s for each in loads) * _VECTORS_A_CALL
     return rate, sum(each.calls for each in loads) * _VECTORS_A_CALL / rate
+
+
+def _medians(samples: Sequence[Sample]) -> Sample:
+    return Sample(*(median(column) for column in zip(*map(astuple, samples), strict=True)))

@@ -5,7 +5,7 @@ once, is what is measured. Calls of 64 vectors come at random times, at multiple
 back. A call is late by the time at which it was to be made, so the generator's own lag counts, too, and is shown.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,8 @@ from bench.rig.cores import limited
 from bench.rig.jobs import Generator, Job, Outcome
 from bench.rig.models import constant
 from bench.rig.questions import Question
-from bench.rig.report import Check, Finding, ms, per_s, reasons, table
+from bench.rig.report import Check, Finding
+from bench.rig.template import ms
 
 _CPUS = 0.2
 _VECTORS_A_CALL = 64
@@ -55,11 +56,6 @@ class Sample:
         """Predictions in time, in capacities."""
         return self.outcome.good_per_s / self.capacity
 
-    @property
-    def late(self) -> float:
-        """Which part of the answers was late."""
-        return self.outcome.late_calls / self.outcome.calls
-
     def checks(self) -> list[Check]:
         """Its bounds."""
         what = f"{self.kind} within {ms(self.slo_s)} ms, {self.times:g} capacities"
@@ -67,22 +63,8 @@ class Sample:
         if self.times in _LEAST_GOODPUT:
             checks.append(Check(f"{what}: predicted in time", self.goodput, least=_LEAST_GOODPUT[self.times]))
         if self.times in _MOST_LATE:
-            checks.append(Check(f"{what}: late answers", self.late, most=_MOST_LATE[self.times]))
+            checks.append(Check(f"{what}: late answers", self.outcome.late_share, most=_MOST_LATE[self.times]))
         return checks
-
-
-_COLUMNS: dict[str, Callable[[Sample], str]] = {
-    "calls": lambda sample: sample.kind,
-    "objective, ms": lambda sample: ms(sample.slo_s),
-    "capacity/s": lambda sample: per_s(sample.capacity),
-    "asked, in capacities": lambda sample: f"{sample.times:g}",
-    "predicted in time": lambda sample: f"**{sample.goodput:.2f}**",
-    "late answers": lambda sample: f"{sample.late:.2%}",
-    "p50, ms": lambda sample: ms(sample.outcome.p50_s),
-    "p99, ms": lambda sample: ms(sample.outcome.p99_s),
-    "generator's lag, p99, ms": lambda sample: ms(sample.outcome.lag_p99_s),
-    "defaults": lambda sample: reasons(sample.outcome.defaults, sample.outcome.asked),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +76,6 @@ class Overload(Finding):
     def checks(self) -> list[Check]:
         """The bounds."""
         return [check for sample in self.samples for check in sample.checks()]
-
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        return {"cpus": _CPUS, "vectors": _VECTORS_A_CALL, "rows": table(self.samples, _COLUMNS)}
 
 
 def measure(bench: Bench) -> Overload:

@@ -2,12 +2,12 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from bench.rig.bench import Bench
-from bench.rig.report import Finding, table
+from bench.rig.report import Finding
 from simulation.scenarios import POLICIES, SCENARIOS, Scenario
 
 _SEED = 1
@@ -24,7 +24,7 @@ class Row:
         goodput: predictions by their deadline a second.
         attainment: their part of the queries.
         mean_batch: inputs in a batch.
-        p50_s, p99_s: of the latency.
+        p50_ms, p99_ms: of the latency.
         defaults: default outputs by reason, the most frequent first.
     """
 
@@ -32,20 +32,26 @@ class Row:
     goodput: float
     attainment: float
     mean_batch: float
-    p50_s: float
-    p99_s: float
+    p50_ms: float
+    p99_ms: float
     defaults: Mapping[str, int]
+
+    @property
+    def reasons(self) -> str:
+        """The default outputs in words."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.defaults.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation(Finding):
     """What was found: of each of the first scenarios, a row by policy."""
 
-    rows: Sequence[Mapping[str, Row]]
+    found: Sequence[Mapping[str, Row]]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        return {"scenarios": "\n\n".join(map(_section, SCENARIOS, self.rows))}
+    @property
+    def parts(self) -> list[tuple[Scenario, Mapping[str, Row], int]]:
+        """The scenarios with their rows, and the size of their fixed batches."""
+        return [(scenario, rows, scenario.fixed_size()) for scenario, rows in zip(SCENARIOS, self.found, strict=False)]
 
 
 def measure(bench: Bench) -> Simulation:
@@ -64,27 +70,5 @@ def _simulate(number: int, policy: str) -> Row:
     report = SCENARIOS[number].run(policy, _SEED)
     total = report.total
     defaults = {reason.name.lower(): count for reason, count in total.defaults.most_common()}
-    p50_s, p99_s = total.latency_s(0.5), total.latency_s(0.99)
-    return Row(total.asked, total.goodput, total.attainment, report.mean_batch, p50_s, p99_s, defaults)
-
-
-_COLUMNS: dict[str, Callable[[tuple[str, Row]], str]] = {
-    "policy": lambda row: row[0],
-    "goodput, /s": lambda row: f"{row[1].goodput:,.0f}",
-    "within the SLO": lambda row: f"{row[1].attainment:.2%}",
-    "inputs in a batch": lambda row: f"{row[1].mean_batch:.1f}",
-    "p50, ms": lambda row: f"{row[1].p50_s * 1e3:.1f}",
-    "p99, ms": lambda row: f"{row[1].p99_s * 1e3:.1f}",
-    "defaults": lambda row: ", ".join(f"{count:,} {reason}" for reason, count in row[1].defaults.items()),
-}
-
-
-def _section(scenario: Scenario, rows: Mapping[str, Row]) -> str:
-    speed, asked = scenario.service_time, next(iter(rows.values())).asked
-    return (
-        f"## {scenario.title}\n\n"
-        f"Models: {scenario.models}; replicas of each: {scenario.replicas}; objective: {scenario.slo_s * 1e3:g} ms; "
-        f"a batch of n takes\n{speed.fixed_s * 1e3:g} ms + n · {speed.per_input_s * 1e3:g} ms; {asked:,} queries in "
-        f"{scenario.seconds:g} s; fixed batches: {scenario.fixed_size()}.\n\n"
-        f"{table(rows.items(), _COLUMNS)}"
-    )
+    p50_ms, p99_ms = (total.latency_s(share) * 1e3 for share in (0.5, 0.99))
+    return Row(total.asked, total.goodput, total.attainment, report.mean_batch, p50_ms, p99_ms, defaults)

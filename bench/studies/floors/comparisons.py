@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from statistics import median
+from typing import NamedTuple
 
 from bench.rig.lanes import Sample
 from bench.rig.report import Check
@@ -48,6 +49,16 @@ class Quantity(Enum):
         return f"{middle:,.0f} /s" if self is Quantity.RATE else f"{middle * 1e3:.2f} ms"
 
 
+class Row(NamedTuple):
+    """A comparison in a table."""
+
+    title: str
+    base: str
+    ours: str
+    ratio: float
+    floor: str
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Two lanes that are measured in turn.
@@ -69,6 +80,12 @@ class Comparison:
     def ratio(self, samples: Samples) -> Ratio:
         """How many times the base."""
         return Ratio.of(self.quantity.of(samples[self.base]), self.quantity.of(samples[self.lane]))
+
+    def row(self, samples: Samples) -> Row:
+        """What a table tells of it."""
+        base, ours = (self.quantity.told(samples[lane]) for lane in (self.base, self.lane))
+        floor = "" if self.bound is None else self.check(samples).bound
+        return Row(self.title, base, ours, self.ratio(samples).median, floor)
 
     def check(self, samples: Samples) -> Check:
         """The ratio against its bound."""

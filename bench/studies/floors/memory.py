@@ -1,28 +1,25 @@
 """The memory of a query service over many predictions of distinct inputs, its cache full and evicting."""
 
-import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import grpc
-from clipper.v1.query_service_pb2_grpc import QueryServiceStub
+import numpy as np
 
 from bench.rig import counters
 from bench.rig.bench import Bench
+from bench.rig.client import Client
 from bench.rig.cluster import QueryService
 from bench.rig.errors import BenchmarkError
 from bench.rig.lanes import check_counts
 from bench.rig.models import constant
-from bench.rig.payloads import OUTPUT, VECTOR_LENGTH, vector_request
+from bench.rig.payloads import OUTPUT, VECTOR_LENGTH
 from bench.rig.processes import take_peak_resident_bytes
-from bench.rig.report import Check, Finding, table
+from bench.rig.report import Check, Finding
 
 _VECTORS_A_CALL = 64
 _IN_FLIGHT = 16
 _STEP = 100_000
-_DOUBLE_BYTES = 8
-_TIMEOUT_S = 10.0
 _SLO_S = 2.0
 _MEBIBYTE = 2**20
 _PREDICTIONS = 1_000_000
@@ -46,6 +43,11 @@ class Reading:
     predictions: int
     peak_resident_bytes: int
     cache_bytes: int
+
+    @property
+    def mebibytes(self) -> tuple[float, float]:
+        """Both."""
+        return self.peak_resident_bytes / _MEBIBYTE, self.cache_bytes / _MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,6 @@ class Memory(Finding):
         """That it grows no faster than noise."""
         return [Check("growth of the memory, bytes a prediction", self.growth_bytes, most=_MOST_GROWTH_BYTES)]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        columns: dict[str, Callable[[Reading], str]] = {
-            "predictions": lambda each: f"{each.predictions:,}",
-            "peak resident, MiB": lambda each: f"{each.peak_resident_bytes / _MEBIBYTE:.1f}",
-            "cache, MiB": lambda each: f"{each.cache_bytes / _MEBIBYTE:.1f}",
-        }
-        return {"memory": table(self.readings, columns), "growth": f"{self.growth_bytes:+.2f} bytes a prediction"}
-
 
 def measure(bench: Bench) -> Memory:
     """Puts many predictions, each of an input never seen before, and reads the memory on the way.
@@ -92,11 +85,11 @@ def measure(bench: Bench) -> Memory:
         read_counters = counters.reader(query.metrics, model.name)
         before = read_counters()
         readings = [_read(query, 0)]
-        generator = random.Random(before.predictions)
-        with grpc.insecure_channel(query.address) as channel:
+        chance = np.random.default_rng(before.predictions)
+        with Client(query.address, model.name) as client:
             while readings[-1].predictions < bench.amount(_PREDICTIONS, _FEWEST_PREDICTIONS):
                 calls = _STEP // _VECTORS_A_CALL + 1
-                _ask(QueryServiceStub(channel), model.name, calls, generator)
+                _ask(client, calls, chance)
                 readings.append(_read(query, readings[-1].predictions + calls * _VECTORS_A_CALL))
         counted = read_counters() - before
     check_counts(counted, readings[-1].predictions)
@@ -109,14 +102,12 @@ def _peak(readings: Sequence[Reading]) -> int:
     return max(reading.peak_resident_bytes for reading in readings)
 
 
-def _ask(stub: QueryServiceStub, application: str, calls: int, generator: random.Random) -> None:
-    request = vector_request(application, _VECTORS_A_CALL)
+def _ask(client: Client, calls: int, chance: np.random.Generator) -> None:
     places = threading.Semaphore(_IN_FLIGHT)
     futures = []
     for _ in range(calls):
         places.acquire()
-        request.inputs.data = generator.randbytes(_VECTORS_A_CALL * VECTOR_LENGTH * _DOUBLE_BYTES)
-        future = stub.Predict.future(request, timeout=_TIMEOUT_S)
+        future = client.predicting(chance.random((_VECTORS_A_CALL, VECTOR_LENGTH)))
         future.add_done_callback(lambda _: places.release())
         futures.append(future)
     for future in futures:

@@ -1,10 +1,11 @@
 """Who is asked what, and how many calls are kept in flight: Clipper in turn with a bare server, and with itself."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 from bench.rig import lanes
 from bench.rig.bench import Bench
@@ -12,14 +13,14 @@ from bench.rig.cluster import UNBATCHED, Cluster
 from bench.rig.lanes import Lane, Sample, Server, in_turn
 from bench.rig.meter import CONTAINER, ENVOY, GENERATOR, SERVER
 from bench.rig.models import Model, constant
-from bench.rig.report import Check, Finding, table
+from bench.rig.report import Check, Finding
 from bench.studies.floors import baseline
 from bench.studies.floors.comparisons import (
     AGAINST_BASELINE,
     AGAINST_ITSELF,
     AGAINST_ONE_MODEL,
-    Comparison,
     Name,
+    Row,
     Samples,
 )
 
@@ -47,6 +48,33 @@ _ROUNDS = 5
 _SECONDS = 1.5
 
 
+class Medians(NamedTuple):
+    """A lane in a table: quantities as of `Sample`; "" for what there is not."""
+
+    name: str
+    rate: float
+    p50_s: float
+    p99_s: float
+    batch: str
+    server: str
+    container: str
+    envoy: str
+    generator: str
+
+    @classmethod
+    def of(cls, name: str, samples: Sequence[Sample]) -> "Medians":
+        """A lane's."""
+        rate, p50_s, p99_s, batch = (
+            median(getattr(sample, quantity) for sample in samples)
+            for quantity in ("predictions_per_s", "p50_s", "p99_s", "mean_batch")
+        )
+        spent = [
+            f"{median(sample.cpu_micros[part] for sample in samples):.1f}" if part in samples[0].cpu_micros else ""
+            for part in (SERVER, CONTAINER, ENVOY, GENERATOR)
+        ]
+        return cls(name, rate, p50_s, p99_s, f"{batch:.1f}" if batch else "", *spent)
+
+
 @dataclass(frozen=True, slots=True)
 class Rates(Finding):
     """What was found.
@@ -64,53 +92,30 @@ class Rates(Finding):
         comparisons = (*AGAINST_BASELINE, *AGAINST_ONE_MODEL)
         return [each.check(self.samples) for each in comparisons if each.bound is not None]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        return {
-            "rounds": len(self.samples[Name.NATIVE]),
-            "seconds": f"{self.seconds:g}",
-            "in_flight": _IN_FLIGHT,
-            "vectors": _VECTORS_A_CALL,
-            "vector_calls": _VECTOR_CALLS_IN_FLIGHT,
-            "streams": _STREAMS,
-            "pipelined": _PIPELINED,
-            "against_baseline": self._compared(AGAINST_BASELINE, "baseline", "Clipper"),
-            "against_one_model": self._compared(AGAINST_ONE_MODEL, "one model", "four models"),
-            "against_itself": self._compared(AGAINST_ITSELF, "without", "with"),
-            "lanes": self._lanes(),
-            "cpu": self._cpu(),
-        }
+    @property
+    def rounds(self) -> int:
+        """How often each lane was measured."""
+        return len(self.samples[Name.NATIVE])
 
-    def _compared(self, comparisons: Sequence[Comparison], base: str, ours: str) -> str:
-        columns: dict[str, Callable[[Comparison], str]] = {
-            "measure": lambda each: each.title,
-            base: lambda each: each.quantity.told(self.samples[each.base]),
-            ours: lambda each: each.quantity.told(self.samples[each.lane]),
-            "ratio": lambda each: f"**{each.ratio(self.samples).median:.2f}**",
-            "floor": lambda each: "" if each.bound is None else each.check(self.samples).bound,
-        }
-        return table(comparisons, columns)
+    @property
+    def against_baseline(self) -> list[Row]:
+        """Clipper beside the baseline."""
+        return [each.row(self.samples) for each in AGAINST_BASELINE]
 
-    def _lanes(self) -> str:
-        def told(attribute: str, form: str, factor: float = 1.0) -> Callable[[str], str]:
-            return lambda name: form.format(median(getattr(each, attribute) for each in self.samples[name]) * factor)
+    @property
+    def against_one_model(self) -> list[Row]:
+        """Four models beside one."""
+        return [each.row(self.samples) for each in AGAINST_ONE_MODEL]
 
-        batch = told("mean_batch", "{:.1f}")
-        columns: dict[str, Callable[[str], str]] = {
-            "load": str,
-            "predictions/s": told("predictions_per_s", "{:,.0f}"),
-            "p50 of a call, ms": told("p50_s", "{:.2f}", 1e3),
-            "p99 of a call, ms": told("p99_s", "{:.2f}", 1e3),
-            "inputs in a batch": lambda name: batch(name) if self.samples[name][0].mean_batch else "",
-        }
-        return table(self.samples, columns)
+    @property
+    def against_itself(self) -> list[Row]:
+        """With something beside without it."""
+        return [each.row(self.samples) for each in AGAINST_ITSELF]
 
-    def _cpu(self) -> str:
-        def spent(part: str) -> Callable[[str], str]:
-            return lambda name: _median_micros(self.samples[name], part)
-
-        parts = {"server": SERVER, "container": CONTAINER, "Envoy": ENVOY, "generator": GENERATOR}
-        return table(self.samples, {"load": str, **{head: spent(part) for head, part in parts.items()}})
+    @property
+    def lanes(self) -> list[Medians]:
+        """The medians of the rounds."""
+        return [Medians.of(name, samples) for name, samples in self.samples.items()]
 
 
 def measure(bench: Bench) -> Rates:
@@ -157,8 +162,3 @@ def _lanes(bench: Bench, bare: Server) -> dict[str, Lane]:
         Name.BASELINE_REST_ALONE: bare.rest(1),
         Name.REST_ALONE: ours.rest(1),
     }
-
-
-def _median_micros(samples: Sequence[Sample], part: str) -> str:
-    spent = [sample.cpu_micros[part] for sample in samples if part in sample.cpu_micros]
-    return f"{median(spent):.1f}" if spent else ""

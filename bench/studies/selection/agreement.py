@@ -1,19 +1,18 @@
 """Figure 7 of the paper: five classifiers vote, and how many of them agree tells how far to trust the answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from clipper.v1 import query_service_pb2
 
 from bench.rig.bench import Bench
+from bench.rig.client import Client, Prediction
 from bench.rig.cluster import DEFAULT_OUTPUT
 from bench.rig.errors import BenchmarkError
-from bench.rig.report import Check, Finding, table
+from bench.rig.report import Check, Finding
 from bench.studies.selection import digits, plots
-from bench.studies.selection.client import Client, Prediction
 from bench.studies.selection.digits import Labelled
 
 _QUERIES = 5_000
@@ -76,29 +75,6 @@ class Agreement(Finding):
             Check("error where 5 agree, against that where 4 do", five.error / four.error, most=0.6),
             Check("queries wrongly answered with, or without, the default output", self.misplaced_defaults, most=0.0),
         ]
-
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        rows = [(f"{name} alone", "100 %", f"{error:.1%}", "") for name, error in self.singles.items()]
-        rows.append(("**the five, voting**", "100 %", f"**{self.ensemble:.1%}**", ""))
-        rows += [
-            (f"at least {each.agreeing} agree", f"{each.share:.1%}", f"**{each.error:.2%}**", f"{each.rest_error:.1%}")
-            for each in self.subsets
-        ]
-        columns: dict[str, Callable[[tuple[str, ...]], str]] = {
-            "who answers": itemgetter(0),
-            "of the queries": itemgetter(1),
-            "error": itemgetter(2),
-            "error of the rest": itemgetter(3),
-        }
-        return {
-            "queries": f"{self.queries:,}",
-            "threshold": _THRESHOLD,
-            "defaults": f"{self.defaults:.1%}",
-            "kept_error": f"{self.kept_error:.2%}",
-            "file": _FILE,
-            "rows": table(rows, columns),
-        }
 
     def draw(self, directory: Path) -> None:
         """Errors as bars."""

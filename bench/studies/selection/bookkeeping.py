@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ import numpy as np
 from clipper.v1 import query_service_pb2
 
 from bench.rig.bench import Bench
+from bench.rig.client import Client, Prediction
 from bench.rig.cluster import Cluster, running_cluster
 from bench.rig.errors import BenchmarkError
 from bench.rig.models import Images, constant
-from bench.rig.report import Check, Finding, table
-from bench.studies.selection.client import Client, Prediction
+from bench.rig.report import Check, Finding
 
 _FEEDBACKS = 100_000
 _QUERY_SERVICES = 3
@@ -69,21 +69,10 @@ class Bookkeeping(Finding):
         """The ceiling."""
         return [Check("what was learned against what was confirmed, as a part", self.difference, most=_MOST_DIFFERENCE)]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        columns: dict[str, Callable[[int], str]] = {
-            "": lambda number: f"model {number}",
-            "logarithm of the weight": lambda number: f"{self.learned[number]:,.6f}",
-            "as confirmed": lambda number: f"{self.expected[number]:,.6f}",
-        }
-        return {
-            "clients": _CLIENTS,
-            "services": _QUERY_SERVICES,
-            "confirmed": f"{self.confirmed:,}",
-            "unknown": f"{self.unknown:,}",
-            "seconds": f"{self.seconds:.0f}",
-            "rows": table(range(len(self.learned)), columns),
-        }
+    @property
+    def rows(self) -> list[tuple[int, float, float]]:
+        """Of each model: its number, what was learned, and what was expected."""
+        return [(number, *both) for number, both in enumerate(zip(self.learned, self.expected, strict=True))]
 
 
 class _Books:

@@ -1,7 +1,7 @@
 """The setting of the paper's authors' notebook, simulated: how soon the weight is on the best of five classifiers."""
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.rig.bench import Bench
-from bench.rig.report import Check, Finding, table
+from bench.rig.report import Check, Finding
 from bench.studies.selection import plots
 from services.query.engine.selection.registry import load
 from simulation.bandits import classifiers, play
@@ -49,24 +49,13 @@ class Convergence(Finding):
             for policy, finals in self.finals.items()
         ]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-
-        def at(count: int) -> Callable[[str], str]:
-            return lambda policy: f"{self.weights[policy][count - 1]:.1%}"
-
-        columns: dict[str, Callable[[str], str]] = {
-            "policy": str,
-            **{f"{count:,} queries": at(count) for count in _TOLD},
-            f"median at {_TOLD[-1]:,}": lambda policy: f"**{_median(self.finals[policy]):.1%}**",
-        }
-        return {
-            "accuracies": ", ".join(f"{accuracy:g}" for accuracy in _ACCURACIES.values()),
-            "eta": _ETA,
-            "runs": self.runs,
-            "file": _FILE,
-            "rows": table(self.finals, columns),
-        }
+    @property
+    def rows(self) -> list[tuple[str, list[float], float]]:
+        """Of each policy: the mean weight after some numbers of queries, and the median in the end."""
+        return [
+            (policy, [weights[count - 1] for count in _TOLD], _median(self.finals[policy]))
+            for policy, weights in self.weights.items()
+        ]
 
     def draw(self, directory: Path) -> None:
         """The weight of the best over time."""

@@ -1,7 +1,7 @@
 """Figure 8 of the paper: the best of five classifiers degrades for a while, and policies that learn do without it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,11 +11,11 @@ from statistics import median
 import numpy as np
 
 from bench.rig.bench import Bench
+from bench.rig.client import Client, Prediction, check_learned
 from bench.rig.errors import BenchmarkError
 from bench.rig.models import Images, Model
-from bench.rig.report import Check, Finding, ms, table
+from bench.rig.report import Check, Finding
 from bench.studies.selection import digits, plots
-from bench.studies.selection.client import Client, Prediction, check_learned
 from services.query.engine.selection.policy import Choice, Combination
 from simulation.bandits import History, Step, zero_one
 
@@ -66,6 +66,11 @@ class Run:
     learn_s: float
 
     @property
+    def queries(self) -> int:
+        """How many there were."""
+        return len(self.losses)
+
+    @property
     def error(self) -> float:
         """The mean loss."""
         return float(np.mean(self.losses))
@@ -90,7 +95,7 @@ class Degradation(Finding):
 
     def checks(self) -> list[Check]:
         """The ceilings."""
-        _, best_error = self._best_single()
+        _, best_error = self.best_single
         leaves = [
             Check(f"{policy}: queries until the degraded model is left", run.queries_to_leave, most=_LONGEST_LEAVE)
             for policy, run in self.runs.items()
@@ -102,41 +107,13 @@ class Degradation(Finding):
             Check("exp4's error against exp3's", exp4 / exp3, most=1.0),
         ]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        best_single, best_error = self._best_single()
-        costs = "; ".join(
-            f"{policy} {ms(run.predict_s)} ms and {ms(run.learn_s)} ms" for policy, run in self.runs.items()
-        )
-        return {
-            "queries": f"{len(self.singles[self.best]):,}",
-            "degraded": f"{self.degraded:,}",
-            "restored": f"{self.restored:,}",
-            "best": self.best,
-            "best_single": best_single,
-            "best_error": f"{best_error:.1%}",
-            "leaves": " and ".join(f"{policy} after {run.queries_to_leave}" for policy, run in self.runs.items()),
-            "window": _WINDOW,
-            "costs": costs,
-            "file": _FILE,
-            "rows": self._errors(),
-        }
-
-    def _errors(self) -> str:
+    @property
+    def errors(self) -> list[tuple[str, list[float]]]:
+        """Of everybody who answers: in all, before, while the best model was degraded, and afterwards."""
         losses = {f"{name} alone": losses for name, losses in self.singles.items()}
         losses |= {f"**{policy}**": run.losses for policy, run in self.runs.items()}
-
-        def error(start: int, stop: int | None) -> Callable[[str], str]:
-            return lambda who: f"{np.mean(losses[who][start:stop]):.1%}"
-
-        columns: dict[str, Callable[[str], str]] = {
-            "who answers": str,
-            "error": lambda who: f"**{np.mean(losses[who]):.1%}**",
-            "before": error(0, self.degraded),
-            "degraded": error(self.degraded, self.restored),
-            "restored": error(self.restored, None),
-        }
-        return table(losses, columns)
+        bounds = ((0, None), (0, self.degraded), (self.degraded, self.restored), (self.restored, None))
+        return [(who, [float(np.mean(each[slice(*bound)])) for bound in bounds]) for who, each in losses.items()]
 
     def draw(self, directory: Path) -> None:
         """The error so far, and the weight of the model that degrades."""
@@ -154,7 +131,9 @@ class Degradation(Finding):
             errors.legend(ncols=3, fontsize=8)
             weights.legend(loc="lower right")
 
-    def _best_single(self) -> tuple[str, float]:
+    @property
+    def best_single(self) -> tuple[str, float]:
+        """The model that errs least, and how much it does."""
         errors = {name: float(np.mean(losses)) for name, losses in self.singles.items()}
         best = min(errors, key=lambda name: errors[name])
         return best, errors[best]

@@ -4,7 +4,7 @@ Everybody's images are displaced by one pixel, each group's in another of the ei
 each group, which has mostly seen images of its own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,14 @@ import numpy as np
 from sklearn.svm import SVC
 
 from bench.rig.bench import Bench
+from bench.rig.client import Client
 from bench.rig.models import PACKAGES, Images, Model
-from bench.rig.report import Check, Finding, table
+from bench.rig.report import Check, Finding
 from bench.studies.selection import digits, plots
-from bench.studies.selection.client import Client
 from bench.studies.selection.digits import PIXELS, SIDE, Labelled
 
 _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+_GROUPS = len(_DIRECTIONS)
 _USERS = 100
 _FEEDBACKS = 8
 # Images that each user asks about between two feedbacks, to see how good the answers are.
@@ -81,24 +82,15 @@ class Personalization(Finding):
             )
         ]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
+    @property
+    def rows(self) -> list[tuple[str, Sequence[float]]]:
+        """Of each contender: its title and its errors."""
+        return [(contender.title, self.errors[contender.name]) for contender in _CONTENDERS]
 
-        def after(count: int) -> Callable[[Contender], str]:
-            return lambda contender: f"{self.errors[contender.name][count]:.1%}"
-
-        columns: dict[str, Callable[[Contender], str]] = {
-            "feedbacks a user": lambda contender: contender.title,
-            **{str(count): after(count) for count in range(_FEEDBACKS + 1)},
-        }
-        return {
-            "users": self.users,
-            "groups": len(_DIRECTIONS),
-            "images": f"{self.users * _ASKED:,}",
-            "own": f"{self.own:.1%}",
-            "file": _FILE,
-            "rows": table(_CONTENDERS, columns),
-        }
+    @property
+    def images(self) -> int:
+        """How many are asked about after each feedback."""
+        return self.users * _ASKED
 
     def draw(self, directory: Path) -> None:
         """Errors over feedbacks."""
@@ -120,7 +112,7 @@ class _User:
 def measure(bench: Bench) -> Personalization:
     """Asks and tells, in turn; all contenders are asked and told the same."""
     users, cluster = bench.amount(_USERS), bench.cluster
-    models = [_model(group) for group in range(len(_DIRECTIONS))]
+    models = [_model(group) for group in range(_GROUPS)]
     population = [_user(number) for number in range(users)]
     errors: dict[str, list[float]] = {contender.name: [] for contender in _CONTENDERS}
     with ExitStack() as stack:
@@ -179,13 +171,13 @@ def _user(number: int) -> _User:
 
 
 def _group(number: int) -> int:
-    return number % len(_DIRECTIONS)
+    return number % _GROUPS
 
 
 def _model(group: int) -> Model:
     seen = [
-        _displaced(digits.training(_OWN if other == group else _OTHERS, len(_DIRECTIONS) * group + other), other)
-        for other in range(len(_DIRECTIONS))
+        _displaced(digits.training(_OWN if other == group else _OTHERS, _GROUPS * group + other), other)
+        for other in range(_GROUPS)
     ]
     examples = Labelled(np.vstack([each.images for each in seen]), np.concatenate([each.digits for each in seen]))
     return Model(f"group-{group}", digits.classifying(SVC(gamma="scale"), examples), PACKAGES)

@@ -6,7 +6,7 @@ would be waited for, so that it is not the two cores of this one that are measur
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,12 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from bench.rig.bench import Bench
+from bench.rig.client import Client
 from bench.rig.cluster import Cluster, Latency
 from bench.rig.models import Images, Model
-from bench.rig.report import Check, Finding, ms, table
+from bench.rig.report import Check, Finding
 from bench.rig.statistics import quantile
 from bench.studies.selection import digits, plots
-from bench.studies.selection.client import Client
 from bench.studies.selection.digits import Labelled
 
 _SIZES = (1, 2, 4, 8, 16)
@@ -76,24 +76,10 @@ class Stragglers(Finding):
             for size, outcome in self.mitigated.items()
         ]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        columns: dict[str, Callable[[int], str]] = {
-            "members": str,
-            **_columns("waiting for all", self.blocking),
-            **_columns("until the objective", self.mitigated),
-            "members missing": lambda size: f"{self.mitigated[size].missing:.1%}",
-        }
-        return {
-            "queries": self.queries,
-            "slo": ms(_SLO_S),
-            "usual": " to ".join(ms(each) for each in _USUAL_S),
-            "straggles": f"{_STRAGGLES:.0%}",
-            "straggler": " to ".join(ms(each) for each in _STRAGGLER_S),
-            "interval": ms(_INTERVAL_S),
-            "file": _FILE,
-            "rows": table(self.mitigated, columns),
-        }
+    @property
+    def rows(self) -> list[tuple[int, Outcome, Outcome]]:
+        """Both by the number of members."""
+        return [(size, self.blocking[size], self.mitigated[size]) for size in self.mitigated]
 
     def draw(self, directory: Path) -> None:
         """Latencies, and errors, over the number of members."""
@@ -164,12 +150,3 @@ def _member(number: int, asked: Labelled) -> Model:
         return [answers[int(number)] for number in inputs[:, 0]]
 
     return Model(f"member-{number}", wait_and_answer)
-
-
-def _columns(title: str, outcomes: Mapping[int, Outcome]) -> dict[str, Callable[[int], str]]:
-    return {
-        f"{title}: p50, ms": lambda size: ms(outcomes[size].service.p50_s),
-        f"{title}: p99, ms": lambda size: f"**{ms(outcomes[size].service.p99_s)}**",
-        f"{title}: p99 at the client, ms": lambda size: ms(outcomes[size].client_p99_s),
-        f"{title}: error": lambda size: f"{outcomes[size].error:.1%}",
-    }

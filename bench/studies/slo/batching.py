@@ -2,17 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.rig.bench import Bench
 from bench.rig.cluster import ADAPTIVE, UNBATCHED, Batching
 from bench.rig.meter import CONTAINER, GENERATOR, SERVER
-from bench.rig.report import Check, Finding, ms, per_s, table
+from bench.rig.report import Check, Finding
 from bench.rig.samples import Sample, best
 from bench.studies.slo.models import Subject, classifiers
-from bench.studies.slo.serving import CLASSIFIERS_SLO_S, serving
+from bench.studies.slo.serving import CLASSIFIERS_SLO_S as _SLO_S
+from bench.studies.slo.serving import serving
 
 POLICIES = (ADAPTIVE, Batching("aimd", "aimd"), Batching("quantile", "quantile"), UNBATCHED)
 _SHOWN = "linear SVM"
@@ -71,6 +72,18 @@ class Row:
     best: Sample
     model_micros: float
 
+    @property
+    def last(self) -> Sample:
+        """At the highest load."""
+        return self.samples[-1]
+
+    @property
+    def micros(self) -> tuple[float, float, float, float]:
+        """For each query: in all, of the query service, of the container without the model, of the generator."""
+        spent = self.best.cpu_micros
+        rest = spent[CONTAINER] - self.model_micros
+        return 1e6 / self.best.outcome.good_per_s, spent[SERVER], rest, spent[GENERATOR]
+
 
 @dataclass(frozen=True, slots=True)
 class RealModels(Finding):
@@ -81,7 +94,7 @@ class RealModels(Finding):
     def checks(self) -> list[Check]:
         """The bounds."""
         slowest = max(self.rows, key=lambda row: row.best.outcome.p99_s)
-        p99 = slowest.best.outcome.p99_s / CLASSIFIERS_SLO_S
+        p99 = slowest.best.outcome.p99_s / _SLO_S
         checks = [
             Check(f"p99 of {slowest.subject.title}, {slowest.batching.title}, in objectives", p99, most=_MOST_P99)
         ]
@@ -89,55 +102,15 @@ class RealModels(Finding):
             checks.append(Check(f"{_SHOWN}, adaptive against no batching", self._gain(_SHOWN), least=_LEAST_GAIN))
         return checks
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        return {
-            "slo": ms(CLASSIFIERS_SLO_S),
-            "most_inputs": _MOST_INPUTS,
-            "most_p99": _MOST_P99,
-            "rows": table(self.rows, _COLUMNS),
-            "paper": self._paper(),
-            "costs": table(self.rows, _COSTS),
-            "paper_gain": _PAPER_GAIN,
-        }
-
-    def _paper(self) -> str:
-        columns: dict[str, Callable[[str], str]] = {
-            "model": str,
-            "AIMD": lambda title: f"{_PAPER[title].aimd:,}",
-            "quantile": lambda title: f"{_PAPER[title].quantile:,}",
-            "none": lambda title: f"{_PAPER[title].none:,}",
-            "gain": lambda title: f"{_PAPER[title].gain:.1f}",
-            "AIMD's batch": lambda title: f"{_PAPER[title].batch:,}",
-            "AIMD's p99, ms": lambda title: f"{_PAPER[title].p99_ms}",
-            "our gain, adaptive": lambda title: f"**{self._gain(title):.1f}**",
-        }
-        return table(dict.fromkeys(row.subject.title for row in self.rows), columns)
+    @property
+    def beside_paper(self) -> list[tuple[str, Paper, float]]:
+        """The paper's figures of each model, and our gain."""
+        titles = dict.fromkeys(row.subject.title for row in self.rows)
+        return [(title, _PAPER[title], self._gain(title)) for title in titles]
 
     def _gain(self, title: str) -> float:
         rates = {row.batching: row.best.outcome.good_per_s for row in self.rows if row.subject.title == title}
         return rates[ADAPTIVE] / rates[UNBATCHED]
-
-
-_COLUMNS: dict[str, Callable[[Row], str]] = {
-    "model": lambda row: row.subject.title,
-    "policy": lambda row: row.batching.title,
-    "predictions/s": lambda row: f"**{per_s(row.best.outcome.good_per_s)}**",
-    "inputs in a batch": lambda row: f"{row.best.mean_batch:,.1f}",
-    "p50, ms": lambda row: ms(row.best.outcome.p50_s),
-    "p99, ms": lambda row: ms(row.best.outcome.p99_s),
-    "calls × inputs": lambda row: f"{row.best.outstanding} × {row.best.inputs_a_call}",
-    "beyond": lambda row: f"{per_s(row.samples[-1].outcome.good_per_s)}, p99 {ms(row.samples[-1].outcome.p99_s)} ms",
-}
-_COSTS: dict[str, Callable[[Row], str]] = {
-    "model": lambda row: row.subject.title,
-    "policy": lambda row: row.batching.title,
-    "time": lambda row: f"{1e6 / row.best.outcome.good_per_s:.1f}",
-    "query service": lambda row: f"{row.best.cpu_micros[SERVER]:.1f}",
-    "the model": lambda row: f"{row.model_micros:.1f}",
-    "rest of its container": lambda row: f"{row.best.cpu_micros[CONTAINER] - row.model_micros:.1f}",
-    "generator": lambda row: f"{row.best.cpu_micros[GENERATOR]:.1f}",
-}
 
 
 def measure(bench: Bench) -> RealModels:
@@ -168,10 +141,10 @@ def model_s(subject: Subject, size: int) -> float:
 
 
 def _row(bench: Bench, subject: Subject, batching: Batching) -> Row:
-    inputs = inputs_a_call(subject, batching, CLASSIFIERS_SLO_S)
-    with serving(bench, subject, CLASSIFIERS_SLO_S, inputs=inputs, batching=batching) as sampler:
+    inputs = inputs_a_call(subject, batching, _SLO_S)
+    with serving(bench, subject, _SLO_S, inputs=inputs, batching=batching) as sampler:
         samples = sampler.saturate(sampler.job)
-    keeping = [sample for sample in samples if sample.outcome.p99_s <= _MOST_P99 * CLASSIFIERS_SLO_S]
+    keeping = [sample for sample in samples if sample.outcome.p99_s <= _MOST_P99 * _SLO_S]
     shown = best(keeping) if keeping else min(samples, key=lambda sample: sample.outcome.p99_s)
     size = max(1, round(shown.mean_batch))
     return Row(subject, batching, samples, shown, model_s(subject, size) / size * 1e6)

@@ -1,12 +1,12 @@
 """The prediction cache in front of a slow model: popular inputs, and a thousand who ask for the same."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.rig.bench import Bench
 from bench.rig.errors import BenchmarkError
-from bench.rig.report import Check, Finding, ms, per_s, table
+from bench.rig.report import Check, Finding
 from bench.rig.samples import Sample, Sampler
 from bench.studies.slo import models
 from bench.studies.slo.serving import serving
@@ -41,33 +41,15 @@ class Caching(Finding):
 
     def checks(self) -> list[Check]:
         """The floors."""
-        gain = self.cached.outcome.good_per_s / self.without.outcome.good_per_s
         return [
-            Check("the cache against none", gain, least=_LEAST_GAIN),
+            Check("the cache against none", self.gain, least=_LEAST_GAIN),
             Check("computations for a thousand identical queries", self.computed, most=1),
         ]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        outcomes = {"no cache": self.without.outcome, "cache": self.cached.outcome}
-        without = self.without.outcome.good_per_s
-        columns: dict[str, Callable[[str], str]] = {
-            "": str,
-            "predictions/s": lambda title: per_s(outcomes[title].good_per_s),
-            "against none": lambda title: f"**{outcomes[title].good_per_s / without:.1f}**",
-            "p50, ms": lambda title: ms(outcomes[title].p50_s),
-            "p99, ms": lambda title: ms(outcomes[title].p99_s),
-        }
-        return {
-            "input": ms(_INPUT_S),
-            "exponent": _EXPONENT,
-            "catalogue": f"{_CATALOGUE:,}",
-            "outstanding": _OUTSTANDING,
-            "hits": f"{self.hit_ratio:.0%}",
-            "identical": f"{_IDENTICAL:,}",
-            "computed": self.computed,
-            "rows": table(outcomes, columns),
-        }
+    @property
+    def gain(self) -> float:
+        """Of the cache, in predictions a second."""
+        return self.cached.outcome.good_per_s / self.without.outcome.good_per_s
 
 
 def measure(bench: Bench) -> Caching:

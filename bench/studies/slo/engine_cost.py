@@ -4,11 +4,11 @@ import gc
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.rig.bench import Bench
-from bench.rig.report import Finding, table
+from bench.rig.report import Finding
 from bench.studies.slo.models import PIXELS
 from services.common.names import InputType
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, Replica
@@ -35,15 +35,6 @@ class EngineCost(Finding):
     """What was found: microseconds of processor time for each prediction, by policy and inputs a call."""
 
     micros: Mapping[str, Sequence[float]]
-
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-
-        def calls_of(place: int) -> Callable[[str], str]:
-            return lambda policy: f"{self.micros[policy][place]:.2f}"
-
-        calls = {f"calls of {inputs}": calls_of(place) for place, inputs in enumerate(_INPUTS_A_CALL)}
-        return {"rows": table(self.micros, {"policy": str, **calls})}
 
 
 def measure(bench: Bench) -> EngineCost:

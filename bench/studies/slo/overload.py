@@ -1,17 +1,19 @@
 """Twice the load that a model can take, at a rate that nothing slows down."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.rig import counters
 from bench.rig.bench import Bench
 from bench.rig.cluster import ADAPTIVE, Batching
-from bench.rig.jobs import LATE_S, Job
-from bench.rig.report import Check, Finding, ms, per_s, reasons, table
+from bench.rig.jobs import LATE_S as _LATE_S
+from bench.rig.jobs import Job, Outcome
+from bench.rig.report import Check, Finding
 from bench.rig.samples import Sample, Sampler, best
 from bench.studies.slo.batching import inputs_a_call
 from bench.studies.slo.models import Subject, classifiers, waiting
-from bench.studies.slo.serving import CLASSIFIERS_SLO_S, serving
+from bench.studies.slo.serving import CLASSIFIERS_SLO_S as _SLO_S
+from bench.studies.slo.serving import serving
 
 _TIMES = 2.0
 _LEAST_GOODPUT = 0.95
@@ -29,7 +31,7 @@ class Case:
         subject: the model.
         capacity: the most predictions a second in time with `adaptive`, at any load.
         overloaded: each policy, by its title, at twice as many queries a second; `adaptive` first.
-        late: of the calls to `adaptive`, those that the query service answered later than the objective and LATE_S.
+        late: of the calls to `adaptive`, those that the query service answered later than the objective and _LATE_S.
     """
 
     subject: Subject
@@ -37,27 +39,16 @@ class Case:
     overloaded: Mapping[str, Sample]
     late: int
 
-    def goodput(self, policy: str) -> float:
-        """Predictions in time, in capacities."""
-        return self.overloaded[policy].outcome.good_per_s / self.capacity
+    @property
+    def asked_per_s(self) -> float:
+        """How many queries a second came."""
+        return _TIMES * self.capacity
 
-    def __str__(self) -> str:
+    @property
+    def goodputs(self) -> dict[str, tuple[float, Outcome]]:
+        """Predictions in time, in capacities, and what came of the load, by policy."""
         outcomes = {policy: sample.outcome for policy, sample in self.overloaded.items()}
-        columns: dict[str, Callable[[str], str]] = {
-            "policy": str,
-            "goodput/s": lambda policy: per_s(outcomes[policy].good_per_s),
-            "of the capacity": lambda policy: f"**{self.goodput(policy):.1%}**",
-            "p50, ms": lambda policy: ms(outcomes[policy].p50_s),
-            "p99, ms": lambda policy: ms(outcomes[policy].p99_s),
-            "longest, ms": lambda policy: ms(outcomes[policy].longest_s),
-            "late calls": lambda policy: f"{outcomes[policy].late_calls} of {outcomes[policy].calls:,}",
-            "defaults": lambda policy: reasons(outcomes[policy].defaults, outcomes[policy].asked),
-        }
-        return (
-            f"The {self.subject.title}: {per_s(self.capacity)} predictions/s in time at most, asked for "
-            f"{per_s(_TIMES * self.capacity)}. The query service answered {self.late} of\n`adaptive`'s calls late.\n\n"
-            f"{table(outcomes, columns)}"
-        )
+        return {policy: (outcome.good_per_s / self.capacity, outcome) for policy, outcome in outcomes.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +61,22 @@ class Overload(Finding):
         """The bounds."""
         case = self.cases[0]
         return [
-            Check("overload: goodput, in capacities", case.goodput(ADAPTIVE.title), least=_LEAST_GOODPUT),
+            Check("overload: goodput, in capacities", case.goodputs[ADAPTIVE.title][0], least=_LEAST_GOODPUT),
             Check("overload: calls answered later than the objective and 5 ms", case.late, most=0),
         ]
-
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        return {"slo": ms(CLASSIFIERS_SLO_S), "late": ms(LATE_S), "cases": "\n\n".join(map(str, self.cases))}
 
 
 def measure(bench: Bench) -> Overload:
     """Overloads a model that waits, as on an accelerator, and one that computes on the cores that all share."""
     accelerated = waiting("accelerated", batch_s=0.002, input_s=0.0005)
     computing = next(subject for subject in classifiers() if subject.title == _COMPUTING)
-    inputs = inputs_a_call(computing, ADAPTIVE, CLASSIFIERS_SLO_S)
+    inputs = inputs_a_call(computing, ADAPTIVE, _SLO_S)
     return Overload([_case(bench, accelerated, _WAITING_INPUTS), _case(bench, computing, inputs)])
 
 
 def _case(bench: Bench, subject: Subject, inputs: int) -> Case:
     """Finds the capacity, then asks for twice as much: with `adaptive`, and with fixed batches as large as its own."""
-    with serving(bench, subject, CLASSIFIERS_SLO_S, inputs=inputs) as sampler:
+    with serving(bench, subject, _SLO_S, inputs=inputs) as sampler:
         top = best(sampler.saturate(sampler.job))
         capacity = top.outcome.good_per_s
         calls_per_s = _TIMES * capacity / inputs
@@ -97,14 +84,14 @@ def _case(bench: Bench, subject: Subject, inputs: int) -> Case:
         adaptive, late = bench.disturbances.avoid(lambda: _overloaded(bench, subject, sampler, twice), tails=True)
     size = max(1, round(top.mean_batch))
     fixed = Batching(f"fixed batches of {size}", "fixed", size)
-    with serving(bench, subject, CLASSIFIERS_SLO_S, inputs=inputs, batching=fixed) as sampler:
+    with serving(bench, subject, _SLO_S, inputs=inputs, batching=fixed) as sampler:
         of_fixed = sampler.sample(replace(sampler.job, calls_per_s=calls_per_s))
     return Case(subject, capacity, {ADAPTIVE.title: adaptive, fixed.title: of_fixed}, late)
 
 
 def _overloaded(bench: Bench, subject: Subject, sampler: Sampler, job: Job) -> tuple[Sample, int]:
     def answered_late() -> int:
-        late_s = CLASSIFIERS_SLO_S + LATE_S
+        late_s = _SLO_S + _LATE_S
         return counters.answered_later(bench.cluster.query.metrics, subject.model.name, late_s)
 
     before = answered_late()

@@ -1,10 +1,10 @@
 """More replicas of a model that waits, as one on an accelerator does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.rig.bench import Bench
-from bench.rig.report import Check, Finding, ms, per_s, table
+from bench.rig.report import Check, Finding
 from bench.rig.samples import Sample, best
 from bench.studies.slo import models
 from bench.studies.slo.serving import serving
@@ -57,31 +57,11 @@ class Scaling(Finding):
             Check(f"p99 of {most.replicas} replicas, against one's", p99, most=_MOST_P99),
         ]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        one = self.scales[0].full
-        columns: dict[str, Callable[[Scale], str]] = {
-            "replicas": lambda scale: str(scale.replicas),
-            "full load: predictions/s": lambda scale: per_s(scale.full.outcome.good_per_s),
-            "against one": lambda scale: f"**{scale.full.outcome.good_per_s / one.outcome.good_per_s:.2f}**",
-            "inputs in a batch": lambda scale: f"{scale.full.mean_batch:.1f}",
-            "p50, ms": lambda scale: ms(scale.full.outcome.p50_s),
-            "p99, ms": lambda scale: ms(scale.full.outcome.p99_s),
-            "part of it: asked/s": lambda scale: per_s(scale.eased.outcome.asked_per_s),
-            "in time": lambda scale: f"{scale.eased.outcome.good_share:.1%}",
-            "its p50, ms": lambda scale: ms(scale.eased.outcome.p50_s),
-            "its p99, ms": lambda scale: f"**{ms(scale.eased.outcome.p99_s)}**",
-        }
-        return {
-            "batch": ms(_BATCH_S),
-            "input": ms(_INPUT_S),
-            "slo": ms(_SLO_S),
-            "outstanding": one.outstanding,
-            "inputs": _INPUTS_A_CALL,
-            "part": f"{_PART:.0%}",
-            "longer": _LONGER,
-            "rows": table(self.scales, columns),
-        }
+    @property
+    def gains(self) -> list[tuple[float, Scale]]:
+        """Each, and how many times the predictions of one replica it makes."""
+        one = self.scales[0].full.outcome.good_per_s
+        return [(scale.full.outcome.good_per_s / one, scale) for scale in self.scales]
 
 
 def measure(bench: Bench) -> Scaling:

@@ -1,11 +1,10 @@
 """Two applications on one model, of which one asks for ten times its share."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from bench.rig.bench import Bench
 from bench.rig.jobs import Generator, Outcome, run_together
-from bench.rig.report import Check, Finding, ms, per_s, table
+from bench.rig.report import Check, Finding
 from bench.rig.samples import Sampler, best
 from bench.studies.slo import models
 from bench.studies.slo.serving import serving
@@ -42,24 +41,10 @@ class Tenants(Finding):
         """The floors."""
         return [Check("quiet tenant: queries predicted in time", self.quiet.good_share, least=_LEAST_IN_TIME)]
 
-    def words(self) -> Mapping[str, object]:
-        """See `Finding`."""
-        outcomes = {"quiet": self.quiet, "flooding": self.flooding}
-        columns: dict[str, Callable[[str], str]] = {
-            "tenant": str,
-            "asks/s": lambda tenant: per_s(outcomes[tenant].asked_per_s),
-            "predicted in time/s": lambda tenant: per_s(outcomes[tenant].good_per_s),
-            "of what it asks": lambda tenant: f"**{outcomes[tenant].good_share:.2%}**",
-            "p50, ms": lambda tenant: ms(outcomes[tenant].p50_s),
-            "p99, ms": lambda tenant: ms(outcomes[tenant].p99_s),
-            "longest, ms": lambda tenant: ms(outcomes[tenant].longest_s),
-        }
-        return {
-            "capacity": per_s(self.capacity),
-            "slo": ms(_SLO_S),
-            "seconds": f"{self.seconds:g}",
-            "rows": table(outcomes, columns),
-        }
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """Both."""
+        return {"quiet": self.quiet, "flooding": self.flooding}
 
 
 def measure(bench: Bench) -> Tenants:
