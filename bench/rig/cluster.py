@@ -4,6 +4,7 @@ Nothing but the public interface of `clipper_admin` is used; processes are found
 """
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ _MICROS = 1e6
 _WORDS = {SERVER: "services.query", CONTAINER: "services.model_container", ENVOY: "--disable-hot-restart"}
 _ADDRESS, _METRICS, _PROCESSES = "CLIPPER_ADDRESS", "CLIPPER_METRICS_ADDRESS", "CLIPPER_PROCESSES"
 _SERVING = '"serving"'
+_PORT = re.compile(r'("?port_value"?: )(\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +176,18 @@ class Cluster:
         """The process of the edge."""
         return [each.pid for each in self._processes(ENVOY)]
 
-    def envoy_command(self, configuration: Path) -> list[str]:
-        """What starts an Envoy like the cluster's, with another configuration."""
+    def edge_before(self, server: str, directory: Path) -> tuple[str, list[str]]:
+        """An Envoy configured as the cluster's, before another query service at host:port: its address and command."""
         command = list(self._processes(ENVOY)[0].command)
-        command[command.index("-c") + 1] = str(configuration)
-        return command
+        place = command.index("-c") + 1
+        configuration = Path(command[place]).read_text()
+        others = {port for _, port in _PORT.findall(configuration)} - {_port(self.query.address)}
+        ports = {port: _port(address) for port, address in zip(others, free_addresses(len(others)), strict=True)}
+        ports[_port(self.query.address)] = _port(server)
+        file = directory / "envoy.yaml"
+        file.write_text(_PORT.sub(lambda found: found[1] + ports[found[2]], configuration))
+        command[place] = str(file)
+        return self.edge.replace(_port(self.edge), ports[_port(self.edge)]), command
 
     def latency(self, application: str) -> Latency:
         """Of an application's requests until now."""
@@ -243,3 +252,7 @@ def free_addresses(count: int) -> list[str]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
         return ["{}:{}".format(*each.getsockname()) for each in sockets]
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]

@@ -69,10 +69,10 @@ class Server:
         meter = cluster.meter(application, models)
         return cls(cluster.query.address, application, meter, directory, cluster.edge, cluster.envoy())
 
-    def native(self, in_flight: int, vectors: int = 1, connections: int = 1) -> Lane:
-        """Predict calls, so many in flight on each connection."""
+    def native(self, in_flight: int, vectors: int = 1) -> Lane:
+        """Predict calls, so many in flight on one connection."""
         message = payloads.vector_request(self.application, vectors).SerializeToString()
-        return self._native(payloads.PREDICT, [message], vectors, in_flight, connections)
+        return self._native(payloads.PREDICT, [message], vectors, in_flight)
 
     def stream(self, streams: int, pipelined: int) -> Lane:
         """PredictStream calls that pipeline many predictions each."""
@@ -85,10 +85,8 @@ class Server:
         meter = Meter(self.meter.counters, {**self.meter.pids, ENVOY: self.envoy})
         return Lane(generator, probes.rest(self.edge, self.application), 1, meter, self.is_counted)
 
-    def _native(
-        self, path: str, messages: Sequence[bytes], predictions: int, in_flight: int, connections: int = 1
-    ) -> Lane:
-        generator = load.native(self.address, path, messages, in_flight, self.directory(), connections)
+    def _native(self, path: str, messages: Sequence[bytes], predictions: int, in_flight: int) -> Lane:
+        generator = load.native(self.address, path, messages, in_flight, self.directory())
         probe = probes.native(self.address, path, messages, predictions)
         return Lane(generator, probe, predictions, self.meter, self.is_counted)
 

@@ -5,19 +5,22 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import grpc
+import requests
 from clipper.v1 import query_service_pb2
 from clipper.v1.query_service_pb2_grpc import QueryServiceStub
 from google.api import httpbody_pb2
+from grpc_health.v1 import health_pb2
 
 from bench.rig.errors import BenchmarkError
-from bench.rig.payloads import OUTPUT, PREDICT_STREAM, framed_size, json_request, vector_request
-from clipper_admin import direct
+from bench.rig.payloads import OUTPUT, PREDICT_STREAM, SERVICE, framed_size, json_request, vector_request
 
+Unary: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
 Call: TypeAlias = "grpc.StreamStreamMultiCallable[bytes, bytes]"
 Probe = Callable[[], int]
 """Asks once and returns how many bytes of such an answer the generator counts; BenchmarkError when it is wrong."""
 
 _TIMEOUT_S = 10.0
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
 def native(address: str, path: str, messages: Sequence[bytes], vectors: int) -> Probe:
@@ -46,15 +49,30 @@ def native(address: str, path: str, messages: Sequence[bytes], vectors: int) -> 
 def rest(address: str, application: str) -> Probe:
     """A probe of a REST call at host:port `address`."""
     url = f"http://{address}/{application}/predict"
+    session = requests.Session()
+    # Whatever proxies the environment names for the rest of the world.
+    session.trust_env = False
 
     def ask() -> int:
-        response = direct.post(url, json.loads(json_request()), _TIMEOUT_S)
+        response = session.post(url, json_request(), timeout=_TIMEOUT_S)
         answer = response.json() if response.ok else {}
         if answer.pop("query_id", -1) < 0 or answer != {"output": json.loads(OUTPUT), "default": False}:
             raise BenchmarkError(f"{url} answered {response.status_code} {response.text}")
         return len(response.content)
 
     return ask
+
+
+def is_serving(address: str) -> bool:
+    """Whether whoever listens at `address` says that the query service serves."""
+    with grpc.insecure_channel(address) as channel:
+        check: Unary = channel.unary_unary(_HEALTH_CHECK)
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        try:
+            reply = check(request.SerializeToString(), timeout=_TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+    return bool(health_pb2.HealthCheckResponse.FromString(reply).status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def is_predicting(address: str, application: str) -> bool:

@@ -86,10 +86,17 @@ class Process:
         return text in self._log_file.read_text()
 
     def end(self, within_s: float) -> None:
-        """Closes its standard input, by which it is told to end, and waits; who leaves the context kills it."""
+        """Closes its standard input, by which it is told to end, and waits.
+
+        Raises:
+            BenchmarkError: it did not end.
+        """
         assert self._popen.stdin is not None
         self._popen.stdin.close()
-        self._popen.wait(within_s)
+        try:
+            self._popen.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise BenchmarkError(f"{self.name} did not end within {within_s:.0f} s; see {self._log_file}") from None
 
     def wait_until(self, holds: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
         """Returns once `holds`.

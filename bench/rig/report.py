@@ -109,8 +109,8 @@ class Section:
     def __str__(self) -> str:
         text = fill(self.template.read_text(), Names(self.finding))
         checks = self.finding.checks()
-        bounds = fill(_BOUNDS, {"checks": checks}) if checks else ""
-        return f"{text}\n{bounds}\n*{self.circumstances}.*\n"
+        bounds = [fill(_BOUNDS, {"checks": checks})] if checks else []
+        return "\n".join((text, *bounds, "", f"*{self.circumstances}.*", ""))
 
     def write_into(self, page: Path) -> None:
         """Replaces the section in its page, between its marks, and its figures beside it.

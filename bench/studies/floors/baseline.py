@@ -24,8 +24,6 @@ from bench.rig.lanes import Server
 from bench.rig.meter import SERVER, Meter
 from bench.rig.payloads import SERVICE
 from bench.rig.processes import Process
-from clipper_admin.edge import configuration, descriptor_set
-from clipper_admin.readiness import is_serving
 
 Handler = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]
 
@@ -65,37 +63,20 @@ def running(bench: Bench, application: str) -> Iterator[Server]:
         BenchmarkError: a process ended, or was not ready in time.
     """
     directory, cluster = bench.directory(), bench.cluster
-    address, edge = free_addresses(2)
+    (address,) = free_addresses(1)
     answers = probes.raw_answers(cluster.query.address, application)
     file = directory / "answers.json"
     file.write_text(json.dumps({method: b64encode(answer).decode() for method, answer in answers.items()}))
     command = [sys.executable, "-m", "bench.studies.floors.baseline", address, str(file)]
-    configured = _envoy_configuration(directory, edge, address)
+    edge, edge_command = cluster.edge_before(address, directory)
     with (
         Process("baseline", command, {}, directory / "baseline.log") as server,
-        Process("Envoy", cluster.envoy_command(configured), {}, directory / "envoy.log") as envoy,
+        Process("Envoy", edge_command, {}, directory / "envoy.log") as envoy,
     ):
-        server.wait_until(partial(is_serving, address, SERVICE), "the baseline's start")
-        envoy.wait_until(partial(is_serving, edge, SERVICE), "the start of the baseline's Envoy")
+        server.wait_until(partial(probes.is_serving, address), "the baseline's start")
+        envoy.wait_until(partial(probes.is_serving, edge), "the start of the baseline's Envoy")
         meter = Meter(lambda: counters.NONE, {SERVER: [server.pid]})
         yield Server(address, application, meter, bench.directory, edge, [envoy.pid], is_counted=False)
-
-
-def _envoy_configuration(directory: Path, edge: str, server: str) -> Path:
-    descriptor, file = directory / "clipper.binpb", directory / "envoy.yaml"
-    descriptor.write_bytes(descriptor_set())
-    query_port, admin_port, envoy_admin_port = (int(each.rpartition(":")[2]) for each in (edge, *free_addresses(2)))
-    text = configuration(
-        listen_address=edge.rpartition(":")[0],
-        query_port=query_port,
-        admin_port=admin_port,
-        envoy_admin_port=envoy_admin_port,
-        descriptor=str(descriptor),
-        query_services=[server],
-        management_service=server,
-    )
-    file.write_text(text)
-    return file
 
 
 def main() -> None:
