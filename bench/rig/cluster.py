@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from bench.rig.errors import BenchmarkError
 from bench.rig.meter import CONTAINER, ENVOY, SERVER, Meter
 from bench.rig.models import Model
 from bench.rig.processes import MARK, Marked, Process, is_alive, marked
-from clipper_admin import ClipperConnection, ProcessContainerManager
+from clipper_admin import ClipperConnection, ClipperException, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
 
 INPUT_TYPE = "doubles"
@@ -81,13 +81,13 @@ class Cluster:
     """A running cluster.
 
     Attributes:
-        name: its name, which marks its processes.
+        mark: that of its processes.
         edge: host:port of its Envoy, for predictions.
         query_services: one or more.
         logs: where logs are copied in the end.
     """
 
-    name: str
+    mark: str
     edge: str
     query_services: Sequence[QueryService]
     logs: Path
@@ -170,7 +170,7 @@ class Cluster:
 
     def containers(self, models: Sequence[Model]) -> list[int]:
         """The processes of all containers of these models."""
-        return pids_of_containers(self.name, [model.name for model in models])
+        return pids_of_containers(self.mark, [model.name for model in models])
 
     def envoy(self) -> list[int]:
         """The process of the edge."""
@@ -211,24 +211,48 @@ class Cluster:
 
     def _check_alive(self, pids: Sequence[int]) -> None:
         if not all(map(is_alive, pids)):
-            raise BenchmarkError(f"a process of cluster {self.name} died; see {self.logs}")
+            raise BenchmarkError(f"a process of the cluster died; see {self.logs}")
 
     def _processes(self, part: str) -> list[Marked]:
-        return [each for each in marked(self.name) if _WORDS[part] in each.command]
+        return [each for each in marked(self.mark) if _WORDS[part] in each.command]
 
 
 @contextmanager
 def running_cluster(name: str, logs: Path, query_services: int = 1) -> Iterator[Cluster]:
-    """A cluster without a model, which ends with the context."""
+    """A cluster without a model, which ends with the context.
+
+    Raises:
+        BenchmarkError: one of this name runs already.
+    """
     connection = ClipperConnection(ProcessContainerManager(name, query_port=0, management_port=0, metrics_port=0))
-    os.environ[MARK] = name
+    _check_not_running(connection, name)
+    mark = f"{name}-{os.getpid()}"
     try:
-        connection.start_clipper(num_frontend_replicas=query_services)
-        yield Cluster(name, connection.get_query_addr(), found_query_services(name), logs, connection)
+        with _marking(mark):
+            connection.start_clipper(num_frontend_replicas=query_services)
+        yield Cluster(mark, connection.get_query_addr(), found_query_services(mark), logs, connection)
     finally:
         connection.get_clipper_logs(str(logs))
         connection.stop_all(graceful=False)
+
+
+@contextmanager
+def _marking(mark: str) -> Iterator[None]:
+    """What is started meanwhile is marked, and what that starts, ever."""
+    os.environ[MARK] = mark
+    try:
+        yield
+    finally:
         del os.environ[MARK]
+
+
+def _check_not_running(connection: ClipperConnection, name: str) -> None:
+    with suppress(ClipperException):
+        connection.connect()
+        raise BenchmarkError(
+            f"a cluster {name} runs already: another benchmark's or, if that was killed, what it left behind, which "
+            f"`python -m clipper_admin stop --cluster {name}` stops"
+        )
 
 
 def found_query_services(mark: str) -> list[QueryService]:

@@ -107,7 +107,7 @@ class Section:
         return [check for check in self.finding.checks() if check.is_missed]
 
     def __str__(self) -> str:
-        text = fill(self.template.read_text(), Names(self.finding))
+        text = fill(self.template.read_text(), Names(self.finding)).rstrip()
         checks = self.finding.checks()
         bounds = [fill(_BOUNDS, {"checks": checks})] if checks else []
         return "\n".join((text, *bounds, "", f"*{self.circumstances}.*", ""))

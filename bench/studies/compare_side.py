@@ -1,9 +1,10 @@
 """A cluster of another tree of the repository, run by that tree's own code: `python compare_side.py NAME`.
 
 Nothing but the public interface of `clipper_admin` is imported, whichever comes first on the path. It prints a line
-once all answers, and ends when its standard input does.
+once all answers, and ends when it is told to by SIGTERM, or when its standard input ends, as with its parent.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -21,10 +22,11 @@ _SLO_MICROS = 2_000_000
 
 def main() -> None:
     """Starts the cluster, waits, and stops it."""
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit())
     manager = ProcessContainerManager(sys.argv[1], query_port=0, management_port=0, metrics_port=0)
     connection = ClipperConnection(manager)
-    connection.start_clipper(cache_size=0)
     try:
+        connection.start_clipper(cache_size=0)
         _serve(connection, MODEL, [MODEL], "single")
         _serve(connection, BANDIT, ARMS, "exp3")
         print(READY, flush=True)
