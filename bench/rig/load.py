@@ -1,7 +1,8 @@
 """Load generators that keep calls in flight: h2load or, where it is not installed, one of our own.
 
-A generator is started anew for each run. Any call that fails makes the run fail. What was answered is judged by its
-size, which a probe before and one after the run bracket, and by the query service's own counters.
+A generator is started anew for each run. Any call that fails makes the run fail, but h2load sees no error of gRPC's. So
+what was answered is judged by its size, which a probe before and one after the run bracket, and by the query service's
+own counters.
 """
 
 import json
