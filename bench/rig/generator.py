@@ -53,7 +53,8 @@ class Asking(ABC):
         self._messages = list(unframed(Path(job.questions).read_bytes()))
         self._most_calls = job.most_calls or sys.maxsize
         self._refill_until_s = 0.0
-        self._sending = threading.Lock()
+        # An answer may be there at once, on the thread that asked, and lead to the next call.
+        self._sending = threading.RLock()
 
     def send_at(self, calls_per_s: float, seconds: float) -> None:
         """Sends at random times, so many a second on average, whatever comes back."""
@@ -81,15 +82,18 @@ class Asking(ABC):
     def _start(self, number: int, message: bytes) -> None:
         """Makes a call."""
 
+    def _stop(self) -> None:
+        """No call is made any more, and all that are counted have been made."""
+        with self._sending:
+            self._most_calls = len(self.due_s)
+
     def _send(self, due_s: float) -> None:
         with self._sending:
             number = len(self.due_s)
-            if number == self._most_calls:
-                return
-            self.due_s.append(due_s)
-            self.lags_s.append(time.perf_counter() - due_s)
-        # Its answer may be there at once, and lead to the next.
-        self._start(number, self._messages[number % len(self._messages)])
+            if number < self._most_calls:
+                self.due_s.append(due_s)
+                self.lags_s.append(time.perf_counter() - due_s)
+                self._start(number, self._messages[number % len(self._messages)])
 
     def _received(self, number: int, response: bytes) -> None:
         now_s = time.perf_counter()
@@ -112,6 +116,7 @@ class Stream(Asking):
 
     def close(self) -> None:
         """Waits for the answers that are due, and ends the call."""
+        self._stop()
         self._stream.half_close()
         self._reader.join(_PATIENCE_S)
         self._channel.close()
@@ -139,6 +144,7 @@ class Calls(Asking):
 
     def close(self) -> None:
         """Waits for the answers that are due."""
+        self._stop()
         due_s = time.perf_counter() + _PATIENCE_S
         while self._futures and time.perf_counter() < due_s:
             time.sleep(_PAUSE_S)
