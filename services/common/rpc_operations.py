@@ -13,6 +13,7 @@ from services.common.errors import UNEXPECTED
 from services.common.status import OK, RpcStatus
 
 _NO_FLAGS = 0
+_MORE_FOLLOWS = cygrpc.WriteFlag.buffer_hint
 
 # grpcio's own classes, for which it ships no types.
 Rpc: TypeAlias = Any
@@ -31,9 +32,9 @@ SEND_INITIAL_METADATA = cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS)
 SEND_OK = send_status(OK)
 
 
-def send_message(message: bytes) -> Operation:
-    """The operation that sends one message; TypeError unless it is bytes."""
-    return cygrpc.SendMessageOperation(message, _NO_FLAGS)
+def send_message(message: bytes, *, more_follows: bool = False) -> Operation:
+    """The operation that sends one message, which may leave with the next if more follows; TypeError unless bytes."""
+    return cygrpc.SendMessageOperation(message, _MORE_FOLLOWS if more_follows else _NO_FLAGS)
 
 
 def receive_message() -> Operation:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from tests.fixtures.query_services import (
     request,
     wait_until_predicted,
 )
+from tests.fixtures.redis_server import RedisServer
 
 _REASON = query_service_pb2.DEFAULT_REASON_FRONT_OVERLOADED
 _EXPLANATION = "The query service is overloaded"
@@ -35,18 +37,23 @@ def _first_numbers(inputs: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServiceProcess]:
-    """A query service with an application that can be answered in time and one that cannot."""
-    directory = tmp_path_factory.mktemp("query")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that knows an application that can be answered in time and one that cannot."""
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_in(directory / "redis"))
+        redis = stack.enter_context(redis_in(tmp_path_factory.mktemp("redis") / "redis"))
         container = stack.enter_context(model_containers.serving(_first_numbers))
         registry = Registry(redis)
         registry.add_application("app", "m")
         registry.add_application("hasty", "m", slo_s=1e-6)
         registry.add_version("m", "1")
         registry.add_replica("m", "1", 0, container.address)
-        service = stack.enter_context(QueryServiceProcess(redis, directory))
+        yield redis
+
+
+@pytest.fixture(scope="module")
+def service(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServiceProcess]:
+    """A query service with both."""
+    with QueryServiceProcess(redis, tmp_path_factory.mktemp("query")) as service:
         wait_until_predicted(service, request("app", [[0.0]]))
         yield service
 
@@ -140,3 +147,38 @@ def test_they_are_counted_and_the_loops_lag_is_told(service: QueryServiceProcess
         f"clipper_default_predictions_total{label}", 0
     ) == pytest.approx(7)
     assert after["clipper_loop_lag_seconds_count"] > before["clipper_loop_lag_seconds_count"]
+
+
+# Decoding them takes the front's thread many times as long as it takes them to arrive.
+_CROWD = 8
+_LARGE = 4_096
+
+
+def _crowd() -> Iterator[query_service_pb2.PredictStreamRequest]:
+    question = _question("app", _LARGE)
+    return (query_service_pb2.PredictStreamRequest(request_id=number, request=question) for number in range(_CROWD))
+
+
+def test_a_client_that_goes_takes_along_what_waits_of_its_stream(service: QueryServiceProcess) -> None:
+    answers = service.stub().PredictStream(_crowd(), timeout=PATIENCE_S)
+    next(answers)
+    answers.cancel()
+    answer = service.stub().Predict(_question("app", 1), timeout=PATIENCE_S)
+    assert answer.predictions[0].output == "0.0"
+
+
+def test_what_waits_when_the_service_drains_is_answered_once(redis: RedisServer, tmp_path: Path) -> None:
+    question = _question("app", _LARGE)
+    with QueryServiceProcess(redis, tmp_path, lame_duck_s="0") as draining:
+        wait_until_predicted(draining, _question("app", 1))
+        pipelined = draining.stub().PredictStream(_crowd())
+        answers = [next(pipelined)]
+        calls = [draining.stub().Predict.future(question) for _ in range(_CROWD)]
+        draining.health("")
+        draining.process.terminate()
+        answers += pipelined
+        responses = [answer.response for answer in answers] + [call.result() for call in calls]
+        assert draining.end() == 0
+    assert sorted(answer.request_id for answer in answers) == list(range(_CROWD))
+    query_ids = {prediction.query_id for response in responses for prediction in response.predictions}
+    assert len(query_ids) == 2 * _CROWD * _LARGE

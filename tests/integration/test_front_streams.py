@@ -56,6 +56,22 @@ class Countdown:
         pass
 
 
+class Repeater:
+    """Answers every message with many copies of it."""
+
+    copies = 100
+
+    def __init__(self, call: StreamCall) -> None:
+        self._call = call
+
+    def on_message(self, message: bytes) -> None:
+        for _ in range(self.copies):
+            self._call.send(message)
+
+    def on_half_close(self) -> None:
+        self._call.finish()
+
+
 class Silent:
     """Keeps what it receives and answers nothing of its own accord."""
 
@@ -129,6 +145,18 @@ def test_one_message_may_be_answered_by_many() -> None:
     with running_front(streams={STREAM: Countdown}) as front, channel_to(front) as channel:
         answers = list(server_stream(channel)(b"100", timeout=PATIENCE_S))
     assert answers == [b"%d" % i for i in reversed(range(100))]
+
+
+@pytest.mark.parametrize("size", [1, 4_000], ids=["small", "more than is read at once"])
+def test_none_of_many_answers_waits_for_one_that_has_yet_to_be_sent(size: int) -> None:
+    with running_front(streams={STREAM: Repeater}, max_unanswered=1_000) as front, channel_to(front) as channel:
+        outbox: queue.Queue[bytes | None] = queue.Queue()
+        answers = stream(channel)(iter(outbox.get, None), timeout=PATIENCE_S)
+        for letter in (b"a", b"b"):
+            outbox.put(letter * size)
+            assert [next(answers) for _ in range(Repeater.copies)] == [letter * size] * Repeater.copies
+        outbox.put(None)
+        assert list(answers) == []
 
 
 def test_messages_may_be_sent_from_another_thread() -> None:
@@ -265,16 +293,18 @@ def test_an_old_connection_is_replaced_and_what_is_in_progress_on_it_goes_on() -
 
 
 class Slow:
-    """Takes its time for each message, and writes down for how long it may have waited."""
+    """Takes its time for each message, but begins when it may, and writes down for how long each may have waited."""
 
     takes_s = 0.03
 
-    def __init__(self, call: StreamCall, waited_s: list[float]) -> None:
+    def __init__(self, call: StreamCall, waited_s: list[float], may_begin: threading.Event) -> None:
         self._call = call
         self._waited_s = waited_s
+        self._may_begin = may_begin
 
     def on_message(self, message: bytes) -> None:
         self._waited_s.append(time.monotonic() - self._call.received_s)
+        self._may_begin.wait(PATIENCE_S)
         time.sleep(self.takes_s)
         self._call.send(message)
 
@@ -284,20 +314,27 @@ class Slow:
 
 def test_what_a_message_waits_in_its_stream_counts_as_its_age() -> None:
     waited_s: list[float] = []
+    all_sent = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        yield from [b""] * 10
+        all_sent.set()
+
     with (
-        running_front(streams={STREAM: lambda call: Slow(call, waited_s)}) as front,
+        running_front(streams={STREAM: lambda call: Slow(call, waited_s, all_sent)}) as front,
         channel_to(front) as channel,
     ):
-        assert len(list(stream(channel)(iter([b""] * 10), timeout=PATIENCE_S))) == 10
-    assert waited_s[0] < Slow.takes_s
-    # All were sent at once, so each can have waited for those before it.
+        assert len(list(stream(channel)(messages(), timeout=PATIENCE_S))) == 10
+    # All were there when the first was begun, so each can have waited for those before it.
     assert all(waited > 0.9 * number * Slow.takes_s for number, waited in enumerate(waited_s[2:]))
 
 
 def test_what_a_message_waits_since_its_client_reads_no_answers_does_not_count() -> None:
     waited_s: list[float] = []
+    at_once = threading.Event()
+    at_once.set()
     with (
-        running_front(streams={STREAM: lambda call: Slow(call, waited_s)}, max_unanswered=1) as front,
+        running_front(streams={STREAM: lambda call: Slow(call, waited_s, at_once)}, max_unanswered=1) as front,
         channel_to(front) as channel,
     ):
         assert len(list(stream(channel)(iter([b""] * 10), timeout=PATIENCE_S))) == 10

@@ -63,7 +63,7 @@ class StreamCall(Call):
         self._handler: StreamHandler | None = None
         self._lock = Lock()  # guards all that follows
         self._initial_metadata: tuple[Operation, ...] = (operations.SEND_INITIAL_METADATA,)
-        self._outbox: deque[Operation] = deque()
+        self._outbox: deque[bytes] = deque()
         self._status: Operation | None = None
         self._unanswered = 0
         self._sending = False
@@ -85,10 +85,9 @@ class StreamCall(Call):
 
     def send(self, message: bytes) -> None:
         """Send a message after those sent before; harmless on a call that has ended."""
-        operation = operations.send_message(message)
         with self._lock:
             if not self._over and not self._answered.locked():
-                self._outbox.append(operation)
+                self._outbox.append(message)
                 self._flush()
 
     def finish(self, status: RpcStatus = OK) -> None:
@@ -104,7 +103,9 @@ class StreamCall(Call):
         if self._sending or self._over:
             return
         if self._outbox:
-            self._start_sending(self._outbox.popleft())
+            message = self._outbox.popleft()
+            # Messages that follow each other are put together, for which the core takes a system call less each.
+            self._start_sending(operations.send_message(message, more_follows=bool(self._outbox)))
         elif self._status is not None:
             status, self._status = self._status, None
             self._start_sending(status)
