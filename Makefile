@@ -90,13 +90,13 @@ test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine
 	@env -u CLIPPER_REQUIRE_DOCKER DOCKER_HOST=unix:///nonexistent.sock $(BIN)/pytest -q -rfE tests/docker tests/unit/clipper_admin
 
 bench: $(DEV) ## Measure; see bench/README.md
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench floors
 
 bench-slo: $(DEV) ## Measure what a latency objective brings, with real models
-	@$(BIN)/python -m bench.slo
+	@$(BIN)/python -m bench slo
 
 bench-selection: $(DEV) ## Measure what several models behind one application bring
-	@$(BIN)/python -m bench.selection
+	@$(BIN)/python -m bench selection
 
 run: $(LOCAL) ## Start a cluster here, deploy a digit classifier and ask it
 	@echo "==> preparing the model's environment ($(DEMO_PACKAGES))"

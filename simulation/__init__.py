@@ -1,7 +1,7 @@
 """The query service's real engine among simulated clients and replicas, in virtual time.
 
 What production decides is decided here by the same code; only sockets, clocks and models are made up. The tests in
-tests/simulation assert what must hold, `python -m bench.simulate` shows how the batching policies compare.
+tests/simulation assert what must hold, `python -m bench simulation` shows how the batching policies compare.
 
     simulator.py  the events by time, and what is registered
     front.py      the thread that serves calls, between the clients and the engine, so that it can be overloaded

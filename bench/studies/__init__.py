@@ -1,0 +1,1 @@
+"""What is measured; each study beside the words of its section."""

@@ -1,0 +1,1 @@
+"""What a latency objective brings: real models, overload, tenants, replicas, the cache."""
