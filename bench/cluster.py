@@ -1,6 +1,6 @@
 """What is measured, running: a cluster of local processes, and the baseline behind an Envoy of its own.
 
-Commands, environments and Envoy's configuration are those of `clipper_admin.local`, so they are what a user of
+Commands, environments and Envoy's configuration are those of `clipper_admin.hosts.process`, so they are what a user of
 ProcessContainerManager runs. Processes are kept here without its supervisor, which would start again what died.
 """
 
@@ -20,10 +20,10 @@ from clipper.v1.management_service_pb2_grpc import ManagementServiceStub
 from bench import probes
 from bench.payloads import OUTPUT, SERVICE
 from bench.processes import Process
-from clipper_admin.local import edge, plan, ports
-from clipper_admin.local.directory import ClusterDirectory
-from clipper_admin.local.specification import ProcessSpec
-from clipper_admin.readiness import is_serving
+from clipper_admin.cluster.readiness import is_serving
+from clipper_admin.hosts.process import edge, plan, ports
+from clipper_admin.hosts.process.directory import ClusterDirectory
+from clipper_admin.hosts.process.specification import ProcessSpec
 from services.query.settings import Settings
 
 ADAPTIVE = "adaptive"

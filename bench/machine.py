@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 
 from bench import load
-from clipper_admin.local import executables
+from clipper_admin.hosts.process import executables
 
 
 def describe() -> dict[str, str]:

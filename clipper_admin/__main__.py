@@ -11,8 +11,8 @@ from clipper_admin import replay, status
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.local import environments
-from clipper_admin.local.directory import clipper_home
+from clipper_admin.hosts.process import environments
+from clipper_admin.hosts.process.directory import clipper_home
 from clipper_admin.process_container_manager import ProcessContainerManager
 
 

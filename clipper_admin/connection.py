@@ -16,6 +16,7 @@ from clipper_admin import direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
+from clipper_admin.cluster.readiness import wait_until_answered
 from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.deployments import Deployments
@@ -24,7 +25,6 @@ from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
-from clipper_admin.readiness import wait_until_answered
 from clipper_admin.release import __registry__, __version__
 
 _LOG = logging.getLogger(__name__)
@@ -97,9 +97,14 @@ class ClipperConnection(ApplicationMethods):
         self.connected = True
         self._logger.info("Successfully connected to Clipper cluster at %s", self.cm.get_query_addr())
 
-    def stop_all(self, graceful: bool = True) -> None:
-        """Stops and forgets the cluster and all model containers, connected or not; without `graceful` by force."""
-        self.cm.stop_all(graceful=graceful)
+    def stop_all(self, graceful: bool = True, keep_state: bool = False) -> None:
+        """Stops and forgets the cluster and all model containers, connected or not.
+
+        Args:
+            graceful: whether they finish what they have; else they are ended by force.
+            keep_state: whether start_clipper brings back what was registered and deployed, instead of forgetting it.
+        """
+        self.cm.stop_all(graceful=graceful, keep_state=keep_state)
         self._logger.info("Stopped all Clipper cluster and all model containers")
 
     @needs_connection
@@ -170,7 +175,7 @@ class ClipperConnection(ApplicationMethods):
         """
         name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        self._deployments.deploy(name, version, image, num_replicas, options)
+        self._deployments.deploy(name, version, lambda: image, num_replicas, options)
 
     @needs_connection
     def build_and_deploy_model(
@@ -189,12 +194,17 @@ class ClipperConnection(ApplicationMethods):
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
     ) -> None:
-        """build_model, then deploy_model; refuses a registered version before it builds anything."""
+        """build_model, then deploy_model; refuses a registered version before it builds anything.
+
+        Another program that deploys the same version is waited for.
+        """
         name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        self._models.check_new(name, version, options)
-        image = self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
-        self._deployments.deploy(name, version, image, num_replicas, options)
+
+        def build() -> str:
+            return self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+
+        self._deployments.deploy(name, version, build, num_replicas, options)
 
     @needs_connection
     def register_model(
@@ -261,7 +271,10 @@ class ClipperConnection(ApplicationMethods):
 
     @needs_connection
     def stop_models(self, model_names: Iterable[str]) -> None:
-        """Unregisters all versions of these models and stops their replicas; links stay."""
+        """Unregisters all versions of these models and stops their replicas.
+
+        A model that loses its last version loses its links, too; the applications stay.
+        """
         self._deployments.stop(self._models.versions(model_names))
 
     @needs_connection

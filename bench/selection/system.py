@@ -11,8 +11,8 @@ from bench.errors import BenchmarkError
 from bench.selection.digits import Model
 from clipper_admin import ClipperConnection, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
-from clipper_admin.local.cluster import LocalCluster
-from clipper_admin.local.directory import clipper_home
+from clipper_admin.hosts.process.directory import clipper_home
+from clipper_admin.hosts.process.host import ProcessHost
 
 DEFAULT_OUTPUT = "none"
 _CLUSTER = "bench-selection"
@@ -38,7 +38,7 @@ class System:
 
     addresses: Sequence[str]
     _connection: ClipperConnection = field(repr=False)
-    _cluster: LocalCluster = field(repr=False)
+    _cluster: ProcessHost = field(repr=False)
 
     @property
     def address(self) -> str:
@@ -112,7 +112,7 @@ class System:
 def running_system(name: str = _CLUSTER, query_services: int = 1) -> Iterator[System]:
     """A cluster without a model."""
     connection = ClipperConnection(ProcessContainerManager(name, query_port=0, management_port=0, metrics_port=0))
-    cluster = LocalCluster(name, clipper_home())
+    cluster = ProcessHost(name, clipper_home())
     connection.start_clipper(num_frontend_replicas=query_services)
     try:
         yield System(cluster.state().addresses.query_services, connection, cluster)

@@ -12,9 +12,9 @@ from bench.processes import cpu_s
 from bench.slo.models import Subject
 from clipper_admin import ClipperConnection, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
-from clipper_admin.local.cluster import LocalCluster
-from clipper_admin.local.directory import clipper_home
-from clipper_admin.local.process import ProcessStatus
+from clipper_admin.hosts.process.directory import clipper_home
+from clipper_admin.hosts.process.host import ProcessHost
+from clipper_admin.hosts.process.process import ProcessStatus
 
 QUERY = "query service"
 CONTAINER = "container"
@@ -71,7 +71,7 @@ class System:
     metrics: str
     scratch: Path
     _connection: ClipperConnection = field(repr=False)
-    _cluster: LocalCluster = field(repr=False)
+    _cluster: ProcessHost = field(repr=False)
 
     @contextmanager
     def serving(
@@ -148,7 +148,7 @@ def running_system(scratch: Path) -> Iterator[System]:
     """A cluster of one query service and no model."""
     manager = ProcessContainerManager(_CLUSTER, query_port=0, management_port=0, metrics_port=0)
     connection = ClipperConnection(manager)
-    cluster = LocalCluster(_CLUSTER, clipper_home())
+    cluster = ProcessHost(_CLUSTER, clipper_home())
     connection.start_clipper()
     try:
         addresses = cluster.state().addresses

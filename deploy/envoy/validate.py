@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from clipper_admin.local import edge, executables
+from clipper_admin.hosts.process import edge, executables
 
 
 def main() -> None:

@@ -279,7 +279,7 @@ def test_what_a_program_left_that_was_killed_while_it_started_the_cluster_can_be
     program = (
         "import os, sys\n"
         "from clipper_admin import ClipperConnection, DockerContainerManager\n"
-        "from clipper_admin.docker.cluster import DockerCluster\n"
+        "from clipper_admin.hosts.docker.cluster import DockerCluster\n"
         "DockerCluster._wait_until_serving = lambda self: os._exit(9)\n"
         "ports = dict(clipper_query_port=0, clipper_management_port=0, prometheus_port=0)\n"
         "ClipperConnection(DockerContainerManager(sys.argv[1], docker_network=sys.argv[2], **ports)).start_clipper()\n"

@@ -110,7 +110,8 @@ def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     assert state(serving) == before
     assert "[serving] The cluster runs already; connecting to it" in caplog.messages
     addresses = before.addresses
-    assert f"[serving] Predictions at {addresses.query}, administration at {addresses.admin}" in caplog.messages
+    told = f"Predictions at {addresses.query}, administration at {addresses.admin}, metrics at {addresses.metrics[0]}"
+    assert f"[serving] {told}" in caplog.messages
     assert all(record.levelname == "INFO" for record in caplog.records)
 
 
