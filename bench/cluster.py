@@ -23,7 +23,7 @@ from bench.processes import Process
 from clipper_admin.cluster.readiness import is_serving
 from clipper_admin.hosts.process import edge, plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
-from clipper_admin.hosts.process.specification import ProcessSpec
+from clipper_admin.hosts.process.process import ProcessSpec
 from services.query.settings import Settings
 
 ADAPTIVE = "adaptive"

@@ -97,7 +97,7 @@ class ClipperConnection(ApplicationMethods):
         self.connected = True
         self._logger.info("Successfully connected to Clipper cluster at %s", self.cm.get_query_addr())
 
-    def stop_all(self, graceful: bool = True, keep_state: bool = False) -> None:
+    def stop_all(self, graceful: bool = True, *, keep_state: bool = False) -> None:
         """Stops and forgets the cluster and all model containers, connected or not.
 
         Args:

@@ -87,12 +87,9 @@ class ContainerManager:
 
         Where images have no registries or bases, these arguments are ignored.
         """
-        path = Path(model_data_path)
-        if not path.exists():
-            raise ClipperException(f"There is no model data at {path}")
-        self._logger.info("Building model image with model data from %s", path)
-        files = ModelFiles(name, version, path, pkgs_to_install or (), base_image, container_registry or "")
-        image = self._host.build(files)
+        self._logger.info("Building model image with model data from %s", model_data_path)
+        path, packages = Path(model_data_path), pkgs_to_install or ()
+        image = self._host.build(ModelFiles(name, version, path, packages, base_image, container_registry or ""))
         self._logger.info("Successfully built %s", image)
         return image
 
@@ -133,7 +130,7 @@ class ContainerManager:
         """Stops all replicas."""
         self.replicas.stop_all()
 
-    def stop_all(self, graceful: bool = True, keep_state: bool = False) -> None:
+    def stop_all(self, graceful: bool = True, *, keep_state: bool = False) -> None:
         """Stops replicas and services and forgets the cluster.
 
         Args:

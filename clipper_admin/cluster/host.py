@@ -5,12 +5,13 @@ decided once for all hosts: in ContainerManager and in `replicas`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipper_admin.exceptions import ClipperException
+from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import model_id
 
 
@@ -187,3 +188,25 @@ class Host(ABC):
     def failure(self, component: Component, circumstance: str) -> ClipperException:
         """What to raise for a component: what is the matter with it, as a predicate, and the end of its log."""
         return ClipperException(f"{component.name} {circumstance}. {self.log_tail(component.name)}")
+
+
+def tell_what_runs(logger: ClusterAdapter, asked: Mapping[str, object], found: Mapping[str, object]) -> None:
+    """Says that the cluster was running, and which arguments had no effect because it was started with others.
+
+    Args:
+        logger: the cluster's.
+        asked: arguments of this start, by name; what is empty or 0 is no wish.
+        found: what the running cluster has instead of each; what is empty or 0 is not known.
+    """
+    logger.info("The cluster runs already; connecting to it")
+    ineffective = [
+        f"{name}={value} (it has {found[name]})"
+        for name, value in asked.items()
+        if value and found[name] and value != found[name]
+    ]
+    if ineffective:
+        logger.warning(
+            "Without effect, because the running cluster was started otherwise: %s. To change it, call stop_all, then "
+            "start_clipper",
+            ", ".join(ineffective),
+        )

@@ -1,4 +1,7 @@
-"""What the parts of a cluster are told, wherever they run: their programs' arguments and their environments."""
+"""What the parts of a cluster are told, wherever they run: their programs' arguments and their environments.
+
+Addresses are host:port; `store` is that of Redis.
+"""
 
 from collections.abc import Mapping
 
@@ -21,13 +24,7 @@ ADDRESS = "CLIPPER_ADDRESS"
 
 
 def redis(port: int, directory: str, **others: str) -> tuple[str, ...]:
-    """The arguments of a store whose files outlive it: what it has acknowledged survives its own death.
-
-    Args:
-        port: where it listens.
-        directory: of its files.
-        others: options beside these.
-    """
+    """The arguments of a store whose files are in `directory`: what it has acknowledged survives its own death."""
     options = {"port": str(port), "dir": directory, "appendonly": "yes", "save": "", **others}
     return tuple(word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value))
 
@@ -38,24 +35,12 @@ def envoy(configuration: str) -> tuple[str, ...]:
 
 
 def management(store: str, address: str) -> dict[str, str]:
-    """The environment of the management service.
-
-    Args:
-        store: host:port of Redis.
-        address: host:port to listen on.
-    """
+    """The environment of a management service that listens at `address`."""
     return {_STORE: _redis_url(store), **_serving(address)}
 
 
 def query(store: str, address: str, metrics_address: str, cache_size_bytes: int) -> dict[str, str]:
-    """The environment of a query service.
-
-    Args:
-        store: host:port of Redis.
-        address: host:port to listen on.
-        metrics_address: likewise, for its metrics.
-        cache_size_bytes: of its prediction cache.
-    """
+    """The environment of a query service that listens at `address`, and for its metrics at `metrics_address`."""
     return {
         _STORE: _redis_url(store),
         "CLIPPER_METRICS_ADDRESS": metrics_address,
@@ -65,16 +50,7 @@ def query(store: str, address: str, metrics_address: str, cache_size_bytes: int)
 
 
 def replica(model_name: str, version: str, input_type: str, path: str, management: str, address: str) -> dict[str, str]:
-    """The environment of a model container.
-
-    Args:
-        model_name: the model's name.
-        version: its version.
-        input_type: what the model takes.
-        path: the directory of the model's files.
-        management: host:port of the management service.
-        address: host:port to listen on.
-    """
+    """The environment of a model container that listens at `address`, with the model's files in `path`."""
     return {
         _MODEL_NAME: model_name,
         _MODEL_VERSION: version,
@@ -86,7 +62,7 @@ def replica(model_name: str, version: str, input_type: str, path: str, managemen
 
 
 def store(environment: Mapping[str, str]) -> str:
-    """host:port of the Redis that a service with this environment uses; "" if none."""
+    """The store of a service with this environment; "" if it has none."""
     return environment.get(_STORE, "").removeprefix(_redis_url(""))
 
 

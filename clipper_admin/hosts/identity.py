@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+_PROCESSES = Path("/proc")
+_OUTPUT = "fd/1"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Fields of /proc/[pid]/stat after the command's closing parenthesis: the state is the first, the start time the 20th.
 _STATE_FIELD = 0
@@ -43,6 +45,14 @@ class ProcessIdentity:
         if fields[_STATE_FIELD] in _DEAD_STATES:
             return None
         return cls(pid, f"{_boot()}:{fields[_START_TIME_FIELD]}")
+
+    @classmethod
+    def all_writing_to(cls, logs: Path) -> list[Self]:
+        """The processes of this user whose output goes to a file in the directory `logs`, known to somebody or not."""
+        wanted = logs.resolve()
+        pids = (int(entry.name) for entry in _PROCESSES.iterdir() if entry.name.isdecimal())
+        found = (cls.of(pid) for pid in pids if _output(pid).parent == wanted)
+        return [identity for identity in found if identity is not None]
 
     def is_alive(self) -> bool:
         """Whether this very process still runs."""
@@ -93,3 +103,10 @@ class ProcessIdentity:
 
 def _boot() -> str:
     return _BOOT_ID.read_text().strip()
+
+
+def _output(pid: int) -> Path:
+    try:
+        return Path(os.readlink(_PROCESSES / str(pid) / _OUTPUT))
+    except OSError:  # it is gone, or somebody else's
+        return Path()

@@ -51,3 +51,7 @@ def test_what_a_program_left_that_was_killed_while_its_model_loaded_serves_nobod
 @pytest.mark.parametrize("input_type", ["doubles", "strings"])
 def test_a_replica_of_another_image_or_input_type_is_not_taken_for_ones_own(race: Race, input_type: str) -> None:
     deployment_races.what_another_has_started_under_a_version_is_not_taken_for_ones_own(race, input_type)
+
+
+def test_what_a_program_has_built_is_deployed_and_added_to_whoever_builds_the_version_again(race: Race) -> None:
+    deployment_races.what_a_program_has_built_is_deployed_and_added_to_whoever_builds_the_version_again(race)

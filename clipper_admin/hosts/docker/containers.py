@@ -23,7 +23,8 @@ _STOP_GRACE_S = 15
 _LOG_TAIL_LINES = 30
 _MOST_AT_ONCE = 16
 _CONFLICT = 409
-_NEVER: Any = {"Name": "no"}
+# The engine does not start again what was stopped, not even when it starts itself.
+_UNTIL_HALTED: Any = {"Name": "unless-stopped"}
 _TAKEN = ("port is already allocated", "address already in use", "failed to bind")
 
 
@@ -112,7 +113,7 @@ class Containers:
                 container.update(restart_policy={"Name": "always"})
 
     def halt(self, containers: Collection[Container], *, graceful: bool) -> None:
-        """Ends these, all at the same time, for `wake`; `graceful` lets them finish what they have."""
+        """Ends these, all at the same time, until `wake`; `graceful` lets them finish what they have."""
         _at_once(lambda container: _halt(container, graceful), containers)
 
     def remove(self, containers: Collection[Container], *, graceful: bool) -> None:
@@ -163,6 +164,11 @@ def is_alive(container: Container) -> bool:
     return container.status in ("running", "restarting")
 
 
+def is_kept(container: Container) -> bool:
+    """Whether it was ever to be started again when it dies: see `keep` and `halt`."""
+    return container.attrs["HostConfig"]["RestartPolicy"]["Name"] not in ("", "no")
+
+
 def variables(container: Container) -> dict[str, str]:
     """The environment that it was made with."""
     pairs = (variable.partition("=") for variable in container.attrs["Config"]["Env"] or ())
@@ -195,7 +201,7 @@ def _at_once(end: Callable[[Container], None], containers: Collection[Container]
 
 def _halt(container: Container, graceful: bool) -> None:
     with explained(f"stop the container {container.name}"), _not_being_removed():
-        container.update(restart_policy=_NEVER)
+        container.update(restart_policy=_UNTIL_HALTED)
         container.stop(timeout=_STOP_GRACE_S if graceful else 0)
 
 

@@ -12,13 +12,21 @@ import docker
 from docker.models.containers import Container
 
 from clipper_admin.cluster import plan as parts
-from clipper_admin.cluster import readiness, running
-from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options
+from clipper_admin.cluster import readiness
+from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options, tell_what_runs
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, Probe, is_serving
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.docker import claim, images, labels, plan
 from clipper_admin.hosts.docker.claim import Claim
-from clipper_admin.hosts.docker.containers import Containers, PortTaken, ending, is_alive, is_stopped, variables
+from clipper_admin.hosts.docker.containers import (
+    Containers,
+    PortTaken,
+    ending,
+    is_alive,
+    is_kept,
+    is_stopped,
+    variables,
+)
 from clipper_admin.hosts.docker.engine import provide_image
 from clipper_admin.hosts.docker.labels import Role
 from clipper_admin.hosts.docker.networks import Networks
@@ -95,9 +103,10 @@ class DockerHost(Host):
     def start(self, options: Options) -> bool:
         """Starts the cluster, or wakes what has stopped of it with all that it has; see Host."""
         with self._start_claim.held():
-            awakened = not self._serves() and self._wake()
+            awakened = not self._serves() and self._make_way()
             if self._serves_already():
-                running.tell(self._logger, self._asked(options), self._what_runs())
+                self._containers.keep(self._unfinished())
+                tell_what_runs(self._logger, self._asked(options), self._what_runs())
                 return awakened
             try:
                 self._networks.create()
@@ -218,13 +227,19 @@ class DockerHost(Host):
         except ClipperException:  # the containers that have the addresses are not there
             return False
 
-    def _wake(self) -> bool:
-        """Starts again what has stopped; returns whether anything had."""
-        stopped = [container for container in self._own() if is_stopped(container)]
+    def _make_way(self) -> bool:
+        """Removes what a start that was cut off has left and wakes what has stopped; returns whether anything had."""
+        unfinished = self._unfinished()
+        self._containers.remove(unfinished, graceful=False)
+        stopped = [each for each in self._own() if is_stopped(each)]
         if stopped:
             self._logger.info("Starting again what has stopped: %s", ", ".join(str(each.name) for each in stopped))
             self._containers.wake(stopped)
         return bool(stopped)
+
+    def _unfinished(self) -> list[Container]:
+        """The services of a start that has not come to its end; nobody else's, to whoever has the right to start."""
+        return [each for each in self._own() if not is_kept(each) and each.labels.get(labels.ROLE) != Role.REPLICA]
 
     def _own(self) -> list[Container]:
         """All containers but the services that Compose runs."""

@@ -46,8 +46,10 @@ def build(
         packages: what the model needs, as pip takes it.
 
     Raises:
-        ClipperException: the build failed; ends with its last lines.
+        ClipperException: there are no such files, or the build failed; ends with its last lines.
     """
+    if not model_data.exists():
+        raise ClipperException(f"There is no model data at {model_data}")
     base_user = provide_image(client, base).attrs["Config"].get("User", "")
     with tempfile.TemporaryFile() as context:
         with tarfile.open(fileobj=context, mode="w") as contents:

@@ -105,12 +105,18 @@ class ClusterDirectory:
 
     def try_lock(self) -> int | None:
         """Locks the cluster for whoever holds the returned file descriptor; None when somebody holds it already."""
-        return _try_lock(self._lock_file)
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
 
-    def try_claim(self, purpose: str) -> int | None:
-        """The same for what one program at a time may do in the running cluster."""
+    def claim_file(self, purpose: str) -> Path:
+        """What is locked by whoever does what one program at a time may do in the running cluster."""
         self._claims.mkdir(mode=0o700, exist_ok=True)
-        return _try_lock(self._claims / purpose)
+        return self._claims / purpose
 
     def log_file(self, process: str) -> Path:
         """Where a process's output goes."""
@@ -125,16 +131,6 @@ class ClusterDirectory:
         except FileNotFoundError:
             return ""
         return "\n".join(text.splitlines()[-_LOG_TAIL_LINES:])
-
-
-def _try_lock(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _can_be_written(directory: Path) -> bool:

@@ -1,5 +1,6 @@
 """A cluster of local processes: started, found again, and ended, with all that it has."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -9,15 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clipper_admin.cluster import plan as parts
-from clipper_admin.cluster import readiness, running
-from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options
+from clipper_admin.cluster import readiness
+from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options, tell_what_runs
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, is_serving
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process import images, plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.layout import ClusterOptions, lay_out
-from clipper_admin.hosts.process.process import ProcessState, ProcessStatus, how_it_ended
-from clipper_admin.hosts.process.specification import ProcessSpec
+from clipper_admin.hosts.process.process import ProcessSpec, ProcessState, ProcessStatus, how_it_ended
 from clipper_admin.hosts.process.state import Addresses as Listeners
 from clipper_admin.hosts.process.state import ClusterState, UnreadableState
 from clipper_admin.hosts.process.supervision import Supervision
@@ -27,8 +27,6 @@ _LOG = logging.getLogger(__name__)
 _START_TIMEOUT_S = 60.0
 # Of somebody else's: a start, or a stop.
 _OTHERS_TIMEOUT_S = 60.0
-# Of somebody else's with a claim, who may build an image and wait for replicas meanwhile.
-_CLAIM_TIMEOUT_S = 900.0
 _POLL_INTERVAL_S = 0.05
 _KEPT = (ProcessState.RUNNING, ProcessState.RESTARTING)
 
@@ -77,7 +75,7 @@ class ProcessHost(Host):
                 if planned is not None:
                     self.supervision.end(graceful=False, forget=False)
                 raise
-        running.tell(self._logger, chosen.arguments(), ClusterOptions.of(self.state()).arguments())
+        tell_what_runs(self._logger, chosen.arguments(), ClusterOptions.of(self.state()).arguments())
         return False
 
     def addresses(self) -> Addresses:
@@ -93,16 +91,12 @@ class ProcessHost(Host):
     @contextmanager
     def claim(self, purpose: str) -> Iterator[None]:
         """Holds a lock on a file, which ends with its holder; see Host."""
-        deadline = time.monotonic() + _CLAIM_TIMEOUT_S
-        waiting = False
-        while (lock := self.directory.try_claim(purpose)) is None:
-            if not waiting:
+        with self.directory.claim_file(purpose).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
                 self._logger.info("Another program is just busy with %s; waiting for it", purpose)
-                waiting = True
-            if time.monotonic() > deadline:
-                raise ClipperException(f"Another program has been busy with {purpose} for {_CLAIM_TIMEOUT_S:.0f} s")
-            time.sleep(_POLL_INTERVAL_S)
-        with os.fdopen(lock):
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def build(self, files: ModelFiles) -> str:

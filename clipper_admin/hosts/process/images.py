@@ -44,8 +44,10 @@ def build(images: Path, home: Path, name: str, version: str, model_data: Path, p
         packages: what the model needs, as pip takes it.
 
     Raises:
-        ClipperException: a package cannot be installed.
+        ClipperException: there are no such files, or a package cannot be installed.
     """
+    if not model_data.exists():
+        raise ClipperException(f"There is no model data at {model_data}")
     python = environments.provide(home, packages)
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
     image = Path(tempfile.mkdtemp(prefix=f"{name}_{version}-", dir=images))

@@ -10,7 +10,7 @@ from typing import Self
 from clipper_admin.cluster import plan as parts
 from clipper_admin.hosts.process import edge, plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
-from clipper_admin.hosts.process.specification import ProcessSpec
+from clipper_admin.hosts.process.process import ProcessSpec
 from clipper_admin.hosts.process.state import Addresses, ClusterState, ProcessRecord
 
 

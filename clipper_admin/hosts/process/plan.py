@@ -8,7 +8,7 @@ from clipper_admin.hosts.process import executables
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.environments import services_python
 from clipper_admin.hosts.process.ports import LOOPBACK, address
-from clipper_admin.hosts.process.specification import ProcessSpec, Tier
+from clipper_admin.hosts.process.process import ProcessSpec, Tier
 
 # A replica that cannot even load its model is not started for ever.
 _REPLICA_GIVES_UP_AFTER = 5

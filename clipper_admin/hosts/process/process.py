@@ -1,7 +1,8 @@
 """One process that is kept alive: started, started again when it dies unasked, and stopped for good when asked.
 
 A process that dies is started again after a pause that doubles from one death to the next and is forgotten once the
-process has lived for a while. Each runs in a session of its own, so that whatever it has started dies with it.
+process has lived for a while. One that may fail is given up when it dies again and again before it is ready. Each runs
+in a session of its own, so that whatever it has started dies with it.
 
 It outlives its keeper, and another one may adopt it. So that none is lost, a process becomes its program only once its
 identity is written down: until then it is a shell that waits for a word, and ends when its keeper dies before that.
@@ -14,20 +15,71 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Self
 
 from clipper_admin.hosts.identity import ProcessIdentity
-from clipper_admin.hosts.process.specification import ProcessSpec
+from clipper_admin.hosts.process.ports import LOOPBACK
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _EARLY_DEATH_S = 10.0
+_PROBE_INTERVAL_S = 0.05
 _CANNOT_START = 127
 _ONCE_WRITTEN_DOWN = 'read -r _ && exec "$@" </dev/null'
+
+
+class Tier(IntEnum):
+    """The order of starting: a tier starts when those below that are awaited are ready, and stops before all below."""
+
+    STORE = 0
+    MANAGEMENT = 1
+    REPLICA = 2
+    QUERY = 3
+    EDGE = 4
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the next tier waits for it: a model may take minutes to load, or fail, and the rest does without."""
+        return self is not Tier.REPLICA
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One process of a cluster.
+
+    Attributes:
+        name: unique in the cluster; names its log file.
+        command: program and arguments.
+        tier: when it starts and stops.
+        environment: variables on top of the supervisor's own.
+        ready_port: accepts connections on the loopback once the process is ready.
+        stop_grace_s: from SIGTERM to SIGKILL.
+        give_up_after: so many deaths in a row before it was ready or, without a port, within seconds, and it is not
+            started again; None: never give up.
+        model_id: "name:version" for a replica, "" for a service.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    tier: Tier
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_port: int = 0
+    stop_grace_s: float = 10.0
+    give_up_after: int | None = None
+    model_id: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The specification that `to_json` wrote."""
+        return cls(**{**values, "command": tuple(values["command"]), "tier": Tier(values["tier"])})
 
 
 class ProcessState(StrEnum):
@@ -87,6 +139,8 @@ class SupervisedProcess:
         self._state = ProcessState.RESTARTING
         self._deaths = 0
         self._early_deaths = 0
+        self._unready_deaths = 0
+        self._ready = asyncio.Event()
         self._exit_code: int | None = None
         self._stop_asked = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -106,6 +160,10 @@ class SupervisedProcess:
         """Starts it, or adopts it, and keeps it alive from now on; safe to repeat."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_alive(), name=f"keeper of {self.spec.name}")
+
+    async def wait_until_ready(self) -> None:
+        """Waits until it accepts connections on its port; one without a port is ready at once."""
+        await self._ready.wait()
 
     async def stop(self, graceful: bool) -> None:
         """Ends it: SIGTERM, then after its grace SIGKILL; without `graceful` SIGKILL. Safe to repeat."""
@@ -139,11 +197,15 @@ class SupervisedProcess:
         loop = asyncio.get_running_loop()
         began = loop.time()
         adopted = self.identity if self.lives else None
+        self._ready.clear()
+        probe = asyncio.create_task(self._probe(), name=f"probe of {self.spec.name}")
         try:
             exit_code = await (self._childs_life() if adopted is None else self._adopted_life(adopted))
         except OSError:
             _LOG.exception("%s cannot be started", self.spec.name)
             return _CANNOT_START, 0.0
+        finally:
+            probe.cancel()
         self._kill_rest()
         return exit_code, loop.time() - began
 
@@ -167,6 +229,18 @@ class SupervisedProcess:
             os.close(handle)
         return child.wait()
 
+    async def _probe(self) -> None:
+        """Notices when it is ready."""
+        while self.spec.ready_port:
+            try:
+                _reader, writer = await asyncio.open_connection(LOOPBACK, self.spec.ready_port)
+            except OSError:
+                await asyncio.sleep(_PROBE_INTERVAL_S)
+            else:
+                writer.close()
+                break
+        self._ready.set()
+
     def _kill_rest(self) -> None:
         """Kills what the last process has left behind."""
         if self.identity is not None:
@@ -177,7 +251,9 @@ class SupervisedProcess:
         self._deaths += 1
         self._exit_code = exit_code
         self._early_deaths = self._early_deaths + 1 if lifetime_s < _EARLY_DEATH_S else 1
-        given_up = self.spec.give_up_after is not None and self._early_deaths >= self.spec.give_up_after
+        was_ready = self._ready.is_set() if self.spec.ready_port else lifetime_s >= _EARLY_DEATH_S
+        self._unready_deaths = 0 if was_ready else self._unready_deaths + 1
+        given_up = self.spec.give_up_after is not None and self._unready_deaths >= self.spec.give_up_after
         _LOG.warning("%s %s%s", self.spec.name, how_it_ended(exit_code), "; giving up" if given_up else "")
         self._set_state(ProcessState.FAILED if given_up else ProcessState.RESTARTING)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process.directory import flush
-from clipper_admin.hosts.process.specification import ProcessSpec
+from clipper_admin.hosts.process.process import ProcessSpec
 
 # Counted up with each change of what is written.
 _FORMAT = 1

@@ -14,7 +14,7 @@ from typing import Any
 
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.identity import ProcessIdentity
-from clipper_admin.hosts.process import control, leftovers
+from clipper_admin.hosts.process import control
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.environments import services_python
 from clipper_admin.hosts.process.state import ClusterState, UnreadableState
@@ -121,7 +121,7 @@ class Supervision:
         known = [] if state is None else state.alive()
         for process in known:
             process.kill_group()
-        for process in (*known, *leftovers.writing_to(self._directory.logs)):
+        for process in (*known, *ProcessIdentity.all_writing_to(self._directory.logs)):
             process.send(signal.SIGKILL)
             process.wait_until_gone(_KILL_TIMEOUT_S)
 
@@ -170,7 +170,7 @@ class Supervision:
     def _kill_supervisor(self) -> None:
         """Kills one that does not answer; without a state that names it, all that may be it."""
         state = self._readable_state()
-        suspects = leftovers.writing_to(self._directory.logs) if state is None else [state.supervisor]
+        suspects = ProcessIdentity.all_writing_to(self._directory.logs) if state is None else [state.supervisor]
         for suspect in suspects:
             if suspect is not None:
                 suspect.send(signal.SIGKILL)

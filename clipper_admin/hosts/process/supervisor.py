@@ -18,13 +18,10 @@ from typing import Any
 
 from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process.directory import ClusterDirectory
-from clipper_admin.hosts.process.ports import LOOPBACK
-from clipper_admin.hosts.process.process import SupervisedProcess
-from clipper_admin.hosts.process.specification import ProcessSpec, Tier
+from clipper_admin.hosts.process.process import ProcessSpec, SupervisedProcess, Tier
 from clipper_admin.hosts.process.state import ClusterState, ProcessRecord
 
 _LOG = logging.getLogger(__name__)
-_PROBE_INTERVAL_S = 0.02
 
 Operation = Callable[..., Awaitable[Any]]
 
@@ -125,7 +122,7 @@ class Supervisor:
             for process in processes:
                 process.start()
             if tier.is_awaited:
-                await asyncio.gather(*(_accepting(process.spec) for process in processes))
+                await asyncio.gather(*(process.wait_until_ready() for process in processes))
 
     async def _stop_tiers(self) -> None:
         for _tier, processes in reversed(self._by_tier()):
@@ -150,17 +147,3 @@ class Supervisor:
         except OSError:
             # A full disk is no reason to stop watching over the processes.
             _LOG.exception("the state cannot be written")
-
-
-async def _accepting(spec: ProcessSpec) -> None:
-    """Waits until a process accepts connections on its port; one without a port is ready at once."""
-    while spec.ready_port:
-        try:
-            _reader, writer = await asyncio.open_connection(LOOPBACK, spec.ready_port)
-        except OSError:
-            await asyncio.sleep(_PROBE_INTERVAL_S)
-        else:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-            return

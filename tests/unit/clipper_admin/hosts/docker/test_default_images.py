@@ -8,7 +8,7 @@ import pytest
 from clipper_admin import __version__
 from clipper_admin.hosts.docker.plan import Images
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 DOCKERFILE = (ROOT / "deploy" / "images" / "Dockerfile").read_text()
 COMPOSE = (ROOT / "deploy" / "compose" / "compose.yaml").read_text()
 EXAMPLE = (ROOT / "deploy" / "compose" / ".env.example").read_text()

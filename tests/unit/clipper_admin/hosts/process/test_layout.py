@@ -8,7 +8,7 @@ import pytest
 from clipper_admin.hosts.process import plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.layout import ClusterOptions, lay_out
-from clipper_admin.hosts.process.specification import ProcessSpec
+from clipper_admin.hosts.process.process import ProcessSpec
 
 OPTIONS = ClusterOptions(query_port=0, admin_port=0, metrics_port=0, query_services=2, cache_size_bytes=1000)
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from clipper_admin.hosts.identity import ProcessIdentity
-from clipper_admin.hosts.process import leftovers
-from clipper_admin.hosts.process.process import ProcessState, ProcessStatus, SupervisedProcess
-from clipper_admin.hosts.process.specification import ProcessSpec, Tier
+from clipper_admin.hosts.process import ports
+from clipper_admin.hosts.process.process import ProcessSpec, ProcessState, ProcessStatus, SupervisedProcess, Tier
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -88,6 +89,22 @@ def test_a_process_that_may_fail_is_given_up_after_so_many_early_deaths(tmp_path
         process.start()
         await until(lambda: process.status.state is ProcessState.FAILED)
         assert (process.status.deaths, process.status.exit_code) == (2, 3)
+        await process.stop(graceful=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 5])
+def test_a_process_that_dies_after_it_was_ready_is_never_given_up(tmp_path: Path, exit_code: int) -> None:
+    [port] = ports.free_ports(1)
+    serves_once = f"import socket; socket.create_server(('127.0.0.1', {port})).accept(); raise SystemExit({exit_code})"
+
+    async def run() -> None:
+        process = supervised(tmp_path, serves_once, give_up_after=2, ready_port=port)
+        process.start()
+        await until(lambda: process.status.deaths == 3)
+        await until(lambda: process.status.state is not ProcessState.RESTARTING)
+        assert process.status.state is ProcessState.RUNNING
         await process.stop(graceful=True)
 
     asyncio.run(run())
@@ -215,7 +232,7 @@ def test_a_process_whose_keeper_is_killed_before_it_is_written_down_never_become
     keeper = f"""
 import asyncio, os, pathlib, signal, sys
 from clipper_admin.hosts.process.process import SupervisedProcess
-from clipper_admin.hosts.process.specification import ProcessSpec, Tier
+from clipper_admin.hosts.process.process import ProcessSpec, Tier
 
 async def run():
     spec = ProcessSpec(name="it", command=(sys.executable, "-c", {SLEEP!r}), tier=Tier.QUERY)
@@ -227,7 +244,7 @@ asyncio.run(run())
 """
     assert subprocess.run([sys.executable, "-c", keeper], check=False).returncode == -signal.SIGKILL
 
-    for process in leftovers.writing_to(tmp_path):
+    for process in ProcessIdentity.all_writing_to(tmp_path):
         assert process.wait_until_gone(5)
     assert (tmp_path / "it.log").read_text() == ""
 

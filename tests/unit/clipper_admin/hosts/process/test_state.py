@@ -9,7 +9,7 @@ import pytest
 
 from clipper_admin import ClipperException
 from clipper_admin.hosts.identity import ProcessIdentity
-from clipper_admin.hosts.process.specification import ProcessSpec, Tier
+from clipper_admin.hosts.process.process import ProcessSpec, Tier
 from clipper_admin.hosts.process.state import Addresses, ClusterState, ProcessRecord, UnreadableState
 
 ADDRESSES = Addresses(

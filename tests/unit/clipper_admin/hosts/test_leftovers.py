@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from clipper_admin.hosts.identity import ProcessIdentity
-from clipper_admin.hosts.process import leftovers
 
 PROGRAM = "import time; time.sleep(60)"
 
@@ -23,9 +22,9 @@ def test_processes_are_known_by_where_their_output_goes(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=other_log) as other,
     ):
         (logs / "it.log").unlink()
-        assert leftovers.writing_to(link) == [ProcessIdentity.of(process.pid)]
+        assert ProcessIdentity.all_writing_to(link) == [ProcessIdentity.of(process.pid)]
         process.kill()
         other.kill()
 
-    assert leftovers.writing_to(logs) == []
-    assert leftovers.writing_to(tmp_path / "missing") == []
+    assert ProcessIdentity.all_writing_to(logs) == []
+    assert ProcessIdentity.all_writing_to(tmp_path / "missing") == []
