@@ -56,7 +56,13 @@ class Replicas:
                 "Stopping %d replicas of %s, which an unfinished deployment has left", len(others), artefact.model_id
             )
             self._host.stop(others)
-        self._scale(artefact, count)
+        try:
+            self._scale(artefact, count)
+            # Also those that another program has started, which may be loading still.
+            self._see_through(artefact, [each.name for each in self._kept(artefact.model_id)])
+        except BaseException:
+            self.undo(artefact)
+            raise
 
     def scale(self, name: str, version: str, input_type: str, image: str, count: int) -> None:
         """Starts or stops replicas until `count` serve; new ones run what those run that there are, if there are any.
@@ -121,13 +127,13 @@ class Replicas:
         """Starts more and returns when each serves; when one dies before, all of them are stopped."""
         started = self._host.run(artefact, count)
         try:
-            self._wait_until_leased(artefact, started)
-            self._host.keep(started)
+            self._see_through(artefact, started)
         except BaseException:
             self._host.stop(started)
             raise
 
-    def _wait_until_leased(self, artefact: Artefact, names: Iterable[str]) -> None:
+    def _see_through(self, artefact: Artefact, names: Collection[str]) -> None:
+        """Returns when each of these serves, from when on it is kept; raises when one dies before."""
         waiting = set(names)
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while waiting:
@@ -143,6 +149,7 @@ class Replicas:
             waiting = {each.name for each in unready}
             if waiting:
                 time.sleep(_POLL_INTERVAL_S)
+        self._host.keep(names)
 
     def _unready(self, there: Iterable[Component], waiting: Collection[str]) -> list[Component]:
         """Those among `waiting` that hold no lease yet."""

@@ -57,3 +57,7 @@ def test_a_replica_of_another_image_or_input_type_is_not_taken_for_ones_own(race
 
 def test_what_a_program_has_built_is_deployed_and_added_to_whoever_builds_the_version_again(race: Race) -> None:
     deployment_races.what_a_program_has_built_is_deployed_and_added_to_whoever_builds_the_version_again(race)
+
+
+def test_a_replica_of_ones_own_image_is_taken_over_once_it_serves(race: Race) -> None:
+    deployment_races.a_replica_of_ones_own_image_is_taken_over_once_it_serves(race)
