@@ -58,10 +58,6 @@ class ProcessIdentity:
         """Whether this very process still runs."""
         return ProcessIdentity.of(self.pid) == self
 
-    def is_of_this_boot(self) -> bool:
-        """Whether it ran on this machine since it was switched on."""
-        return self.started.startswith(f"{_boot()}:")
-
     def send(self, number: signal.Signals) -> None:
         """Signals the process; nothing happens when it is gone."""
         with self.held() as handle:
@@ -80,7 +76,7 @@ class ProcessIdentity:
     def kill_group(self) -> None:
         """Kills the process and all that it started, or has left behind; it must have begun its process group."""
         # A number that is a group's is given to no new process; who has it now is this one, or the group is gone.
-        if self.is_of_this_boot() and ProcessIdentity.of(self.pid) in (None, self):
+        if self.started.startswith(f"{_boot()}:") and ProcessIdentity.of(self.pid) in (None, self):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
 

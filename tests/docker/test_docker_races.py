@@ -61,3 +61,7 @@ def test_what_a_program_has_built_is_deployed_and_added_to_whoever_builds_the_ve
 
 def test_a_replica_of_ones_own_image_is_taken_over_once_it_serves(race: Race) -> None:
     deployment_races.a_replica_of_ones_own_image_is_taken_over_once_it_serves(race)
+
+
+def test_a_deployment_whose_replicas_another_program_stops_says_so(race: Race) -> None:
+    deployment_races.a_deployment_whose_replicas_are_stopped_says_so(race)

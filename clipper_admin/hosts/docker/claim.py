@@ -25,6 +25,7 @@ from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.logs import ClusterAdapter
 
 _POLL_INTERVAL_S = 0.2
+_MACHINE_ID = Path("/etc/machine-id")
 _NAMESPACE = Path("/proc/self/ns/pid")
 
 
@@ -130,13 +131,17 @@ def _claimant(found: Mapping[str, str]) -> str | None:
 def _this_process() -> str:
     """Tells this process from all others, to whoever sees the same pids; "" where nobody can."""
     identity = ProcessIdentity.of(os.getpid())
-    return "" if identity is None else json.dumps({"namespace": os.readlink(_NAMESPACE), **asdict(identity)})
+    return "" if identity is None else json.dumps({"place": _place(), **asdict(identity)})
 
 
 def _is_dead(found: Mapping[str, str]) -> bool:
-    """Whether the claimant is known to have ended: one of another machine or pid namespace never is."""
+    """Whether the claimant is known to have ended: one of another place never is."""
     process = json.loads(found.get(labels.CLAIMING_PROCESS) or "{}")
-    if not process or process.pop("namespace") != os.readlink(_NAMESPACE):
-        return False
-    identity = ProcessIdentity(**process)
-    return identity.is_of_this_boot() and not identity.is_alive()
+    return process.pop("place", "") == _place() and not ProcessIdentity(**process).is_alive()
+
+
+def _place() -> str:
+    """Where pids mean the same: a machine, also after it was switched off and on, and a pid namespace of it."""
+    machine = _MACHINE_ID.read_text().strip() if _MACHINE_ID.exists() else ""
+    namespace = os.readlink(_NAMESPACE) if _NAMESPACE.exists() else ""
+    return f"{socket.gethostname()} {machine} {namespace}"
