@@ -16,7 +16,6 @@ from clipper_admin import direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
-from clipper_admin.cluster.readiness import wait_until_answered
 from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.deployments import Deployments
@@ -29,7 +28,6 @@ from clipper_admin.release import __registry__, __version__
 
 _LOG = logging.getLogger(__name__)
 _DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
-_START_TIMEOUT_S = 300.0
 _PROBE_TIMEOUT_S = 5.0
 
 
@@ -61,10 +59,10 @@ class ClipperConnection(ApplicationMethods):
         qf_http_timeout_content: int = 300,
         num_frontend_replicas: int = 1,
     ) -> None:
-        """Starts the cluster unless it runs already, waits until it answers and connects to it.
+        """Starts the cluster unless it runs already, waits until it serves and connects to it.
 
         A running cluster stays as it is; the log says which of these arguments had no effect because of that. One that
-        was not stopped with stop_all but killed, as by a reboot, comes back with what was registered and deployed.
+        was killed, as by a reboot, or stopped with its state kept comes back with what was registered and deployed.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.
@@ -86,8 +84,6 @@ class ClipperConnection(ApplicationMethods):
             qf_http_timeout_content,
             num_frontend_replicas,
         )
-        for url in (f"http://{self.cm.get_query_addr()}/metrics", f"http://{self.cm.get_admin_addr()}/admin/ping"):
-            wait_until_answered(url, _START_TIMEOUT_S)
         self.connected = True
         self._logger.info("Clipper is running")
 

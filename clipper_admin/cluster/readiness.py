@@ -1,10 +1,9 @@
-"""What serves: services by the standard gRPC health check or by their answer to HTTP, replicas by their leases."""
+"""What serves: services by the standard gRPC health check, replicas by their leases."""
 
 import time
 from collections.abc import Callable, Iterable
 
 import grpc
-import requests
 from clipper.v1 import management_service_pb2, management_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -14,7 +13,6 @@ from clipper_admin.exceptions import ClipperException
 QUERY_SERVICE = "clipper.v1.QueryService"
 MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
 _PROBE_TIMEOUT_S = 1.0
-_HTTP_PROBE_TIMEOUT_S = 5.0
 _LEASES_TIMEOUT_S = 5.0
 _POLL_INTERVAL_S = 0.05
 _AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -53,26 +51,6 @@ def wait_until_serving(probes: Iterable[Probe], check: Callable[[], None], timeo
             time.sleep(_POLL_INTERVAL_S)
             check()
     return True
-
-
-def wait_until_answered(url: str, timeout_s: float) -> None:
-    """Returns when a GET of `url` succeeds.
-
-    Raises:
-        ClipperException: it still does not after `timeout_s`.
-        requests.RequestException: there is still nobody.
-    """
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        try:
-            if direct.get(url, _HTTP_PROBE_TIMEOUT_S).status_code == requests.codes.ok:
-                return
-        except requests.RequestException:
-            if time.monotonic() > deadline_s:
-                raise
-        if time.monotonic() > deadline_s:
-            raise ClipperException(f"{url} did not answer within {timeout_s:.0f} s")
-        time.sleep(_POLL_INTERVAL_S)
 
 
 def leased(admin_address: str) -> set[str]:
