@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +108,18 @@ class DockerHost(Host):
                 self._containers.keep(self._unfinished())
                 tell_what_runs(self._logger, self._asked(options), self._what_runs())
                 return awakened
+            started: list[Container] = []
             try:
                 self._networks.create()
-                self._start_services(Images.chosen(options.query_image, options.management_image), options)
+                for service in self._services(Images.chosen(options.query_image, options.management_image), options):
+                    started.append(service)
                 self._wait_until_serving()
-                self._containers.keep(self._containers.all())
+                self._containers.keep(started)
             except BaseException:
-                self.end(graceful=False, keep_state=False)
+                # Who has lost the right meanwhile must not end what another has started since.
+                self._containers.remove(started, graceful=False)
+                if not self._containers.all():
+                    self._networks.remove()
                 raise
         return True
 
@@ -272,30 +277,29 @@ class DockerHost(Host):
             "redis_ip:redis_port": parts.store(variables(query)),
         }
 
-    def _start_services(self, images: Images, options: Options) -> None:
+    def _services(self, images: Images, options: Options) -> Iterator[Container]:
+        """Starts them one after the other."""
         networks = (self._networks.shared, self._networks.store)
-        store = self._options.external_redis or self._start_store(images.redis)
+        store = self._options.external_redis
+        if not store:
+            self._logger.info("Starting managed Redis instance in Docker")
+            redis = plan.redis(images.redis, self._networks)
+            yield self._containers.start(redis)
+            store = plan.store_address(redis)
         management = plan.management(images.management, networks, store)
-        self._containers.start(management)
+        yield self._containers.start(management)
         queries = [
             plan.query(images.query, networks, store, options.cache_size_bytes) for _ in range(options.query_services)
         ]
-        for query in queries:
-            self._containers.start(query)
-        self._start_edge(images.envoy, queries, management)
-        self._publish(
+        yield from map(self._containers.start, queries)
+        yield self._start_edge(images.envoy, queries, management)
+        yield self._publish(
             lambda ports: plan.prometheus(images.prometheus, self._networks, ports[0], queries),
             [self._options.prometheus_port],
         )
 
-    def _start_store(self, image: str) -> str:
-        self._logger.info("Starting managed Redis instance in Docker")
-        redis = plan.redis(image, self._networks)
-        self._containers.start(redis)
-        return plan.store_address(redis)
-
-    def _start_edge(self, image: str, queries: Sequence[ContainerSpec], management: ContainerSpec) -> None:
-        self._publish(
+    def _start_edge(self, image: str, queries: Sequence[ContainerSpec], management: ContainerSpec) -> Container:
+        return self._publish(
             lambda ports: plan.envoy(
                 image,
                 self._networks,
@@ -307,18 +311,16 @@ class DockerHost(Host):
             [self._options.query_port, self._options.management_port],
         )
 
-    def _publish(self, plan_with: Callable[[list[int]], ContainerSpec], wanted: list[int]) -> None:
+    def _publish(self, plan_with: Callable[[list[int]], ContainerSpec], wanted: list[int]) -> Container:
         """Starts a container with the wanted ports, or free ones where others have them."""
         ports = [port or _free_port() for port in wanted]
         for _ in range(_MOST_PORTS_TRIED):
             try:
-                self._containers.start(plan_with(ports))
+                return self._containers.start(plan_with(ports))
             except PortTaken as taken:
                 free = _free_port()
                 self._logger.warning("Port %d is taken; trying %d instead", taken.port, free)
                 ports = [free if port == taken.port else port for port in ports]
-            else:
-                return
         raise ClipperException(f"Of {_MOST_PORTS_TRIED} ports none was free")
 
     def _wait_until_serving(self) -> None:
