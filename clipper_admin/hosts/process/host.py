@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clipper_admin.cluster import plan as parts
@@ -72,7 +72,7 @@ class ProcessHost(Host):
                     self._wait_until_serving(planned.addresses)
                     return True
             except BaseException:
-                if planned is not None:
+                if planned is not None and self._lives(planned.addresses):
                     self.supervision.end(graceful=False, forget=False)
                 raise
         tell_what_runs(self._logger, chosen.arguments(), ClusterOptions.of(self.state()).arguments())
@@ -229,12 +229,21 @@ class ProcessHost(Host):
     def _wait_until_serving(self, addresses: Listeners) -> None:
         probes = [(address, QUERY_SERVICE) for address in (*addresses.query_services, addresses.query)]
         probes.append((addresses.admin, MANAGEMENT_SERVICE))
-        if not readiness.wait_until_serving(probes, self._check_services, _START_TIMEOUT_S):
+        if not readiness.wait_until_serving(probes, lambda: self._check_services(addresses), _START_TIMEOUT_S):
             raise ClipperException(
                 f"Cluster {self.name} did not serve within {_START_TIMEOUT_S:.0f} s; see {self.directory.logs}"
             )
 
-    def _check_services(self) -> None:
+    def _lives(self, addresses: Listeners) -> bool:
+        """Whether the life with these addresses has not been followed by another, which another program has begun."""
+        with suppress(UnreadableState):
+            state = self.supervision.state()
+            return state is None or state.addresses == addresses
+        return True
+
+    def _check_services(self, addresses: Listeners) -> None:
+        if not self._lives(addresses):
+            raise ClipperException(f"Another program has stopped cluster {self.name} while it started, and begun anew")
         for each in self.components():
             if each.ending and not each.model_id:
                 raise self.failure(each, f"{each.ending} while the cluster started; {self.directory.root} is kept")
