@@ -1,4 +1,4 @@
-"""Programs that deploy the same version of a model at once, or start the same cluster, on a Docker engine."""
+"""Programs that deploy the same version of a model at once, on a Docker engine: one wins, and the others are told."""
 
 import itertools
 from collections.abc import Iterator
