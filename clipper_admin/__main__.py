@@ -11,8 +11,8 @@ from clipper_admin import replay, status
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.local import environments
-from clipper_admin.local.directory import clipper_home
+from clipper_admin.hosts.process import environments
+from clipper_admin.hosts.process.directory import clipper_home
 from clipper_admin.process_container_manager import ProcessContainerManager
 
 
@@ -32,7 +32,7 @@ def _start(arguments: argparse.Namespace) -> None:
 
 
 def _stop(arguments: argparse.Namespace) -> None:
-    _connection(arguments).stop_all()
+    _connection(arguments).stop_all(keep_state=arguments.keep_state)
 
 
 def _status(arguments: argparse.Namespace) -> None:
@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser.add_argument("--cluster", default="default-cluster", help="the cluster's name")
         subparser.add_argument("--docker", action="store_true", help="a cluster of Docker containers, not of processes")
         subparser.set_defaults(command=command)
+    kept = "what is registered and deployed comes back with the next start"
+    commands.choices["stop"].add_argument("--keep-state", action="store_true", help=kept)
     commands.choices["events"].add_argument("application", help="the application's name")
     environment = commands.add_parser("environment", help="prepare a model's environment and print its interpreter")
     environment.add_argument("packages", nargs="+", help="requirements as pip takes them")

@@ -11,10 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clipper_admin.admin_client import AdminClient
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.deployers import closures
+from clipper_admin.deployments import Deployments
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException, ClipperManagerException
+from clipper_admin.models import Models, VersionOptions
+from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
 
 _THIS_MACHINE = ("local", "localhost", "127.0.0.1")
 _MANAGED_REDIS = "redis"
@@ -65,7 +69,11 @@ class Clipper:
             raise ClipperManagerException("Give redis_ip instead of redis_persistence_path to keep the configuration")
         _say("Checking if Docker is running...")
         external = None if redis_ip == _MANAGED_REDIS else redis_ip
-        self._connection = ClipperConnection(DockerContainerManager(redis_ip=external, redis_port=redis_port))
+        manager = DockerContainerManager(redis_ip=external, redis_port=redis_port)
+        self._connection = ClipperConnection(manager)
+        # The connection's own would refuse the underscores in names.
+        models = Models(AdminClient(manager.get_admin_addr), manager.cluster_identifier)
+        self._deployments = Deployments(manager, models)
         # Applications whose model is not deployed yet.
         self._unlinked: dict[str, str] = {}
 
@@ -214,20 +222,9 @@ class Clipper:
         labels: Sequence[str],
         num_containers: int,
     ) -> bool:
-        def deploy() -> None:
-            if self._connection.get_model_info(name, version) is not None:
-                raise ClipperException(f"model with name '{name}' and version '{version}' already exists")
-            image = build()
-            # What a deployment that was cut off has left runs another image.
-            self._connection.cm.stop_models({name: [str(version)]})
-            try:
-                self._connection.cm.deploy_model(name, str(version), input_type, image, num_containers)
-                self._connection.register_model(name, version, input_type, image, labels)
-            except BaseException:
-                self._connection.cm.stop_models({name: [str(version)]})
-                raise
-
-        return _worked(deploy) and self._link_to(name)
+        options = VersionOptions(input_type, labels, ADAPTIVE_BATCH_SIZE, None, 0)
+        deployed = _worked(lambda: self._deployments.deploy(name, str(version), build, num_containers, options))
+        return deployed and self._link_to(name)
 
     def _link_to(self, model: str) -> bool:
         """Links the applications that wait for a model, if it is registered."""

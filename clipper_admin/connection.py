@@ -24,12 +24,10 @@ from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
-from clipper_admin.readiness import wait_until_answered
 from clipper_admin.release import __registry__, __version__
 
 _LOG = logging.getLogger(__name__)
 _DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
-_START_TIMEOUT_S = 300.0
 _PROBE_TIMEOUT_S = 5.0
 
 
@@ -61,10 +59,10 @@ class ClipperConnection(ApplicationMethods):
         qf_http_timeout_content: int = 300,
         num_frontend_replicas: int = 1,
     ) -> None:
-        """Starts the cluster unless it runs already, waits until it answers and connects to it.
+        """Starts the cluster unless it runs already, waits until it serves and connects to it.
 
         A running cluster stays as it is; the log says which of these arguments had no effect because of that. One that
-        was not stopped with stop_all but killed, as by a reboot, comes back with what was registered and deployed.
+        was killed, as by a reboot, or stopped with its state kept comes back with what was registered and deployed.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.
@@ -86,8 +84,6 @@ class ClipperConnection(ApplicationMethods):
             qf_http_timeout_content,
             num_frontend_replicas,
         )
-        for url in (f"http://{self.cm.get_query_addr()}/metrics", f"http://{self.cm.get_admin_addr()}/admin/ping"):
-            wait_until_answered(url, _START_TIMEOUT_S)
         self.connected = True
         self._logger.info("Clipper is running")
 
@@ -97,9 +93,14 @@ class ClipperConnection(ApplicationMethods):
         self.connected = True
         self._logger.info("Successfully connected to Clipper cluster at %s", self.cm.get_query_addr())
 
-    def stop_all(self, graceful: bool = True) -> None:
-        """Stops and forgets the cluster and all model containers, connected or not; without `graceful` by force."""
-        self.cm.stop_all(graceful=graceful)
+    def stop_all(self, graceful: bool = True, *, keep_state: bool = False) -> None:
+        """Stops and forgets the cluster and all model containers, connected or not.
+
+        Args:
+            graceful: whether they finish what they have; else they are ended by force.
+            keep_state: whether start_clipper brings back what was registered and deployed, instead of forgetting it.
+        """
+        self.cm.stop_all(graceful=graceful, keep_state=keep_state)
         self._logger.info("Stopped all Clipper cluster and all model containers")
 
     @needs_connection
@@ -170,7 +171,7 @@ class ClipperConnection(ApplicationMethods):
         """
         name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        self._deployments.deploy(name, version, image, num_replicas, options)
+        self._deployments.deploy(name, version, lambda: image, num_replicas, options)
 
     @needs_connection
     def build_and_deploy_model(
@@ -189,12 +190,17 @@ class ClipperConnection(ApplicationMethods):
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
     ) -> None:
-        """build_model, then deploy_model; refuses a registered version before it builds anything."""
+        """build_model, then deploy_model; refuses a registered version before it builds anything.
+
+        Another program that deploys the same version is waited for.
+        """
         name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        self._models.check_new(name, version, options)
-        image = self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
-        self._deployments.deploy(name, version, image, num_replicas, options)
+
+        def build() -> str:
+            return self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+
+        self._deployments.deploy(name, version, build, num_replicas, options)
 
     @needs_connection
     def register_model(
@@ -261,7 +267,10 @@ class ClipperConnection(ApplicationMethods):
 
     @needs_connection
     def stop_models(self, model_names: Iterable[str]) -> None:
-        """Unregisters all versions of these models and stops their replicas; links stay."""
+        """Unregisters all versions of these models and stops their replicas.
+
+        A model that loses its last version loses its links, too; the applications stay.
+        """
         self._deployments.stop(self._models.versions(model_names))
 
     @needs_connection

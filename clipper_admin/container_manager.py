@@ -1,40 +1,41 @@
-"""What ClipperConnection needs from whatever runs the cluster: processes, Docker, an orchestrator.
+"""What runs a cluster and the replicas of its models, on whatever host.
 
-A container manager starts and stops things and knows where they listen; what is registered it does not know.
+A container manager starts and stops things and knows where they listen; what is registered it does not know. To run
+clusters somewhere else, write a clipper_admin.cluster.host.Host, and a ContainerManager that is made with one.
 """
 
-from abc import ABC, abstractmethod
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+
+from clipper_admin.cluster.host import Component, Host, ModelFiles, Options
+from clipper_admin.cluster.replicas import Replicas
+from clipper_admin.exceptions import ClipperException
+from clipper_admin.logs import ClusterAdapter
+from clipper_admin.naming import model_id
+
+__all__ = ["Component", "ContainerManager"]
+
+_LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """A service or a replica that a cluster is to have.
-
-    Attributes:
-        name: of its process or container.
-        state: "running", or what has become of it.
-        model_id: "name:version" of a replica; "" of a service.
-    """
-
-    name: str
-    state: str
-    model_id: str
-
-
-class ContainerManager(ABC):
+class ContainerManager:
     """Runs a cluster and the replicas of its models.
 
     Every method raises ClipperException when it cannot do what it says.
 
     Attributes:
         cluster_identifier: the cluster's name.
+        replicas: the cluster's.
     """
 
-    cluster_identifier: str
+    def __init__(self, cluster_name: str, host: Host) -> None:
+        """Takes which cluster, and where it runs; it is neither started nor looked for yet."""
+        self.cluster_identifier = cluster_name
+        self.replicas = Replicas(cluster_name, host)
+        self._host = host
+        self._logger = ClusterAdapter(_LOG, cluster_name)
 
-    @abstractmethod
     def start_clipper(
         self,
         query_frontend_image: str,
@@ -49,25 +50,30 @@ class ContainerManager(ABC):
         """Starts the cluster, or finds it running, and is connected to it afterwards.
 
         Whoever else is just starting or stopping it is waited for. When it runs already, the log says so and which
-        arguments had no effect because it was started with others. One that was killed, not stopped, has all that it
-        had.
+        arguments had no effect because it was started with others. One that was killed, or stopped with its state kept,
+        has all that it had, its replicas included.
 
         Args:
-            query_frontend_image: image of the query service.
-            mgmt_frontend_image: image of the management service.
-            frontend_exporter_image: image of the metrics exporter.
+            query_frontend_image: image of the query service, where images are used.
+            mgmt_frontend_image: image of the management service, likewise.
+            frontend_exporter_image: without meaning here; existing callers pass it.
             cache_size: bytes of prediction cache in each query service.
-            qf_http_thread_pool_size: without meaning here; existing callers pass it.
+            qf_http_thread_pool_size: without meaning, like the exporter's image.
             qf_http_timeout_request: likewise.
             qf_http_timeout_content: likewise.
             num_frontend_replicas: how many query services to start.
         """
+        if num_frontend_replicas < 1:
+            raise ClipperException(f"A cluster needs at least one query frontend, not {num_frontend_replicas}")
+        options = Options(query_frontend_image, mgmt_frontend_image, num_frontend_replicas, cache_size)
+        if self._host.start(options):
+            self.replicas.wait_until_back()
+        self._logger.info("Predictions at %s, administration at %s, metrics at %s", *self._addresses())
 
-    @abstractmethod
     def connect(self) -> None:
         """Finds the running cluster."""
+        self._host.addresses()
 
-    @abstractmethod
     def build_model(
         self,
         name: str,
@@ -77,48 +83,74 @@ class ContainerManager(ABC):
         container_registry: str | None,
         pkgs_to_install: Sequence[str] | None,
     ) -> str:
-        """Makes an image of a model's files and the Python packages that they need; returns what names the image."""
+        """Makes an image of a model's files and the Python packages that they need; returns what names the image.
 
-    @abstractmethod
+        Where images have no registries or bases, these arguments are ignored.
+        """
+        self._logger.info("Building model image with model data from %s", model_data_path)
+        path, packages = Path(model_data_path), pkgs_to_install or ()
+        image = self._host.build(ModelFiles(name, version, path, packages, base_image, container_registry or ""))
+        self._logger.info("Successfully built %s", image)
+        return image
+
     def deploy_model(self, name: str, version: str, input_type: str, image: str, num_replicas: int = 1) -> None:
-        """Starts replicas of a model version and returns when each has loaded the model."""
+        """Starts replicas of a model version and returns when each has loaded the model.
 
-    @abstractmethod
+        What runs of the version already counts if it runs this image and takes this input type, and is stopped if not.
+        """
+        self.replicas.deploy(self.replicas.artefact(name, version, input_type, image), num_replicas)
+
     def get_num_replicas(self, name: str, version: str) -> int:
-        """How many replicas of a model version run."""
+        """How many replicas of a model version run; one that is just being started again is one of them."""
+        return self.replicas.count(model_id(name, version))
 
-    @abstractmethod
     def set_num_replicas(self, name: str, version: str, input_type: str, image: str, num_replicas: int) -> None:
-        """Starts replicas, as deploy_model does, or stops some until there are `num_replicas`."""
+        """Starts replicas, as deploy_model does, or stops the newest until there are `num_replicas`.
 
-    @abstractmethod
+        If any run, more of the same are started, whatever the image's name means by now. Dead ones are cleared away.
+        """
+        self.replicas.scale(name, version, input_type, image, num_replicas)
+
     def get_components(self) -> list[Component]:
         """The services and replicas, whether they run or not."""
+        return self._host.components()
 
-    @abstractmethod
     def get_logs(self, logging_dir: str) -> list[str]:
         """Copies the logs of everything that runs into a directory; returns the files' paths."""
+        directory = Path(logging_dir).absolute()
+        directory.mkdir(parents=True, exist_ok=True)
+        return [str(file) for file in self._host.logs(directory)]
 
-    @abstractmethod
     def stop_models(self, models: Mapping[str, Sequence[str]]) -> None:
         """Stops all replicas of the model versions {name: [version]}."""
+        versions = [model_id(name, version) for name in models for version in models[name]]
+        self.replicas.stop(self.replicas.named(versions))
 
-    @abstractmethod
     def stop_all_model_containers(self) -> None:
         """Stops all replicas."""
+        self.replicas.stop_all()
 
-    @abstractmethod
-    def stop_all(self, graceful: bool = True) -> None:
-        """Stops replicas and services and forgets the cluster; without `graceful` nothing is waited for."""
+    def stop_all(self, graceful: bool = True, *, keep_state: bool = False) -> None:
+        """Stops replicas and services and forgets the cluster.
 
-    @abstractmethod
+        Args:
+            graceful: whether they finish what they have; else nothing is waited for.
+            keep_state: whether start_clipper brings back what was registered and deployed, instead.
+        """
+        self._host.end(graceful=graceful, keep_state=keep_state)
+
     def get_admin_addr(self) -> str:
         """Where the admin REST listens, host:port."""
+        return self._host.addresses().admin
 
-    @abstractmethod
     def get_query_addr(self) -> str:
         """Where predictions are asked for, host:port."""
+        return self._host.addresses().query
 
-    @abstractmethod
     def get_metric_addr(self) -> str:
         """Where metrics are read in the Prometheus text format, host:port."""
+        return self._host.addresses().metrics
+
+    def _addresses(self) -> tuple[str, str, str]:
+        addresses = self._host.addresses()
+        return addresses.query, addresses.admin, addresses.metrics

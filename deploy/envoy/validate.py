@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from clipper_admin.edge import EdgeSettings
-from clipper_admin.local import edge, executables
+from clipper_admin.hosts.process import edge, executables
 
 
 def main() -> None:

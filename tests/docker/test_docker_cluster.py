@@ -5,35 +5,31 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
 import pytest
 import requests
-from docker.models.volumes import Volume
 
 from clipper_admin import ClipperConnection, ClipperException, DockerContainerManager
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import NativeClient, RestClient
 from tests.fixtures.compose import ComposeCluster
 from tests.fixtures.docker_clusters import (
-    CLUSTER_LABEL,
     MODEL_LABEL,
     NETWORK,
+    ROLES,
     RUN,
-    NewDockerCluster,
     containers,
     manager,
     of_role,
+    port_of,
     remove_images,
 )
-from tests.fixtures.docker_engine import MODEL_CONTAINER_IMAGE
 from tests.fixtures.fluentd import Fluentd
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.waiting import wait_until
 
-ROLES = {"redis", "management", "query", "envoy", "prometheus"}
 SLO_MICROS = 2_000_000
 EXTRA = {"labels": {"team": "vision"}, "environment": {"CLIPPER_LOG_LEVEL": "WARNING"}, "mem_limit": "1g"}
 
@@ -97,20 +93,6 @@ def special(
         yield connection
     finally:
         connection.stop_all(graceful=False)
-
-
-def said(connection: ClipperConnection, message: str) -> str:
-    """A message of a cluster in the log."""
-    return f"[{connection.cm.cluster_identifier}] {message}"
-
-
-def volumes_of(engine: docker.DockerClient, connection: ClipperConnection, label: str) -> list[Volume]:
-    wanted = [f"{CLUSTER_LABEL}={connection.cm.cluster_identifier}", label]
-    return engine.volumes.list(filters={"label": wanted})
-
-
-def port_of(address: str) -> int:
-    return int(address.rpartition(":")[2])
 
 
 def test_every_container_of_a_cluster_bears_its_labels(
@@ -197,103 +179,6 @@ def test_clusters_run_side_by_side_and_know_nothing_of_each_other(
     docker_cluster.unregister_application("here")
 
 
-def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
-    engine: docker.DockerClient, docker_cluster: ClipperConnection, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = [container.id for container in containers(engine, docker_cluster)]
-    again = ClipperConnection(manager("shared"))
-
-    again.start_clipper(num_frontend_replicas=2)
-
-    assert [container.id for container in containers(engine, docker_cluster)] == before
-    assert again.inspect_instance()
-    assert said(again, "The cluster runs already; connecting to it") in caplog.messages
-    addresses = (again.get_query_addr(), again.cm.get_admin_addr(), again.get_metric_addr())
-    told = "Predictions at {}, administration at {}, metrics at {}".format(*addresses)
-    assert said(again, told) in caplog.messages
-    assert all(record.levelname == "INFO" for record in caplog.records)
-
-
-def test_arguments_that_a_running_cluster_does_not_follow_are_named(
-    docker_cluster: ClipperConnection, caplog: pytest.LogCaptureFixture
-) -> None:
-    again = ClipperConnection(manager("shared", clipper_query_port=1, redis_ip="192.0.2.1"))
-
-    again.start_clipper(mgmt_frontend_image="another:1", cache_size=1000)
-
-    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    for ineffective in (
-        "mgmt_frontend_image=another:1 (it has clipper/management_frontend:",
-        "num_frontend_replicas=1 (it has 2)",
-        "cache_size=1000 (it has 33554432)",
-        f"clipper_query_port=1 (it has {port_of(docker_cluster.get_query_addr())})",
-        "redis_ip:redis_port=192.0.2.1:6379 (it has redis-",
-    ):
-        assert ineffective in warning
-    assert "stop_all" in warning
-
-
-def test_of_programs_that_start_the_same_cluster_at_once_one_does_and_all_are_connected(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster, caplog: pytest.LogCaptureFixture
-) -> None:
-    connections = [new_docker_cluster("contended") for _ in range(3)]
-
-    with ThreadPoolExecutor(len(connections), thread_name_prefix="program") as programs:
-        list(programs.map(ClipperConnection.start_clipper, connections))
-
-    roles = [container.labels["ai.clipper.role"] for container in containers(engine, connections[0])]
-    assert sorted(roles) == sorted(ROLES)
-    assert [connection.get_all_apps() for connection in connections] == [[], [], []]
-    assert caplog.messages.count(said(connections[0], "The cluster runs already; connecting to it")) == 2
-    assert volumes_of(engine, connections[0], "ai.clipper.claimant") == []
-
-
-def test_a_cluster_that_is_just_being_stopped_is_waited_for_and_started_anew(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
-) -> None:
-    connection, again = new_docker_cluster("stopping"), new_docker_cluster("stopping")
-    connection.start_clipper()
-    before = {container.id for container in containers(engine, connection)}
-    [envoy], [redis] = of_role(engine, connection, "envoy"), of_role(engine, connection, "redis")
-
-    # Redis ends last, and standing still like this not before it is allowed to.
-    redis.pause()
-    with ThreadPoolExecutor(2, thread_name_prefix="program") as programs:
-        stopping = programs.submit(connection.stop_all)
-        envoy.wait(condition="removed")
-        starting = programs.submit(again.start_clipper)
-        with pytest.raises(TimeoutError):
-            starting.result(timeout=0.5)
-        redis.unpause()
-        stopping.result()
-        starting.result()
-
-    assert before.isdisjoint(container.id for container in containers(engine, again))
-    assert again.get_all_apps() == []
-
-
-def test_what_a_program_left_that_was_killed_while_it_started_the_cluster_can_be_stopped(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
-) -> None:
-    connection = new_docker_cluster("half")
-    program = (
-        "import os, sys\n"
-        "from clipper_admin import ClipperConnection, DockerContainerManager\n"
-        "from clipper_admin.docker.cluster import DockerCluster\n"
-        "DockerCluster._wait_until_serving = lambda self: os._exit(9)\n"
-        "ports = dict(clipper_query_port=0, clipper_management_port=0, prometheus_port=0)\n"
-        "ClipperConnection(DockerContainerManager(sys.argv[1], docker_network=sys.argv[2], **ports)).start_clipper()\n"
-    )
-    command = (sys.executable, "-c", program, connection.cm.cluster_identifier, NETWORK)
-    assert subprocess.run(command, check=False).returncode == 9
-    assert volumes_of(engine, connection, "ai.clipper.claimant")
-
-    connection.stop_all()
-    connection.start_clipper()
-
-    assert connection.get_all_apps() == []
-
-
 def test_a_new_interpreter_finds_the_cluster_again(docker_cluster: ClipperConnection) -> None:
     program = (
         "from clipper_admin import ClipperConnection, DockerContainerManager\n"
@@ -342,33 +227,6 @@ def test_centralized_logs_are_sent_to_fluentd_and_stay_readable(
 ) -> None:
     assert b"container_name" in collector.received.get(timeout=30)
     assert any(Path(file).read_bytes() for file in special.get_clipper_logs(str(tmp_path)))
-
-
-def test_a_service_that_dies_fails_the_start_with_its_own_log_and_nothing_is_left(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
-) -> None:
-    connection = new_docker_cluster("dying", docker_network=f"{NETWORK}-own")
-    volumes = {volume.name for volume in engine.volumes.list()}
-
-    with pytest.raises(
-        ClipperException, match=r"(?s)query_frontend-\d+ ended with exit code 2 while.*CLIPPER_MODEL_NAME"
-    ):
-        connection.start_clipper(query_frontend_image=MODEL_CONTAINER_IMAGE)
-
-    assert containers(engine, connection) == []
-    assert {volume.name for volume in engine.volumes.list()} <= volumes
-    assert [network.name for network in engine.networks.list() if f"{NETWORK}-own" in str(network.name)] == []
-
-
-def test_an_image_that_cannot_be_had_fails_the_start_by_name(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
-) -> None:
-    connection = new_docker_cluster("imageless")
-
-    with pytest.raises(ClipperException, match=r"neither has the image localhost:1/none:1 nor can pull it"):
-        connection.start_clipper(mgmt_frontend_image="localhost:1/none:1")
-
-    assert containers(engine, connection) == []
 
 
 def test_metrics_are_to_be_had_as_json_and_from_prometheus(docker_cluster: ClipperConnection) -> None:

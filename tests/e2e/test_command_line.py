@@ -42,6 +42,17 @@ def test_stop_stops_a_running_cluster(new_cluster: NewCluster) -> None:
     connection.start_clipper()
 
 
+def test_stop_keeps_what_is_registered_when_it_is_told_to(new_cluster: NewCluster) -> None:
+    connection = new_cluster("kept-from-a-shell")
+    connection.start_clipper()
+    connection.register_application("kept", "doubles", "none", 100_000)
+
+    assert run("stop", "--keep-state", "--cluster", "kept-from-a-shell").returncode == 0
+
+    connection.start_clipper()
+    assert connection.get_all_apps() == ["kept"]
+
+
 def test_a_failure_is_one_sentence_and_not_a_traceback() -> None:
     failed = run("start", "--cluster", "no/name")
 

@@ -12,7 +12,7 @@ import pytest
 
 from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
-from clipper_admin.local.cluster import LocalCluster
+from clipper_admin.hosts.process.host import ProcessHost
 from tests.e2e.conftest import free_ports_manager
 from tests.fixtures.clients import RestClient
 from tests.fixtures.load import Load, asked_between, defaults, errors
@@ -69,7 +69,7 @@ def replica_names(connection: ClipperConnection, model: str) -> list[str]:
 
 
 def last_exit_code(connection: ClipperConnection, name: str) -> int | None:
-    local = LocalCluster(connection.cm.cluster_identifier, Path(os.environ["CLIPPER_HOME"]))
+    local = ProcessHost(connection.cm.cluster_identifier, Path(os.environ["CLIPPER_HOME"]))
     return next(status.exit_code for status in local.processes() if status.name == name)
 
 

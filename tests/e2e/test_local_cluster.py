@@ -97,6 +97,21 @@ def test_a_stopped_cluster_starts_again_empty(own: ClipperConnection) -> None:
     assert own.get_all_apps() == []
 
 
+@pytest.mark.parametrize("graceful", [True, False], ids=["gracefully", "by force"])
+def test_a_cluster_that_is_stopped_with_its_state_kept_starts_again_with_all_that_it_had(
+    own: ClipperConnection, new_cluster: NewCluster, graceful: bool
+) -> None:
+    processes = state(own).alive()
+
+    own.stop_all(graceful=graceful, keep_state=True)
+
+    assert not any(identity.is_alive() for identity in processes)
+    again = new_cluster("own")
+    again.start_clipper()
+    assert again.get_all_models() == ["sums:1"]
+    assert prediction(again, [1.0, 2.0])["output"] == 3.0
+
+
 def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     serving: ClipperConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -110,7 +125,8 @@ def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     assert state(serving) == before
     assert "[serving] The cluster runs already; connecting to it" in caplog.messages
     addresses = before.addresses
-    assert f"[serving] Predictions at {addresses.query}, administration at {addresses.admin}" in caplog.messages
+    told = f"Predictions at {addresses.query}, administration at {addresses.admin}, metrics at {addresses.metrics[0]}"
+    assert f"[serving] {told}" in caplog.messages
     assert all(record.levelname == "INFO" for record in caplog.records)
 
 

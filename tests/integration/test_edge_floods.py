@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from clipper_admin.edge import EdgeSettings
-from clipper_admin.local import ports
+from clipper_admin.hosts.process import ports
 from tests.fixtures.edges import Edge, echo_server, envoy, resident_bytes
 from tests.fixtures.floods import HalfSent, connected, reset_rapidly
 from tests.fixtures.waiting import wait_until

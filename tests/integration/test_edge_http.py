@@ -13,7 +13,7 @@ from clipper.v1 import query_service_pb2 as query
 from clipper.v1 import query_service_pb2_grpc
 
 from clipper_admin.edge import EdgeSettings
-from clipper_admin.local import ports
+from clipper_admin.hosts.process import ports
 from tests.fixtures.edges import Edge, echo_server, envoy, resident_bytes
 from tests.fixtures.floods import connected
 from tests.fixtures.refusals import refusal

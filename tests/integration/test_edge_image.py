@@ -11,7 +11,7 @@ import pytest
 
 from clipper_admin import edge
 from clipper_admin.edge import EdgeSettings
-from clipper_admin.local import executables
+from clipper_admin.hosts.process import executables
 
 SOURCES = Path(__file__).parents[2] / "deploy" / "envoy"
 

@@ -16,10 +16,10 @@ from clipper.v1 import query_service_pb2 as query
 from google.api import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
+from clipper_admin.cluster.readiness import is_serving
 from clipper_admin.edge import EdgeSettings
-from clipper_admin.local import edge as edge_configuration
-from clipper_admin.local import executables, ports
-from clipper_admin.readiness import is_serving
+from clipper_admin.hosts.process import edge as edge_configuration
+from clipper_admin.hosts.process import executables, ports
 from tests.fixtures.edges import Edge, dying_feedback, echo_server, envoy
 from tests.fixtures.mortals import DEADLY, Mortals
 

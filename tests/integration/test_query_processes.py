@@ -14,7 +14,7 @@ import grpc
 import pytest
 from clipper.v1 import query_service_pb2, query_service_pb2_grpc
 
-from clipper_admin.local.identity import ProcessIdentity
+from clipper_admin.hosts.identity import ProcessIdentity
 from services.common.names import QUERY_SERVICE
 from services.query.processes.port_claim import PortClaim
 from tests.fixtures import model_containers

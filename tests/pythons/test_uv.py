@@ -12,7 +12,7 @@ from tests.fixtures.interpreters import uv
 PROVIDE = """
 import sys
 from pathlib import Path
-from clipper_admin.local import environments
+from clipper_admin.hosts.process import environments
 print(environments.provide(Path(sys.argv[1]), ["iniconfig==2.3.1"]))
 """
 

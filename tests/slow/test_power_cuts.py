@@ -141,6 +141,20 @@ def test_a_supervisor_that_is_killed_while_the_cluster_comes_back_is_replaced(cl
     assert told(again(cluster)) == before
 
 
+def test_a_start_that_was_overtaken_by_another_ends_nothing_of_it(new_cluster: NewCluster) -> None:
+    own = with_sums(new_cluster("overtaken"))
+    cut_power(own)
+    with starting(own, processes=3) as program:
+        program.send_signal(signal.SIGSTOP)
+        own.stop_all(graceful=False, keep_state=True)
+        own.start_clipper()
+        program.send_signal(signal.SIGCONT)
+        _output, said = program.communicate(timeout=60)
+
+    assert "Another program has stopped cluster overtaken while it started, and begun anew" in said
+    assert prediction(own, [1.0, 2.0])["output"] == 3.0
+
+
 def starting(cluster: ClipperConnection, processes: int) -> subprocess.Popen[str]:
     """Has another program start the cluster; returns once so many processes are there."""
     name = cluster.cm.cluster_identifier

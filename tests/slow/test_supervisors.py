@@ -10,8 +10,8 @@ import pytest
 
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
-from clipper_admin.local import control
-from clipper_admin.local.identity import ProcessIdentity
+from clipper_admin.hosts.identity import ProcessIdentity
+from clipper_admin.hosts.process import control
 from tests.e2e.conftest import NewCluster, free_ports_manager
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, defaults, errors
@@ -55,7 +55,7 @@ def supervisors(connection: ClipperConnection) -> list[int]:
             command = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"clipper_admin.local" in command and root in command:
+        if b"clipper_admin.hosts.process" in command and root in command:
             found.append(int(process.name))
     return found
 

@@ -136,7 +136,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert list(defaults(python_deployer.deploy_python_closure).items()) == list((DEPLOY_TAIL | BATCHING).items())
     assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1} | BATCHING
     assert defaults(ClipperConnection.register_application) == APPLICATION_OPTIONS
-    assert defaults(ClipperConnection.stop_all) == {"graceful": True}
+    assert defaults(ClipperConnection.stop_all) == {"graceful": True, "keep_state": False}
     docker = defaults(DockerContainerManager)
     assert docker.pop("model_resources") is None
     assert docker == DOCKER_DEFAULTS

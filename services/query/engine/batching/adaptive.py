@@ -4,17 +4,17 @@ It needs no knob: it learns how long batches take and plans with the 99th percen
 OSDI 2020: refuse at once what cannot make it), Nexus (Shen et al., SOSP 2019: skip the head when serving it would
 shrink the batches below what the load needs) and Symphony (Chen et al., 2023: plan backwards from the deadline).
 
-- While nobody floods the model, no batch is larger than what takes two fifths of the tightest latency objective of those
-  who ask, or than the smallest that keeps up with what comes, if that is larger: what arrives while it runs finds one
-  that is done soon. The earliest deadlines go first, whoever waits for them. A deadline that is too near for such a batch
-  gets a smaller one, as long as few do.
-- Somebody floods it when what waits cannot be worked off in time so, by all replicas. Then an application is measured by
-  its share. Of a lane that keeps up with its share, nothing is given up but what could not even make it alone; and beside
-  it, and beside one that was there an objective ago, no batch is larger than the above. Otherwise batches are as large
-  as the head's deadline allows. When even that is too little, the head has waited so long that only small batches would
-  make its deadline, and small batches serve fewer. Then as many are given up from the head as it takes for a batch that
-  serves the rest, or that serves nearly as many a second as the largest would: more would be too many when the crowd is
-  gone soon.
+- While nobody floods the model, no batch is larger than what takes two fifths of the tightest latency objective of
+  those who ask, or than the smallest that keeps up with what comes, if that is larger: what arrives while it runs finds
+  one that is done soon. The earliest deadlines go first, whoever waits for them. A deadline that is too near for such a
+  batch gets a smaller one, as long as few do.
+- Somebody floods it when what waits cannot be worked off in time so, by all replicas. Then an application is measured
+  by its share. Of a lane that keeps up with its share, nothing is given up but what could not even make it alone; and
+  beside it, and beside one that was there an objective ago, no batch is larger than the above. Otherwise batches are as
+  large as the head's deadline allows. When even that is too little, the head has waited so long that only small batches
+  would make its deadline, and small batches serve fewer. Then as many are given up from the head as it takes for a
+  batch that serves the rest, or that serves nearly as many a second as the largest would: more would be too many when
+  the crowd is gone soon.
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of that size: later
   arrivals have the better chances, so nothing is decided earlier than it must, and what was sent behind a straggler can
   no longer go elsewhere.
