@@ -9,21 +9,24 @@ from bench.errors import BenchmarkError
 _ROOT = Path("/sys/fs/cgroup")
 # Shorter than the 100 ms that are usual: who has used up its part waits less long.
 _PERIOD_MICROS = 20_000
+# What it may use it is to have, whoever else wants something.
+_V1_SHARES = "262144"
+_V2_WEIGHT = "10000"
 
 
 @contextlib.contextmanager
-def limited(pid: int, cpus: float) -> Iterator[None]:
-    """A process has so much of a processor, as long as the context lasts.
+def limited(pid: int, cpus: float, period_micros: int = _PERIOD_MICROS) -> Iterator[None]:
+    """A process has so much of a processor in each period, and no more, as long as the context lasts.
 
     Raises:
         BenchmarkError: this user or this machine cannot set limits.
     """
-    quota_micros = int(cpus * _PERIOD_MICROS)
+    quota_micros = int(cpus * period_micros)
     v1 = _ROOT / "cpu"
     parent, limits = (
-        (v1, {"cpu.cfs_period_us": f"{_PERIOD_MICROS}", "cpu.cfs_quota_us": f"{quota_micros}"})
+        (v1, {"cpu.cfs_period_us": f"{period_micros}", "cpu.cfs_quota_us": f"{quota_micros}", "cpu.shares": _V1_SHARES})
         if v1.is_dir()
-        else (_ROOT, {"cpu.max": f"{quota_micros} {_PERIOD_MICROS}"})
+        else (_ROOT, {"cpu.max": f"{quota_micros} {period_micros}", "cpu.weight": _V2_WEIGHT})
     )
     group = parent / f"clipper-bench-{pid}"
     with contextlib.ExitStack() as stack:

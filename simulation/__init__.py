@@ -4,6 +4,7 @@ What production decides is decided here by the same code; only sockets, clocks a
 tests/simulation assert what must hold, `python -m bench.simulate` shows how the batching policies compare.
 
     simulator.py  the events by time, and what is registered
+    front.py      the thread that serves calls, between the clients and the engine, so that it can be overloaded
     loads.py      when clients ask, and for what
     clients.py    the clients of a load, asking
     replicas.py   how long a batch takes, what a model answers, and what a crash takes along

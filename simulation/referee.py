@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 
 from services.common.names import ADAPTIVE_BATCH_SIZE
+from services.common.records import Application
 from services.common.selection_records import PredictionRecord
 from services.query.engine.batching import LARGEST
 from services.query.engine.engine import Engine
@@ -14,8 +15,7 @@ from simulation.report import Report, Score
 
 _MOST_IN_FLIGHT = 2
 _MOST_ATTEMPTS = 2
-# The order of float operations may move a deadline by this much.
-_ROUNDING_S = 1e-9
+_MICROS = 1e-6
 
 
 class Asked:
@@ -40,9 +40,11 @@ class Asked:
 class Referee:
     """Knows what every client asked and how many are still owed an answer."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, most_late_s: float) -> None:
+        """Takes the engine and by how much an answer may miss its deadline."""
         self.report = Report()
         self._engine = engine
+        self._most_late_s = most_late_s
         self._open = 0
         self._keys: set[tuple[int, bytes]] = set()
         self._versions: set[Version] = set()
@@ -54,7 +56,7 @@ class Referee:
         score = self.report.of(request.route.application.name)
         score.asked += len(inputs)
         score.first_s = min(score.first_s, request.arrival_s)
-        score.last_s = request.arrival_s
+        score.last_s = max(score.last_s, request.arrival_s)
         request.caller = Asked(inputs, [version.record.container_name for version in versions], score)
         self._open += 1
         if self._engine.cache.enabled:
@@ -93,7 +95,7 @@ class Referee:
     def finished(self, request: Request, now_s: float) -> None:
         """The engine finished a request: once, in time, and with the answers to its own inputs."""
         asked = self._close(request)
-        assert now_s <= request.deadline_s + _ROUNDING_S, "an answer is late"
+        assert now_s <= request.deadline_s + self._most_late_s, "an answer is late"
         asked.score.latencies_s.append(now_s - request.arrival_s)
         if request.selection is not None:
             numbers = range(request.first_query_id, request.first_query_id + len(request.queries))
@@ -107,6 +109,17 @@ class Referee:
                 asked.score.predicted += 1
                 assert query.output in [replicas.output(image, data) for image in asked.images]
                 assert query.explanation == ""
+
+    def turned_away(self, application: Application, inputs: int, arrival_s: float, now_s: float) -> None:
+        """So many inputs that came at `arrival_s` were given up before the engine saw them."""
+        due_s = arrival_s + application.latency_slo_micros * _MICROS
+        assert now_s <= due_s + self._most_late_s, "a refusal is late"
+        score = self.report.of(application.name)
+        score.asked += inputs
+        score.first_s = min(score.first_s, arrival_s)
+        score.last_s = max(score.last_s, arrival_s)
+        score.latencies_s.append(now_s - arrival_s)
+        score.defaults[DefaultReason.FRONT_OVERLOADED] += inputs
 
     def predicted(self, prediction: PredictionRecord) -> None:
         """The engine reports what was chosen for a query that it has just answered: once, and as it was answered."""

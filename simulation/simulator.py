@@ -30,6 +30,8 @@ _DIAL_S = 0.02
 _NOTICE_S = 0.001
 # For so long a query service may be busy with events before it finds the time to dispatch.
 _LONGEST_BURST_S = 0.0005
+# The order of float operations may move a deadline by this much.
+_ROUNDING_S = 1e-9
 # The journal's patience with Redis.
 _LONGEST_READ_S = 0.02
 _MICROS = 1e6
@@ -45,23 +47,29 @@ class Simulator:
         states: what was learned, by context: what Redis has.
         read_s: how long Redis takes to tell it; infinity while it is away.
         on_prediction: told of each prediction of an application that chooses among models.
+        on_finished: told of each request that has its answers.
+        referee: watches.
+        next_query_id: the first query id that is free.
     """
 
-    def __init__(self, seed: int, *, cache_bytes: int = 0, queue_capacity: int = 100_000) -> None:
+    def __init__(
+        self, seed: int, *, cache_bytes: int = 0, queue_capacity: int = 100_000, most_late_s: float = _ROUNDING_S
+    ) -> None:
         self.random = Random(seed)
         self.engine = Engine(cache_bytes, queue_capacity, self.random)
         self.now_s = 0.0
         self.states: dict[ContextKey, State] = {}
         self.read_s = 0.001
         self.on_prediction: Callable[[PredictionRecord], None] = lambda prediction: None
+        self.on_finished: Callable[[Request], None] = lambda request: None
+        self.referee = Referee(self.engine, most_late_s)
         self._seeds = itertools.count(seed << 32)
-        self._referee = Referee(self.engine)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._configuration = Configuration()
         self._containers: dict[str, tuple[str, ServiceTime]] = {}
         self._fleet: dict[Replica, SimulatedReplica] = {}
-        self._next_query_id = 0
+        self.next_query_id = 0
         self._dispatches = False
 
     # The script of a run
@@ -93,8 +101,8 @@ class Simulator:
                 self._carry_out()
             else:
                 break
-        self._referee.ended()
-        return self._referee.report
+        self.referee.ended()
+        return self.referee.report
 
     # What is registered
 
@@ -189,7 +197,7 @@ class Simulator:
         model_s: float,
     ) -> None:
         """A replica answers a batch; an answer that nobody expects any more is ignored."""
-        self._referee.report.busy_s += model_s
+        self.referee.report.busy_s += model_s
         if batch_id in replica.in_flight:
             self.engine.batch_answered(replica, batch_id, outputs, failures, model_s, self.now_s)
             self._carry_out()
@@ -200,19 +208,23 @@ class Simulator:
         self, route: Route, version: Version | None, inputs: list[bytes], deadline_s: float, context: str = ""
     ) -> Request:
         """A client submits a request."""
-        request = Request(route, version, inputs, self._next_query_id, self.now_s, deadline_s, None, context)
-        self._next_query_id += len(inputs)
-        self._referee.submitted(request, inputs)
+        request = Request(route, version, inputs, self.next_query_id, self.now_s, deadline_s, None, context)
+        self.submit(request, inputs)
+        return request
+
+    def submit(self, request: Request, inputs: list[bytes]) -> None:
+        """The engine is given a request, whose query ids are free."""
+        self.next_query_id = request.first_query_id + len(inputs)
+        self.referee.submitted(request, inputs)
         self.engine.submit(request, self.now_s)
         if not request.unanswered:
             self._carry_out()
         self._dispatch_soon()
-        return request
 
     def leave(self, request: Request) -> None:
         """A client goes, if it still waits."""
-        if self._referee.is_open(request):
-            self._referee.cancelled(request)
+        if self.referee.is_open(request):
+            self.referee.cancelled(request)
             self.engine.cancel(request)
 
     def learn(self, key: ContextKey, state: State) -> None:
@@ -236,7 +248,7 @@ class Simulator:
     def _change(self, *changes: Change) -> None:
         self._configuration = self._configuration.apply(self._configuration.revision + 1, changes)
         self.engine.configure(self._configuration, self.now_s)
-        self._referee.configured()
+        self.referee.configured()
         self._carry_out()
 
     def _carry_out(self) -> None:
@@ -244,12 +256,13 @@ class Simulator:
         for replica in effects.dialled:
             self._dial(replica)
         for batch in effects.sent:
-            self._referee.sent(batch)
+            self.referee.sent(batch)
             self._fleet[batch.replica].receive(batch)
         for request in effects.finished:
-            self._referee.finished(request, self.now_s)
+            self.referee.finished(request, self.now_s)
+            self.on_finished(request)
         for prediction in effects.predictions:
-            self._referee.predicted(prediction)
+            self.referee.predicted(prediction)
             self.on_prediction(prediction)
         for key in effects.reads:
             self._read(key)

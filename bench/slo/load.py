@@ -32,6 +32,7 @@ class Job:
         outstanding: how many then.
         spread_s: over how long the first of them are spread.
         most_calls: how many calls to make at most; 0: no limit.
+        unary: whether each is a call of its own, and not a message of one PredictStream.
     """
 
     address: str
@@ -43,6 +44,7 @@ class Job:
     outstanding: int = 0
     spread_s: float = 0.0
     most_calls: int = 0
+    unary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class Outcome:
         calls: answered calls.
         late_calls: those whose answer came later than the objective and LATE_S.
         seconds: from the first question to the last answer.
-        p50_s, p99_s, longest_s: of the time from a call to its answer, as the client has it.
+        p50_s, p99_s, longest_s: of the time from a call to its answer, as the client has it: at a rate, from when the
+            call was to be made.
+        lag_p99_s: by how much calls were made later than that.
         cpu_s: the generator's processor time.
     """
 
@@ -73,6 +77,7 @@ class Outcome:
     p50_s: float
     p99_s: float
     longest_s: float
+    lag_p99_s: float
     cpu_s: float = field(compare=False)
 
     @property

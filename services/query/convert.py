@@ -12,7 +12,7 @@ from services.common.errors import ClipperError, InvalidInput
 from services.common.names import InputType
 from services.query import wire
 from services.query.choice import choice
-from services.query.engine.requests import Query, Request
+from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request
 from services.query.engine.selected import Pick, Selection
 from services.query.engine.versions import Batch
 from services.query.feedback_item import FeedbackItem
@@ -31,7 +31,13 @@ _FEEDBACK_STATUSES = {
 _STREAM_REQUEST = query_service_pb2.PredictStreamRequest.DESCRIPTOR
 _LENGTH_DELIMITED = 2
 _DATA_TAG = bytes([input_pb2.Inputs.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+_PREDICTION_TAG = bytes([query_service_pb2.PredictResponse.PREDICTIONS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+_RESPONSE_TAG = bytes([query_service_pb2.PredictStreamResponse.RESPONSE_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+_QUERY_ID_TAG = bytes([query_service_pb2.Prediction.QUERY_ID_FIELD_NUMBER << 3])
+_REQUEST_ID_TAG = bytes([query_service_pb2.PredictStreamResponse.REQUEST_ID_FIELD_NUMBER << 3])
 _INPUTS_TAG = bytes([model_container_service_pb2.PredictBatchRequest.INPUTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED])
+# A varint's first bytes, when more follow.
+_LOW_BITS = [bytes([bits | 0x80]) for bits in range(0x80)]
 
 
 def predict_request(message: bytes, limits: RequestLimits) -> query_service_pb2.PredictRequest:
@@ -39,9 +45,11 @@ def predict_request(message: bytes, limits: RequestLimits) -> query_service_pb2.
 
     Raises:
         InvalidInput: it is not one.
-        LimitExceeded: it has too many parts.
+        LimitExceeded: it has too many parts or inputs.
     """
-    return _decode_request(query_service_pb2.PredictRequest, message, limits)
+    request = _decode_request(query_service_pb2.PredictRequest, message, limits)
+    limits.check_inputs(len(request.inputs.lengths))
+    return request
 
 
 def predict_stream_request(message: bytes, limits: RequestLimits) -> query_service_pb2.PredictStreamRequest:
@@ -49,9 +57,11 @@ def predict_stream_request(message: bytes, limits: RequestLimits) -> query_servi
 
     Raises:
         InvalidInput: it is not one.
-        LimitExceeded: it has too many parts.
+        LimitExceeded: it has too many parts or inputs.
     """
-    return _decode_request(query_service_pb2.PredictStreamRequest, message, limits)
+    request = _decode_request(query_service_pb2.PredictStreamRequest, message, limits)
+    limits.check_inputs(len(request.request.inputs.lengths))
+    return request
 
 
 def request_id(message: bytes) -> int:
@@ -93,7 +103,7 @@ def feedback_items(
         LimitExceeded: there are too many items.
     """
     limits.check_feedback(len(request.feedback))
-    return [_feedback_item(item, expected, limits) for item in request.feedback]
+    return [_feedback_item(item, expected) for item in request.feedback]
 
 
 def feedback_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
@@ -113,20 +123,17 @@ def feedback_response(statuses: Sequence[FeedbackStatus]) -> bytes:
     return query_service_pb2.FeedbackResponse(results=results).SerializeToString()
 
 
-def inputs(message: input_pb2.Inputs, expected: InputType, limits: RequestLimits) -> list[bytes]:
+def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
     """The packed inputs of a native request.
 
     Raises:
         InvalidInput: they are of another type than the application's, or malformed.
-        LimitExceeded: there are too many of them.
     """
-    lengths = message.lengths
-    limits.check_inputs(len(lengths))
     input_type = input_types.FROM_PROTO.get(message.type)
     if input_type is not expected:
         given = "unspecified" if input_type is None else f"'{input_type}'"
         raise InvalidInput(f"The input type is {given}, but the application takes '{expected}'")
-    return tensors.split(expected, message.data, lengths)
+    return tensors.split(expected, message.data, message.lengths)
 
 
 def predict_response(request: Request) -> query_service_pb2.PredictResponse:
@@ -159,6 +166,38 @@ def predict_stream_error(request_id: int, error: ClipperError) -> query_service_
     )
 
 
+def default_prediction(default_output: str, reason: DefaultReason) -> bytes:
+    """A default output as a Prediction, without its query id."""
+    return query_service_pb2.Prediction(
+        output=default_output,
+        is_default=True,
+        default_reason=query_service_pb2.DefaultReason.ValueType(reason),
+        default_explanation=EXPLANATIONS[reason],
+    ).SerializeToString()
+
+
+def alike_predictions(prediction: bytes, first_query_id: int, count: int) -> bytes:
+    """A PredictResponse whose predictions are equal but for their query ids, from one without.
+
+    Successive ids differ in their lowest seven bits, which come first, so that all is joined of a few pieces.
+    """
+    parts: list[bytes] = []
+    first, end = first_query_id, first_query_id + count
+    while first < end:
+        low = first & 0x7F
+        alike = min(end - first, 0x80 - low)
+        after_id = _varint(first >> 7) + prediction
+        before_id = _PREDICTION_TAG + _varint(len(_QUERY_ID_TAG) + 1 + len(after_id)) + _QUERY_ID_TAG
+        parts += (before_id, (after_id + before_id).join(_LOW_BITS[low : low + alike]), after_id)
+        first += alike
+    return b"".join(parts)
+
+
+def predict_stream_message(request_id: int, response: bytes) -> bytes:
+    """A PredictStreamResponse around a PredictResponse."""
+    return b"".join((_REQUEST_ID_TAG, _varint(request_id), _RESPONSE_TAG, _varint(len(response)), response))
+
+
 def _tell_reason(prediction: query_service_pb2.Prediction, query: Query) -> None:
     prediction.is_default = True
     prediction.default_reason = query_service_pb2.DefaultReason.ValueType(query.reason)
@@ -174,12 +213,12 @@ def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection,
         prediction.selection.arms.extend(query_service_pb2.ArmAnswer(**arm) for arm in told["arms"])
 
 
-def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType, limits: RequestLimits) -> FeedbackItem:
+def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) -> FeedbackItem:
     data = None
     if item.HasField("input"):
         if len(item.input.lengths) != 1:
             raise InvalidInput(f"Feedback is on one input, but there are {len(item.input.lengths)}")
-        (data,) = inputs(item.input, expected, limits)
+        (data,) = inputs(item.input, expected)
     return FeedbackItem(
         query_id=item.query_id if item.HasField("query_id") else None,
         input=data,

@@ -17,6 +17,7 @@ from services.common.errors import InvalidInput
 from services.common.quarantine import Quarantine
 from services.common.records import Configuration, Kind
 from services.common.selection_records import ContextKey, PredictionRecord, State
+from services.query.engine.admission import Admission, Message
 from services.query.engine.engine import Engine
 from services.query.engine.requests import Request
 from services.query.engine.selection.registry import Policies
@@ -28,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 _YOUNG_S = 0.05
 # The kind of the quarantined whose application is there, and answers with its default output.
 _POLICIES = "selection_policies"
+# Between so many that are turned away others are attended to.
+_TURNED_AWAY_AT_ONCE = 32
 
 
 class Loop(Protocol):
@@ -46,12 +49,26 @@ class Loop(Protocol):
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Has the thread call `callback`; any thread may ask."""
 
+    def put_off(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called when what has arrived is taken."""
 
-class Caller(Protocol):
-    """Who waits for a request."""
+
+class Entrant(Message):
+    """A message that waits to be let in, and knows what is to be done then."""
+
+    __slots__ = ()
+
+    def enter(self) -> None:
+        """Decodes and submits it."""
+        raise NotImplementedError
+
+    def turn_away(self, now_s: float) -> None:
+        """Answers it without having looked at it, as there was no time."""
+        raise NotImplementedError
 
     def deliver(self, request: Request) -> None:
-        """Takes the finished request."""
+        """Takes the finished request that it has become."""
+        raise NotImplementedError
 
 
 class Cancellable(Protocol):
@@ -95,6 +112,7 @@ class Driver:
 
     Args:
         engine: driven by this object alone from now on.
+        admission: likewise.
         loop: the front's thread.
         telemetry: told of what was answered.
         open_link: connects a new replica, reporting to `replica_ready`, `replica_lost` and `batch_answered`.
@@ -106,6 +124,7 @@ class Driver:
     def __init__(
         self,
         engine: Engine,
+        admission: Admission[Entrant],
         loop: Loop,
         telemetry: Telemetry,
         open_link: Callable[["Driver", Replica], Link],
@@ -114,6 +133,7 @@ class Driver:
         quarantine: Quarantine,
     ) -> None:
         self._engine = engine
+        self._admission = admission
         self._loop = loop
         self._telemetry = telemetry
         self._open_link = open_link
@@ -138,8 +158,15 @@ class Driver:
         """What is known of a model version."""
         return self._engine.versions.get(key)
 
+    def arrive(self, message: Entrant) -> None:
+        """Takes a message, which enters or is turned away after this has returned."""
+        self._admission.arrive(message)
+        if self._admission.due_s < self._loop.wake_at_s:
+            self._loop.wake_at_s = self._admission.due_s
+        self._loop.put_off(self._let_in)
+
     def submit(self, request: Request) -> None:
-        """Takes a request; its caller, a `Caller`, is delivered the answer after this has returned."""
+        """Takes a request; its caller is delivered the answer after this has returned."""
         self._engine.submit(request, time.monotonic())
 
     def cancel_with(self, call: Cancellable, request: Request) -> None:
@@ -227,8 +254,22 @@ class Driver:
         self._in_force = in_force
         self._carry_out(now_s)
 
+    def _let_in(self) -> None:
+        now_s = time.monotonic()
+        if self._admission.due_s <= now_s:
+            self._turn_away(now_s)
+        message = self._admission.let_in(now_s)
+        if message is not None:
+            message.enter()
+
+    def _turn_away(self, now_s: float) -> None:
+        for message in self._admission.give_up(now_s, _TURNED_AWAY_AT_ONCE):
+            message.turn_away(now_s)
+
     def _advance(self) -> None:
         now_s = time.monotonic()
+        if self._admission.due_s <= now_s:
+            self._turn_away(now_s)
         while self._grows_up_s <= now_s:
             request, (_, call) = self._young.popitem(last=False)
             call.on_cancel = functools.partial(self.cancel, request)
@@ -251,14 +292,14 @@ class Driver:
 
     def _carry_out(self, now_s: float) -> None:
         effects = self._engine.take_effects()
-        self._loop.wake_at_s = min(self._engine.wake_at_s, self._grows_up_s)
+        self._loop.wake_at_s = min(self._engine.wake_at_s, self._grows_up_s, self._admission.due_s)
         for replica in effects.dialled:
             link = replica.link = self._open_link(self, replica)
             self._links.add(link)
         for batch in effects.sent:
             batch.replica.link.send(batch)  # type: ignore[attr-defined]
-        for request in effects.finished:
-            self._finish(request, now_s)
+        if effects.finished:
+            self._finish(effects.finished, now_s)
         if effects.predictions:
             self._journal.record(effects.predictions)
             self._telemetry.chosen(effects.predictions)
@@ -277,14 +318,20 @@ class Driver:
             in_force, self._in_force = self._in_force, None
             in_force()
 
-    def _finish(self, request: Request, now_s: float) -> None:
+    def _finish(self, requests: Sequence[Request], now_s: float) -> None:
+        for request in requests:
+            self._deliver(request)
+            self._telemetry.request_finished(request, now_s)
+        if not requests[-1].queries[0].reason:
+            self._admission.answered(time.monotonic() - requests[-1].submitted_s)
+
+    def _deliver(self, request: Request) -> None:
         self._young.pop(request, None)
         # One that cannot be delivered is not to keep the others from their answers.
         try:
             request.caller.deliver(request)  # type: ignore[attr-defined]
         except Exception:
             _LOG.exception("an answer could not be delivered")
-        self._telemetry.request_finished(request, now_s)
 
     @property
     def _grows_up_s(self) -> float:

@@ -13,7 +13,8 @@ from services.common.quarantine import Quarantine
 from services.common.selection_store import SelectionStore
 from services.common.store import Store
 from services.query.catalog import Catalog
-from services.query.driver import Driver
+from services.query.driver import Driver, Entrant
+from services.query.engine.admission import Admission
 from services.query.engine.engine import Engine
 from services.query.engine.selection.registry import Policies
 from services.query.front import Front, Loop
@@ -35,6 +36,8 @@ _LOG = logging.getLogger(__name__)
 # through every waiting request many times a second.
 _COLLECT_AFTER_ALLOCATIONS = 100_000
 _MOST_UNANSWERED_IN_A_STREAM = 1024
+# What waits to be looked at may be as large as so many of the largest messages together.
+_MOST_WAITING_MESSAGES = 4
 # Connections stay with the process that they met; those of a process that died would leave its successor idle.
 _CONNECTION_AGE_AMONG_PROCESSES_S = 60.0
 
@@ -57,9 +60,12 @@ class QueryServer:
         policies, quarantine = Policies(settings.policy_prefixes), Quarantine()
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity, policies=policies)
         self._journal = Journal(SelectionStore.connect(settings.redis_url))
-        self._telemetry = Telemetry(engine, self._journal, quarantine)
         loop = Loop()
-        self._driver = Driver(engine, loop, self._telemetry, ReplicaLink, self._journal, policies, quarantine)
+        self._telemetry = Telemetry(engine, self._journal, quarantine, loop.lag_micros)
+        admission = Admission[Entrant](settings.queue_capacity, _MOST_WAITING_MESSAGES * settings.max_message_bytes)
+        self._driver = Driver(
+            engine, admission, loop, self._telemetry, ReplicaLink, self._journal, policies, quarantine
+        )
         self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration, quarantine)
         self._health = Health(self._is_behind)
         self._metrics: MetricsPort | None = None

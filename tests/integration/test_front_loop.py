@@ -4,8 +4,10 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 
+import grpc
 import pytest
 
 from services.query.front import Front, Loop, UnaryCall
@@ -163,6 +165,30 @@ def test_the_loop_wakes_on_time(loop: Loop, front: Front) -> None:
         assert 0 <= woken_s[-1] - due_s < 0.15
 
 
+def test_the_loop_wakes_on_time_though_the_wall_clock_is_set_back() -> None:
+    """The core waits by the true wall clock, which is 3 s behind the one that the loop believes in until it is set."""
+    ahead_s = 3.0
+    woken_s: list[float] = []
+    loop = Loop(wall_clock=lambda: time.time() + ahead_s)
+
+    def wake() -> None:
+        woken_s.append(time.monotonic())
+        loop.wake_at_s = math.inf
+
+    def wake_in_100_ms() -> None:
+        loop.on_wake = wake
+        loop.wake_at_s = due_s
+
+    with running_front({ECHO: echo}, loop=loop) as front, channel_to(front) as channel:
+        unary(channel)(b"", timeout=PATIENCE_S)
+        due_s = time.monotonic() + 0.1
+        loop.call_soon(wake_in_100_ms)
+        time.sleep(0.02)
+        ahead_s = 0.0
+        wait_until(lambda: bool(woken_s))
+    assert 0 <= woken_s[0] - due_s < 1.0
+
+
 def test_the_loop_is_idle_now_and_then_though_calls_come_without_end(loop: Loop) -> None:
     """A hundred calls keep the front's thread busy for 200 ms, of which none may wait for the last."""
     answered = 0
@@ -179,3 +205,28 @@ def test_the_loop_is_idle_now_and_then_though_calls_come_without_end(loop: Loop)
         calls = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(100)]
         assert all(call.result() == b"" for call in calls)
         assert len({before for before in answered_before if 0 < before < 100}) >= 10
+
+
+def test_calls_without_end_do_not_seem_older_than_they_can_be(loop: Loop) -> None:
+    """Four clients, each of which waits for its answer, leave no moment in which no event waits."""
+    takes_s = 0.02
+    waited_s: list[float] = []
+
+    def answer_slowly(call: UnaryCall, request: bytes) -> None:
+        waited_s.append(time.monotonic() - call.received_s)
+        time.sleep(takes_s)
+        call.reply(request)
+
+    def ask(channel: grpc.Channel) -> None:
+        for _ in range(25):
+            unary(channel)(b"", timeout=PATIENCE_S)
+
+    with running_front({ECHO: answer_slowly}, loop=loop) as front, ExitStack() as stack:
+        channels = [stack.enter_context(channel_to(front)) for _ in range(4)]
+        clients = [threading.Thread(target=ask, args=(channel,), name="client") for channel in channels]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+    assert len(waited_s) == 100
+    assert max(waited_s) < 0.5 * len(waited_s) * takes_s

@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import grpc
@@ -261,3 +262,43 @@ def test_an_old_connection_is_replaced_and_what_is_in_progress_on_it_goes_on() -
         assert next(answers) == b"old"
         outbox.put(None)
         assert list(answers) == []
+
+
+class Slow:
+    """Takes its time for each message, and writes down for how long it may have waited."""
+
+    takes_s = 0.03
+
+    def __init__(self, call: StreamCall, waited_s: list[float]) -> None:
+        self._call = call
+        self._waited_s = waited_s
+
+    def on_message(self, message: bytes) -> None:
+        self._waited_s.append(time.monotonic() - self._call.received_s)
+        time.sleep(self.takes_s)
+        self._call.send(message)
+
+    def on_half_close(self) -> None:
+        self._call.finish()
+
+
+def test_what_a_message_waits_in_its_stream_counts_as_its_age() -> None:
+    waited_s: list[float] = []
+    with (
+        running_front(streams={STREAM: lambda call: Slow(call, waited_s)}) as front,
+        channel_to(front) as channel,
+    ):
+        assert len(list(stream(channel)(iter([b""] * 10), timeout=PATIENCE_S))) == 10
+    assert waited_s[0] < Slow.takes_s
+    # All were sent at once, so each can have waited for those before it.
+    assert all(waited > 0.9 * number * Slow.takes_s for number, waited in enumerate(waited_s[2:]))
+
+
+def test_what_a_message_waits_since_its_client_reads_no_answers_does_not_count() -> None:
+    waited_s: list[float] = []
+    with (
+        running_front(streams={STREAM: lambda call: Slow(call, waited_s)}, max_unanswered=1) as front,
+        channel_to(front) as channel,
+    ):
+        assert len(list(stream(channel)(iter([b""] * 10), timeout=PATIENCE_S))) == 10
+    assert sorted(waited_s)[5] < 3 * Slow.takes_s

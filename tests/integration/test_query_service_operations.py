@@ -98,6 +98,7 @@ def test_metrics_have_meters_and_histograms_with_their_units(asked: QueryService
         assert meter["rate"] > 0
     units = {
         "app:app:prediction_latency": "microseconds",
+        "internal:loop_lag": "microseconds",
         "internal:rpc_request_queueing_delay": "microseconds",
         "model:m:1.0:batch_size": "queries",
         "model:m:1.0:prediction_latency": "microseconds",

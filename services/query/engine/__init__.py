@@ -4,6 +4,7 @@ Events come in as method calls that carry the time; effects come out as lists th
 There is no socket, no thread, no clock, no Redis and no protobuf in here, so the code that serves production also runs
 under virtual time in simulations.
 
+    admission.py  who is let in to it, when messages come faster than they can be looked at
     engine.py     the machine: its events, and how the parts below play together
     effects.py    what it wants done
     requests.py   what is asked: requests, their queries, and why an answer is a default

@@ -93,6 +93,7 @@ class Engine:
     def submit(self, request: Request, now_s: float) -> None:
         """Takes a request with at least one query."""
         self.advance(now_s)
+        request.submitted_s = now_s
         version = request.version
         if request.deadline_s <= now_s:
             self._answers.finish_late(request)

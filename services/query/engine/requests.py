@@ -28,6 +28,7 @@ class DefaultReason(IntEnum):
     REPLICA_LOST = 6
     DEADLINE_UNREACHABLE = 7
     LOW_CONFIDENCE = 8
+    FRONT_OVERLOADED = 9
 
 
 EXPLANATIONS = {
@@ -44,6 +45,7 @@ EXPLANATIONS = {
         "Failed to retrieve a prediction response within the specified latency SLO: the query was given up early"
     ),
     DefaultReason.LOW_CONFIDENCE: "The models agree less than the application's confidence threshold asks for",
+    DefaultReason.FRONT_OVERLOADED: "The query service is overloaded",
 }
 
 
@@ -73,6 +75,7 @@ class Request:
         version: the model version asked for; None when there is none to ask or a selection policy chooses.
         first_query_id: the id of the first query; the others count up from it.
         arrival_s, deadline_s: on the engine's clock.
+        submitted_s: when the engine was given it.
         explain: whether the client wants to know where the time went.
         forbid_default: whether the client wants an error rather than a default output.
         queries: one an input.
@@ -93,6 +96,7 @@ class Request:
         "queries",
         "route",
         "selection",
+        "submitted_s",
         "unanswered",
         "version",
     )
@@ -118,6 +122,7 @@ class Request:
         self.first_query_id = first_query_id
         self.arrival_s = arrival_s
         self.deadline_s = deadline_s
+        self.submitted_s = arrival_s
         self.queries = [Query(self, data) for data in inputs]
         self.unanswered = len(self.queries)
         self.caller = caller

@@ -12,6 +12,7 @@ sockets, and fail loudly when an upgrade breaks it.
 
     server.py      Front: the server, its thread, its drain
     poller.py      Poller: the thread that does the core's work on the connections
+    clock_watch.py ClockWatch: the thread that notices when the wall clock is set
     loop.py        Loop: what that thread does: events, callbacks from other threads, a timer
     call.py        Call: one RPC in progress; UnaryCall: one request, one reply
     stream.py      StreamCall: a call with any number of messages both ways, and its back-pressure

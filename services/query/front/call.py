@@ -4,7 +4,6 @@ A handler may answer from any thread while the client may vanish at any time. Wh
 taken once and never released: exactly one taker wins, the others find nothing left to do, and nobody waits.
 """
 
-import functools
 import logging
 import math
 import time
@@ -16,8 +15,9 @@ from typing import Protocol
 import grpc
 
 from services.common import rpc_operations as operations
-from services.common.rpc_operations import Event, Operation
+from services.common.rpc_operations import Event, Operation, Tag
 from services.common.status import RpcStatus, from_exception
+from services.query.front.loop import Loop
 
 _LOG = logging.getLogger(__name__)
 _NO_DEADLINE_S = 1e9
@@ -29,16 +29,35 @@ class Call(ABC):
 
     Attributes:
         metadata: what the client sent along, as pairs of key and value.
-        received_s: when the newest request message came, on time.monotonic()'s clock.
+        ends_s: until when the client waits, on time.monotonic()'s clock; infinity when it set no deadline.
+        received_s: when the newest request message came, on the same clock. It cannot have come earlier; on a loop that
+            keeps up it came within the last turn.
     """
 
-    __slots__ = ("_answered", "_details", "_live", "_on_cancel", "_rpc", "_watched", "metadata", "received_s")
+    __slots__ = (
+        "_answered",
+        "_details",
+        "_live",
+        "_loop",
+        "_on_cancel",
+        "_receives_since_s",
+        "_rpc",
+        "_watched",
+        "ends_s",
+        "metadata",
+        "received_s",
+    )
 
-    def __init__(self, accepted: Event, live: set["Call"]) -> None:
+    def __init__(self, accepted: Event, live: set["Call"], loop: Loop) -> None:
         self.metadata: tuple[tuple[str, str | bytes], ...] = accepted.invocation_metadata
-        self.received_s = -math.inf
+        self.received_s = loop.caught_up_s
+        self._receives_since_s = 0.0
         self._rpc = accepted.call
         self._details = accepted.call_details
+        self._loop = loop
+        # The core tells a time of the wall clock, which may be set while the call lasts.
+        remaining_s: float = accepted.call_details.deadline - loop.wall_clock()
+        self.ends_s = math.inf if remaining_s > _NO_DEADLINE_S else time.monotonic() + remaining_s
         self._answered = Lock()
         self._watched = Lock()
         self._on_cancel: Callable[[], None] | None = None
@@ -51,12 +70,6 @@ class Call(ABC):
         """The full name of the method, as in "/clipper.v1.QueryService/Predict"."""
         name: bytes = self._details.method
         return name.decode()
-
-    @property
-    def remaining_s(self) -> float:
-        """How long the client still waits; infinite when it set no deadline."""
-        remaining_s: float = self._details.deadline - time.time()
-        return math.inf if remaining_s > _NO_DEADLINE_S else remaining_s
 
     @property
     def on_cancel(self) -> Callable[[], None] | None:
@@ -78,6 +91,17 @@ class Call(ABC):
         """Have the core tell when the call is over for the client, unless it was asked already."""
         if self._watched.acquire(blocking=False):
             operations.start(self._rpc, (operations.receive_close(),), self._on_close)
+
+    def _receive_message(self, tag: Tag) -> None:
+        """Has the core receive the next message; its event brings `tag`."""
+        self._receives_since_s = time.monotonic()
+        operations.start(self._rpc, (operations.receive_message(),), tag)
+
+    def _message_received(self) -> None:
+        """Finds out when the message came. One that was there already may have come right after the one before it."""
+        caught_up_s = self._loop.caught_up_s
+        if caught_up_s > self._receives_since_s:
+            self.received_s = caught_up_s
 
     @abstractmethod
     def _on_close(self, event: Event) -> None:
@@ -105,16 +129,14 @@ class UnaryHandler(Protocol):
 class UnaryCall(Call):
     """A call with one request and one reply."""
 
-    __slots__ = ("_handler", "_put_off")
+    __slots__ = ("_handler",)
 
     _handler: UnaryHandler
-    _put_off: Callable[[Callable[[], None]], None]
 
-    def open(self, handler: UnaryHandler, put_off: Callable[[Callable[[], None]], None]) -> None:
-        """Receive the request, and have it put off to pass it to the handler."""
+    def open(self, handler: UnaryHandler) -> None:
+        """Receive the request and pass it to the handler."""
         self._handler = handler
-        self._put_off = put_off
-        operations.start(self._rpc, (operations.receive_message(),), self._on_request)
+        self._receive_message(self._on_request)
 
     def reply(self, message: bytes) -> None:
         """Answer with a message and OK; harmless on a call that has ended."""
@@ -141,10 +163,7 @@ class UnaryCall(Call):
         if request is None:
             self.fail(_NO_REQUEST)
             return
-        self.received_s = time.monotonic()
-        self._put_off(functools.partial(self._handle, request))
-
-    def _handle(self, request: bytes) -> None:
+        self._message_received()
         try:
             self._handler(self, request)
         except BaseException as error:

@@ -2,8 +2,12 @@
 
 Every event carries a bound method as its tag, and calling it is all that the loop does with it. The queue's poll counts
 on the wall clock, in milliseconds, and in slices of 200 ms inside grpcio; events end a slice at once.
+
+An event does not tell when it came. But what follows a moment without any has come since; and where they never end, the
+loop puts marks of its own into the queue, which keeps their order: what follows a mark has come since the mark.
 """
 
+import functools
 import logging
 import math
 import time
@@ -13,6 +17,7 @@ from threading import Lock
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from services.common.metrics import Histogram
 from services.common.rpc_operations import Event, Rpc
 
 _LOG = logging.getLogger(__name__)
@@ -25,6 +30,10 @@ _NON_LISTENING = True
 _NO_EVENT = cygrpc.CompletionType.queue_timeout
 # For how long events may be taken, and what they put off be done, before `on_idle` though more is waiting.
 _LONGEST_ROW_S = 0.005
+# A poll that lasted for so long has waited for its event. One that found an event may take a while, too, on a machine
+# that has better things to do.
+_SLEPT_S = 0.001
+_MICROS = 1e6
 
 
 class Loop:
@@ -36,10 +45,16 @@ class Loop:
         on_wake: called at `wake_at_s`, and again until that is in the future.
         on_idle: called when nothing waits, neither an event nor what was put off, and while events come without end
             every few milliseconds.
+        caught_up_s: all events that had come by then have been taken, on time.monotonic()'s clock.
+        lag_micros: for how long, in microseconds, the first event of each row may have waited.
+        wall_clock: what the core's clock shows, in seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
         self.queue = cygrpc.CompletionQueue(_NON_LISTENING)
+        self.caught_up_s = time.monotonic()
+        self.lag_micros = Histogram()
+        self.wall_clock = wall_clock
         self.wake_at_s = math.inf
         self.on_wake: Callable[[], None] = lambda: None
         self.on_idle: Callable[[], None] = lambda: None
@@ -64,6 +79,11 @@ class Loop:
         """Has `callback` called when no event waits any more, or many have been taken, after those put off before."""
         self._put_off.append(callback)
 
+    def mark(self) -> None:
+        """Puts an event of its own behind those that wait, so that it shows when they are taken."""
+        if self._bell is not None:
+            self._bell.start_server_batch((), functools.partial(self._on_mark, time.monotonic()))
+
     def hang_bell(self, call: Rpc) -> None:
         """Gives the loop a call, which may end, to ring with.
 
@@ -76,7 +96,7 @@ class Loop:
         """Takes events until `is_over`; what one of them or a callback raises is logged."""
         while not is_over():
             try:
-                none_waits = not self._put_off and self._take_row()
+                none_waits = self._take_row()
                 self._catch_up()
                 self.on_idle()
                 if none_waits and not self._put_off and not is_over():
@@ -88,18 +108,24 @@ class Loop:
     def _take_row(self) -> bool:
         """Takes the events that wait, but not for too long; returns whether none waits any more."""
         poll = self.queue.poll
-        now_s = time.monotonic()
-        until_s = now_s + _LONGEST_ROW_S
-        while now_s < until_s:
+        now_s = begun_s = time.monotonic()
+        before_s, none_waits = self.caught_up_s, False
+        while now_s < begun_s + _LONGEST_ROW_S:
             self._attend(now_s)
             event = poll(_AT_ONCE)
             if event.completion_type == _NO_EVENT:
-                return True
+                self.caught_up_s = now_s
+                none_waits = True
+                break
             event.tag(event)
             # Kept until the next event, it would keep its call alive, too.
             del event
             now_s = time.monotonic()
-        return False
+        if not none_waits:
+            self.mark()
+        if now_s > begun_s:
+            self.lag_micros.record((begun_s - before_s) * _MICROS)
+        return none_waits
 
     def _catch_up(self) -> None:
         """Does what was put off, but not for too long."""
@@ -127,15 +153,23 @@ class Loop:
 
     def _sleep(self) -> None:
         """Waits for an event, a callback or the time to wake, and takes the event."""
+        begun_s = time.monotonic()
         self._asleep = True
         event = self.queue.poll(_AT_ONCE if self._callbacks else self._poll_until())
         self._asleep = False
+        now_s = time.monotonic()
+        if now_s - begun_s > _SLEPT_S:
+            self.caught_up_s = now_s
         if event.completion_type != _NO_EVENT:
             event.tag(event)
 
     def _poll_until(self) -> float:
         longest_s = _SLICE_WITHOUT_BELL_S if self._bell is None else _LONGEST_POLL_S
-        return time.time() + min(longest_s, max(0.0, self.wake_at_s - time.monotonic()))
+        return self.wall_clock() + min(longest_s, max(0.0, self.wake_at_s - time.monotonic()))
+
+    def _on_mark(self, marked_s: float, _event: Event) -> None:
+        if marked_s > self.caught_up_s:
+            self.caught_up_s = marked_s
 
     def _on_bell(self, _event: Event) -> None:
         # The callbacks are taken next; one that is added from now on rings again.

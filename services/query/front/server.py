@@ -1,5 +1,6 @@
 """The front: a gRPC server that serves all its calls from one thread; another one polls the connections."""
 
+import functools
 from collections.abc import Mapping
 
 import grpc
@@ -9,18 +10,23 @@ from services.common.lifecycle import VitalThread
 from services.common.rpc_operations import Event
 from services.common.status import RpcStatus
 from services.query.front.call import Call, UnaryCall, UnaryHandler
+from services.query.front.clock_watch import ClockWatch
 from services.query.front.loop import Loop
 from services.query.front.poller import Poller
 from services.query.front.stream import StreamCall, StreamHandlerFactory
 
 # Calls that arrive while the thread is busy are matched with requests posted ahead. What finds none waits in the core,
-# which drops it when the server shuts down: this many calls may arrive at once and still survive a drain.
-_REQUESTS_AHEAD = 1024
-# Beyond this many waiting calls the core refuses some on its own. Admission is for the engine to decide.
-_MAX_WAITING_CALLS = 1_000_000
+# which drops it when the server shuts down, and does not tell since when it waits: this many calls may arrive at once
+# and still survive a drain.
+_REQUESTS_AHEAD = 4096
+# Beyond this many waiting calls the core refuses some on its own. Admission is for the engine to decide, unless calls
+# come faster than they can be turned away.
+_MAX_WAITING_CALLS = 65_536
 # Between this and a hard limit a quarter above it the core refuses calls by chance. Envoy passes on what a REST client
 # sends along, and a path that it has rewritten.
 _LARGEST_METADATA_BYTES = 32 * 1024
+# What is read of a stream before it is asked for: as long as it waits with the client, nobody knows how old it is.
+_READ_AHEAD_BYTES = 1 << 20
 _UNIMPLEMENTED = RpcStatus(grpc.StatusCode.UNIMPLEMENTED, "Method not found")
 
 
@@ -72,6 +78,7 @@ class Front:
             *ageing,
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.http2.lookahead_bytes", _READ_AHEAD_BYTES),
             ("grpc.max_metadata_size", _LARGEST_METADATA_BYTES),
             ("grpc.so_reuseport", int(reuse_port)),
             # Who shares a connection among many asks for signs of life as often as it needs them.
@@ -81,6 +88,7 @@ class Front:
         )
         self._server = cygrpc.Server(options, False)
         self._poller = Poller()
+        self._clock_watch = ClockWatch(loop.wall_clock, functools.partial(loop.call_soon, _look_at_the_clock))
         for queue in (loop.queue, self._poller.queue):
             self._server.register_completion_queue(queue)
         self.port = _bind(self._server, address, credentials)
@@ -95,6 +103,7 @@ class Front:
         for _ in range(_REQUESTS_AHEAD):
             self._request_call()
         self._poller.start()
+        self._clock_watch.start()
         self._thread.start()
 
     def drain(self, grace_s: float) -> None:
@@ -127,6 +136,7 @@ class Front:
 
     def _serve(self) -> None:
         self._loop.run(self._is_over)
+        self._clock_watch.close()
         self._server.destroy()
         self._loop.close()
         self._poller.close()
@@ -142,14 +152,18 @@ class Front:
         self._request_call()
         method = accepted.call_details.method
         if handler := self._unary.get(method):
-            UnaryCall(accepted, self._live).open(handler, self._loop.put_off)
+            UnaryCall(accepted, self._live, self._loop).open(handler)
         elif factory := self._streams.get(method):
-            StreamCall(accepted, self._live, self._max_unanswered).open(factory)
+            StreamCall(accepted, self._live, self._loop, self._max_unanswered).open(factory)
         else:
-            UnaryCall(accepted, self._live).fail(_UNIMPLEMENTED)
+            UnaryCall(accepted, self._live, self._loop).fail(_UNIMPLEMENTED)
 
     def _on_shutdown(self, _event: Event) -> None:
         self._shut_down = True
+
+
+def _look_at_the_clock() -> None:
+    """Wakes the loop, which then looks at the clock anyway."""
 
 
 def _bind(server: cygrpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:

@@ -7,7 +7,6 @@ least one message for each it receives; server streaming, where one message is a
 """
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
@@ -17,8 +16,11 @@ from services.common import rpc_operations as operations
 from services.common.rpc_operations import Event, Operation
 from services.common.status import OK, RpcStatus, from_exception
 from services.query.front.call import Call
+from services.query.front.loop import Loop
 
 _LOG = logging.getLogger(__name__)
+# Where messages may have come so long ago, a closer look is taken as often.
+_STALE_S = 0.002
 
 
 class StreamHandler(Protocol):
@@ -44,17 +46,19 @@ class StreamCall(Call):
         "_handler",
         "_initial_metadata",
         "_lock",
+        "_marked_s",
         "_max_unanswered",
         "_outbox",
         "_over",
+        "_paused",
         "_receiving",
         "_sending",
         "_status",
         "_unanswered",
     )
 
-    def __init__(self, accepted: Event, live: set[Call], max_unanswered: int) -> None:
-        super().__init__(accepted, live)
+    def __init__(self, accepted: Event, live: set[Call], loop: Loop, max_unanswered: int) -> None:
+        super().__init__(accepted, live, loop)
         self._max_unanswered = max_unanswered
         self._handler: StreamHandler | None = None
         self._lock = Lock()  # guards all that follows
@@ -64,6 +68,8 @@ class StreamCall(Call):
         self._unanswered = 0
         self._sending = False
         self._receiving = False
+        self._paused = False
+        self._marked_s = 0.0
         self._over = False
 
     def open(self, factory: StreamHandlerFactory) -> None:
@@ -114,11 +120,21 @@ class StreamCall(Call):
             operations.break_off(self._rpc)
 
     def _receive(self) -> None:
-        ended = self._over or self._answered.locked()
-        if not (self._receiving or ended or self._unanswered >= self._max_unanswered):
-            self._receiving = True
-            self._unanswered += 1
-            operations.start(self._rpc, (operations.receive_message(),), self._on_received)
+        if self._receiving or self._over or self._answered.locked():
+            return
+        if self._unanswered >= self._max_unanswered:
+            self._paused = True
+            return
+        self._receiving = True
+        self._unanswered += 1
+        self._receive_message(self._on_received)
+        if self._paused:
+            # What the client sent meanwhile had to wait for its own sake.
+            self._paused = False
+            self.received_s = self._receives_since_s
+        elif self._receives_since_s - max(self.received_s, self._marked_s) > _STALE_S:
+            self._marked_s = self._receives_since_s
+            self._loop.mark()
 
     def _on_sent(self, _event: Event) -> None:
         with self._lock:
@@ -132,7 +148,7 @@ class StreamCall(Call):
         if handler is None or not event.success:
             return
         message = operations.received(event)
-        self.received_s = time.monotonic()
+        self._message_received()
         try:
             if message is None:
                 handler.on_half_close()

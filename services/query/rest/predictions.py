@@ -68,6 +68,20 @@ def parse(body: bytes, limits: RequestLimits) -> PredictBody:
     return PredictBody(batch, True, version, uid, has_booleans, explain, forbid_default)
 
 
+def glance(body: bytes, limits: RequestLimits) -> tuple[int, bool, bool]:
+    """Of a request body how many inputs it has, whether as "input_batch", and whether it forbids default outputs.
+
+    Cheap for one that has a single input, which is not parsed for it.
+
+    Raises:
+        InvalidInput, LimitExceeded: as `parse` does, where the body had to be parsed.
+    """
+    if b"input_batch" in body or b"forbid_default" in body or b"\\" in body:
+        parsed = parse(body, limits)
+        return len(parsed.inputs), parsed.is_batch, parsed.forbid_default
+    return 1, False, False
+
+
 def pack(body: PredictBody, input_type: InputType) -> list[bytes]:
     """The packed inputs of a body.
 
@@ -87,6 +101,17 @@ def answer(request: Request, is_batch: bool) -> bytes:
     return _among_batch([_prediction(query, number) for number, query in numbered], is_batch)
 
 
+def default_fields(default_output: str, explanation: str) -> bytes:
+    """What a default output's prediction has after its query id."""
+    return b'"output":%b,"default":true,"default_explanation":%b}' % (embed(default_output), orjson.dumps(explanation))
+
+
+def alike_answer(fields: bytes, first_query_id: int, count: int, is_batch: bool) -> bytes:
+    """An answer whose predictions are equal but for their query ids."""
+    numbers = range(first_query_id, first_query_id + count)
+    return _among_batch([b'{"query_id":%d,%b' % (number, fields) for number in numbers], is_batch)
+
+
 def _among_batch(predictions: Sequence[bytes], is_batch: bool) -> bytes:
     if not is_batch:
         return predictions[0]
@@ -94,14 +119,13 @@ def _among_batch(predictions: Sequence[bytes], is_batch: bool) -> bytes:
 
 
 def _prediction(query: Query, query_id: int) -> bytes:
+    if query.reason:
+        return b'{"query_id":%d,%b' % (query_id, default_fields(query.output, query.explanation))
     output = embed(query.output)
-    if not query.reason:
-        if query.spent is None:
-            return b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
-        explained = orjson.dumps(timing(query.spent))
-        return b'{"query_id":%d,"output":%b,"default":false,"timing":%b}' % (query_id, output, explained)
-    explanation = orjson.dumps(query.explanation)
-    return b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (query_id, output, explanation)
+    if query.spent is None:
+        return b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
+    explained = orjson.dumps(timing(query.spent))
+    return b'{"query_id":%d,"output":%b,"default":false,"timing":%b}' % (query_id, output, explained)
 
 
 def _chosen(request: Request, selection: Selection) -> list[bytes]:

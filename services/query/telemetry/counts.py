@@ -70,6 +70,7 @@ class Counts:
         selections: by name, of applications that choose among models or were given feedback.
         throughput: inputs that models evaluated.
         queueing_micros: how long they had waited.
+        lag_micros: for how long what arrives may have waited until the front's thread took it.
         cache_lookups, cache_hits: how often a prediction was looked for in the cache, and found.
         cache_bytes: what the cache takes.
         unrecorded: predictions that no feedback can be joined with, as Redis was away for too long.
@@ -82,6 +83,7 @@ class Counts:
     selections: dict[str, SelectionCounts]
     throughput: Meter
     queueing_micros: Histogram
+    lag_micros: Histogram
     cache_lookups: int
     cache_hits: int
     cache_bytes: int
@@ -98,6 +100,7 @@ class Counts:
             selections=_by_key([part.selections for part in parts], SelectionCounts.total, now_s),
             throughput=Meter.total((part.throughput for part in parts), now_s),
             queueing_micros=Histogram.total(part.queueing_micros for part in parts),
+            lag_micros=Histogram.total(part.lag_micros for part in parts),
             cache_lookups=sum(part.cache_lookups for part in parts),
             cache_hits=sum(part.cache_hits for part in parts),
             cache_bytes=sum(part.cache_bytes for part in parts),

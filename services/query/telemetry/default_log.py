@@ -29,12 +29,12 @@ class DefaultLog:
         self._counts: dict[str, list[int]] = {}
         self._model_errors: dict[str, str] = {}
 
-    def add(self, application: str, reason: DefaultReason, explanation: str) -> None:
-        """Counts one default output of an application."""
+    def add(self, application: str, reason: DefaultReason, explanation: str = "", *, count: int = 1) -> None:
+        """Counts default outputs of an application, one unless there were more."""
         counts = self._counts.get(application)
         if counts is None:
             counts = self._counts[application] = [0] * len(DefaultReason)
-        counts[reason] += 1
+        counts[reason] += count
         if reason is _MODEL_ERROR:
             self._model_errors[application] = explanation
         self.due_s = self._next_s

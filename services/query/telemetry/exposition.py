@@ -22,7 +22,8 @@ def as_json(counts: Counts, now_s: float) -> dict[str, list[dict[str, object]]]:
     ratios: dict[str, object] = {"internal:prediction_cache_hit_ratio": {"ratio": hit_ratio}}
     meters: dict[str, object] = {"internal:aggregate_model_throughput": counts.throughput.as_json(now_s)}
     histograms: dict[str, object] = {
-        "internal:rpc_request_queueing_delay": counts.queueing_micros.as_json("microseconds")
+        "internal:rpc_request_queueing_delay": counts.queueing_micros.as_json("microseconds"),
+        "internal:loop_lag": counts.lag_micros.as_json("microseconds"),
     }
     for name, application in counts.applications.items():
         defaults = application.defaults.total()
@@ -82,6 +83,7 @@ class CountsCollector(Collector):
         yield CounterMetricFamily("clipper_cache_lookups", "Lookups in the cache.", value=counts.cache_lookups)
         yield CounterMetricFamily("clipper_cache_hits", "Predictions answered from the cache.", value=counts.cache_hits)
         yield GaugeMetricFamily("clipper_cache_bytes", "What the cache takes.", value=counts.cache_bytes)
+        yield _lag(counts.lag_micros)
         yield CounterMetricFamily(
             "clipper_unrecorded_predictions",
             "Predictions that no feedback can be joined with, as Redis was away for too long.",
@@ -100,6 +102,14 @@ class CountsCollector(Collector):
         for kind in sorted({*Kind, *counts.quarantined}):
             quarantined.add_metric([kind], counts.quarantined.get(kind, 0))
         yield quarantined
+
+
+def _lag(lag_micros: Histogram) -> HistogramMetricFamily:
+    lag = HistogramMetricFamily(
+        "clipper_loop_lag_seconds", "How long what arrives may wait until the thread that serves calls takes it."
+    )
+    _add_histogram(lag, [], lag_micros, _LATENCY_BOUNDS_S, _MICROS)
+    return lag
 
 
 def _of_applications(applications: dict[str, ApplicationCounts]) -> Iterator[Metric]:

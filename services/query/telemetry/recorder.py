@@ -8,7 +8,7 @@ from services.common.metrics import Histogram, Meter
 from services.common.quarantine import Quarantine
 from services.common.selection_records import PredictionRecord
 from services.query.engine.engine import Engine
-from services.query.engine.requests import Request
+from services.query.engine.requests import DefaultReason, Request
 from services.query.engine.versions import Batch, Version
 from services.query.journal.feedback import FeedbackResult
 from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
@@ -33,12 +33,14 @@ class Telemetry:
         engine: looked at when the counts are read.
         journal: too.
         quarantine: too.
+        lag_micros: of the front's loop.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, quarantine: Quarantine) -> None:
+    def __init__(self, engine: Engine, journal: Journal, quarantine: Quarantine, lag_micros: Histogram) -> None:
         self._engine = engine
         self._journal = journal
         self._quarantine = quarantine
+        self._lag_micros = lag_micros
         self._default_log = DefaultLog()
         self._applications: dict[str, ApplicationCounts] = {}
         self._versions: dict[str, tuple[Version, VersionCounts]] = {}
@@ -49,15 +51,24 @@ class Telemetry:
     def request_finished(self, request: Request, now_s: float) -> None:
         """Counts a request's answers."""
         name = request.route.application.name
-        application = self._applications.get(name)
-        if application is None:
-            application = self._applications[name] = ApplicationCounts(request.arrival_s)
+        application = self._application(name, request.arrival_s)
         application.latency_micros.record((now_s - request.arrival_s) * _MICROS)
         application.throughput.mark(len(request.queries), now_s)
         for query in request.queries:
             if query.reason:
                 application.defaults[query.reason] += 1
                 self._default_log.add(name, query.reason, query.explanation)
+        if self._default_log.due_s <= now_s:
+            self._default_log.write(now_s)
+
+    def turned_away(self, application: str, inputs: int, arrival_s: float, now_s: float) -> None:
+        """Counts a message that came at `arrival_s` and was answered without being looked at."""
+        counts = self._application(application, arrival_s)
+        counts.latency_micros.record((now_s - arrival_s) * _MICROS)
+        counts.throughput.mark(inputs, now_s)
+        if inputs:
+            counts.defaults[DefaultReason.FRONT_OVERLOADED] += inputs
+            self._default_log.add(application, DefaultReason.FRONT_OVERLOADED, count=inputs)
         if self._default_log.due_s <= now_s:
             self._default_log.write(now_s)
 
@@ -100,6 +111,7 @@ class Telemetry:
             selections=self._weighed(),
             throughput=self._throughput,
             queueing_micros=self._queueing_micros,
+            lag_micros=self._lag_micros,
             cache_lookups=cache.lookups,
             cache_hits=cache.hits,
             cache_bytes=cache.size_bytes,
@@ -107,6 +119,12 @@ class Telemetry:
             quarantined=self._quarantine.by_kind(),
             unreadable_changes=self._quarantine.unreadable_changes,
         )
+
+    def _application(self, name: str, since_s: float) -> ApplicationCounts:
+        counts = self._applications.get(name)
+        if counts is None:
+            counts = self._applications[name] = ApplicationCounts(since_s)
+        return counts
 
     def _selection(self, application: str) -> SelectionCounts:
         counts = self._selections.get(application)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
 from google.api import httpbody_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
-from services.common.errors import InvalidInput, NoCapacity
+from services.common.errors import InvalidInput, LimitExceeded, NoCapacity
 from services.common.names import InputType
 from services.common.records import Application, ModelVersion, Replica
 from services.query import convert
@@ -40,6 +41,24 @@ def _batch(input_type: InputType, *waiting: Request, sent_s: float = 0.25) -> ve
 def test_a_native_request_that_is_none_is_refused_by_name(decode: Callable[[bytes, RequestLimits], object]) -> None:
     with pytest.raises(InvalidInput, match=r"^This is not a clipper\.v1\.Predict"):
         decode(_NOT_PROTOBUF, _LIMITS)
+
+
+_TOO_MANY = query_service_pb2.PredictRequest(inputs=input_pb2.Inputs(lengths=[0] * 9))
+
+
+@pytest.mark.parametrize(
+    ("decode", "message"),
+    [
+        (convert.predict_request, _TOO_MANY),
+        (convert.predict_stream_request, query_service_pb2.PredictStreamRequest(request=_TOO_MANY)),
+    ],
+    ids=["a call", "within a stream"],
+)
+def test_a_native_request_of_too_many_inputs_is_refused_before_it_waits(
+    decode: Callable[[bytes, RequestLimits], object], message: Message
+) -> None:
+    with pytest.raises(LimitExceeded, match="at most 8 inputs, but this one has 9"):
+        decode(message.SerializeToString(), _LIMITS)
 
 
 def test_a_rest_request_that_is_none_is_refused_by_name() -> None:
@@ -81,13 +100,13 @@ def test_inputs_are_cut_out_of_the_packed_buffer(
     number: input_pb2.InputType.ValueType, input_type: InputType, data: bytes, lengths: list[int], inputs: list[bytes]
 ) -> None:
     message = input_pb2.Inputs(type=number, data=data, lengths=lengths)
-    assert convert.inputs(message, input_type, _LIMITS) == inputs
+    assert convert.inputs(message, input_type) == inputs
 
 
 def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
     data = struct.pack("<2d", float("nan"), float("-inf"))
     message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=data, lengths=[2])
-    assert convert.inputs(message, InputType.DOUBLES, _LIMITS) == [data]
+    assert convert.inputs(message, InputType.DOUBLES) == [data]
 
 
 @pytest.mark.parametrize(
@@ -101,14 +120,14 @@ def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
 def test_inputs_of_another_type_are_refused_with_both_types(number: input_pb2.InputType.ValueType, given: str) -> None:
     message = input_pb2.Inputs(type=number, data=b"aaaabbbb", lengths=[1])
     with pytest.raises(InvalidInput) as refused:
-        convert.inputs(message, InputType.DOUBLES, _LIMITS)
+        convert.inputs(message, InputType.DOUBLES)
     assert str(refused.value) == f"The input type is {given}, but the application takes 'doubles'"
 
 
 def test_lengths_that_do_not_add_up_are_refused() -> None:
     message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"aaaabbbb", lengths=[2])
     with pytest.raises(InvalidInput, match="add up to 2 elements of 8 bytes, but the data has 8 bytes"):
-        convert.inputs(message, InputType.DOUBLES, _LIMITS)
+        convert.inputs(message, InputType.DOUBLES)
 
 
 def test_the_engines_reasons_are_those_of_the_contract() -> None:
@@ -259,7 +278,7 @@ def test_a_batch_packs_its_inputs_and_tells_the_time_until_its_latest_deadline()
 def test_a_batch_of_one_is_the_input_itself_in_every_type(input_type: InputType) -> None:
     batch = _batch(input_type, _request(b"eight by"))
     message = model_container_service_pb2.PredictBatchRequest.FromString(convert.batch_request(batch))
-    assert convert.inputs(message.inputs, input_type, _LIMITS) == [b"eight by"]
+    assert convert.inputs(message.inputs, input_type) == [b"eight by"]
 
 
 def test_a_batch_that_is_already_late_still_has_a_deadline() -> None:

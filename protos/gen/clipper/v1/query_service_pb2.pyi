@@ -46,6 +46,10 @@ class _DefaultReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Default
     """The query was given up before its deadline, because it could not make it."""
     DEFAULT_REASON_LOW_CONFIDENCE: _DefaultReason.ValueType  # 8
     """The models agree less with their common output than the application's confidence threshold asks for."""
+    DEFAULT_REASON_FRONT_OVERLOADED: _DefaultReason.ValueType  # 9
+    """The query service itself was overloaded: it could not look at the request in time for an answer. The inputs were not
+    looked at either, so such a request may have been a bad one; nor are its predictions recorded for feedback.
+    """
 
 class DefaultReason(_DefaultReason, metaclass=_DefaultReasonEnumTypeWrapper):
     """Why an answer is the application's default output."""
@@ -68,6 +72,10 @@ DEFAULT_REASON_DEADLINE_UNREACHABLE: DefaultReason.ValueType  # 7
 """The query was given up before its deadline, because it could not make it."""
 DEFAULT_REASON_LOW_CONFIDENCE: DefaultReason.ValueType  # 8
 """The models agree less with their common output than the application's confidence threshold asks for."""
+DEFAULT_REASON_FRONT_OVERLOADED: DefaultReason.ValueType  # 9
+"""The query service itself was overloaded: it could not look at the request in time for an answer. The inputs were not
+looked at either, so such a request may have been a bad one; nor are its predictions recorded for feedback.
+"""
 Global___DefaultReason: _TypeAlias = DefaultReason  # noqa: Y015
 
 class _FeedbackStatus:

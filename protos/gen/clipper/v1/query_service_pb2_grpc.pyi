@@ -39,8 +39,8 @@ class QueryServiceStub:
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
 
-      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
-                          delay is the application's latency objective
+      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST, FRONT_OVERLOADED; with
+                          google.rpc.RetryInfo, whose delay is the application's latency objective
       DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
       INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
@@ -91,8 +91,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
 
-      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
-                          delay is the application's latency objective
+      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST, FRONT_OVERLOADED; with
+                          google.rpc.RetryInfo, whose delay is the application's latency objective
       DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
       INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
@@ -139,8 +139,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     A request with `forbid_default` fails as a whole when any of its answers would be the default output, with that of the
     first such input: its DefaultReason without the prefix is the ErrorInfo's reason, its explanation the message.
 
-      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST; with google.rpc.RetryInfo, whose
-                          delay is the application's latency objective
+      RESOURCE_EXHAUSTED  NO_REPLICA, QUEUE_FULL, DEADLINE_UNREACHABLE, REPLICA_LOST, FRONT_OVERLOADED; with
+                          google.rpc.RetryInfo, whose delay is the application's latency objective
       DEADLINE_EXCEEDED   DEADLINE_IN_QUEUE, DEADLINE_IN_MODEL
       INTERNAL            MODEL_ERROR, LOW_CONFIDENCE
     """
