@@ -9,7 +9,7 @@ import functools
 import logging
 import math
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from services.common.selection_records import ContextKey, PredictionRecord, Quer
 from services.query.engine.admission import Admission, Message
 from services.query.engine.effects import Effects
 from services.query.engine.engine import Engine
-from services.query.engine.feedback import Feedback, FeedbackRequest
+from services.query.engine.feedback import FeedbackRequest
 from services.query.engine.requests import Request
 from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Batch, Replica, Route, Version
@@ -148,6 +148,8 @@ class Driver:
         self._links: set[Link] = set()
         self._young: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
         self._in_force: Callable[[], None] | None = None
+        self._journal_events: deque[Callable[[float], None]] = deque()
+        self._is_told_of_journal = False
         loop.on_wake = self._advance
         loop.on_idle = self._dispatch
 
@@ -270,40 +272,32 @@ class Driver:
             self._engine.dispatch(now_s)
             self._carry_out(now_s)
 
-    def _state_read(self, key: ContextKey, state: State | None) -> None:
-        now_s = time.monotonic()
-        self._engine.state_read(key, state, now_s)
-        self._carry_out(now_s)
-
-    def _read_state(self, key: ContextKey) -> None:
-        self._journal.read_state(key, lambda state: self.post(lambda: self._state_read(key, state)))
-
     def _use_journal(self, effects: Effects) -> None:
+        engine, journal = self._engine, self._journal
         if effects.predictions:
-            self._journal.record(effects.predictions)
+            journal.record(effects.predictions)
             self._telemetry.chosen(effects.predictions)
         for key in effects.reads:
-            self._read_state(key)
+            journal.read_state(key, functools.partial(self._journal_answers, engine.state_read, key))
         for feedback in effects.joins:
-            self._join(feedback)
+            journal.join(feedback.query, functools.partial(self._journal_answers, engine.joined, feedback))
         for feedback in effects.lessons:
-            self._learn(feedback)
+            if feedback.lesson is not None:
+                journal.learn(feedback.lesson, functools.partial(self._journal_answers, engine.learned, feedback))
 
-    def _join(self, feedback: Feedback) -> None:
-        self._journal.join(feedback.query, lambda found: self.post(lambda: self._joined(feedback, found)))
+    def _journal_answers(self, event: Callable[..., None], asked: object, answer: object) -> None:
+        """Any thread: has an answer brought to the engine along with those that come at the same time."""
+        self._journal_events.append(functools.partial(event, asked, answer))
+        if not self._is_told_of_journal:
+            self._is_told_of_journal = True
+            self.post(self._take_journal_events)
 
-    def _joined(self, feedback: Feedback, found: Recorded | Exception | None) -> None:
+    def _take_journal_events(self) -> None:
+        # First, so that whoever comes from now on posts again.
+        self._is_told_of_journal = False
         now_s = time.monotonic()
-        self._engine.joined(feedback, found, now_s)
-        self._carry_out(now_s)
-
-    def _learn(self, feedback: Feedback) -> None:
-        if feedback.lesson is not None:
-            self._journal.learn(feedback.lesson, lambda outcome: self.post(lambda: self._learned(feedback, outcome)))
-
-    def _learned(self, feedback: Feedback, outcome: Outcome | Exception) -> None:
-        now_s = time.monotonic()
-        self._engine.learned(feedback, outcome, now_s)
+        while self._journal_events:
+            self._journal_events.popleft()(now_s)
         self._carry_out(now_s)
 
     def _teach(self, request: FeedbackRequest) -> None:
