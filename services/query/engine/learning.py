@@ -122,8 +122,8 @@ class Learning:
         if recent is None:
             self._outbox.effects.joins.append(feedback)
         else:
-            age_ms = round((now_s - recent.asked_s) * 1e3)
-            self._join(feedback, recent.prediction, feedback.request.at_ms - age_ms)
+            prediction, asked_s = recent
+            self._join(feedback, prediction, feedback.request.at_ms - round((now_s - asked_s) * 1e3))
 
     def _join(self, feedback: Feedback, prediction: PredictionRecord, predicted_at_ms: int) -> None:
         """Learns from a prediction that was found, unless it is another application's or too old."""

@@ -1,7 +1,5 @@
 """The predictions of the last seconds, for feedback that comes at once; the store is asked for any other."""
 
-from typing import NamedTuple
-
 from services.common.selection_records import PredictionRecord
 
 _MOST = 5_000
@@ -9,30 +7,23 @@ _MOST = 5_000
 _RECENT_S = 5.0
 
 
-class Recent(NamedTuple):
-    """A prediction, and when it was asked for, on the engine's clock."""
-
-    prediction: PredictionRecord
-    asked_s: float
-
-
 class RecentPredictions:
-    """Some thousand predictions by query id."""
+    """Some thousand predictions by query id, each with when it was asked for, on the engine's clock."""
 
     __slots__ = ("_newer", "_older")
 
     def __init__(self) -> None:
         # Two generations, so that to forget the oldest costs nothing.
-        self._newer: dict[int, Recent] = {}
-        self._older: dict[int, Recent] = {}
+        self._newer: dict[int, tuple[PredictionRecord, float]] = {}
+        self._older: dict[int, tuple[PredictionRecord, float]] = {}
 
     def add(self, prediction: PredictionRecord, asked_s: float) -> None:
         """Remembers one."""
         if len(self._newer) >= _MOST:
             self._older, self._newer = self._newer, {}
-        self._newer[prediction.query_id] = Recent(prediction, asked_s)
+        self._newer[prediction.query_id] = prediction, asked_s
 
-    def find(self, query_id: int, now_s: float) -> Recent | None:
-        """A prediction of the last seconds, if it was made here."""
+    def find(self, query_id: int, now_s: float) -> tuple[PredictionRecord, float] | None:
+        """A prediction of the last seconds that was made here, and when it was asked for."""
         found = self._newer.get(query_id) or self._older.get(query_id)
-        return found if found and now_s - found.asked_s <= _RECENT_S else None
+        return found if found is not None and now_s - found[1] <= _RECENT_S else None
