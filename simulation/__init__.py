@@ -11,5 +11,6 @@ tests/simulation assert what must hold, `python -m bench simulation` shows how t
     referee.py    fails a run at the first broken promise
     report.py     what became of the queries
     scenarios.py  what the batching policies are compared in
-    bandits.py    selection policies, without the engine: models that are right now and then, and feedback
+    store.py      what Redis keeps of predictions and of what was learned
+    bandits.py    selection policies, without time: models that are right now and then, and feedback
 """

@@ -4,24 +4,42 @@
     history = play(load("exp3")({}), ["svm", "forest"], world, queries=10_000, seed=1)
     print(history.mean_loss(), history.queries_to_leave("svm", 5_000))
 
-It knows nothing of time: queries come one after the other, and what feedback teaches is known to the next one. The same
-seed gives the same run, and the same world to every policy.
+It knows nothing of time: queries come one after the other, and what feedback teaches, as the engine has it, is known
+to the next one. The same seed gives the same run, and the same world to every policy.
 """
 
 from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from random import Random
 from statistics import fmean
 from typing import NamedTuple
 
+from services.common.names import InputType
+from services.common.records import Application
+from services.common.selection_records import PredictionRecord
+from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.selection import losses
-from services.query.engine.selection.policy import Choice, Combination, Observation, SelectionPolicy, State
+from services.query.engine.selection.policy import Choice, Combination, SelectionPolicy, State
+from services.query.engine.selection.selector import Selector
+from services.query.engine.versions import Route
+from simulation.store import SimulatedStore
 
-Loss = Callable[[str, str], float]
 
-zero_one: Loss = partial(losses.loss, "zero_one", scale=1.0)
-absolute: Loss = partial(losses.loss, "absolute", scale=1.0)
+class Loss(NamedTuple):
+    """How wrong an output is.
+
+    Attributes:
+        kind: one of names.LOSSES.
+    """
+
+    kind: str
+
+    def __call__(self, label: str, output: str) -> float:
+        """From 0 to 1."""
+        return losses.loss(self.kind, label, output, 1.0)
+
+
+zero_one, absolute = Loss("zero_one"), Loss("absolute")
 
 # What is answered when nobody answers whom the policy asks.
 _DEFAULT = Combination("", 0.0)
@@ -165,20 +183,37 @@ def play(
         loss: how wrong an output is, from the label and the output.
         per_context: whether each context has a state of its own.
     """
-    history = History([], {})
+    store = SimulatedStore()
+    application = Application(
+        "world", InputType.DOUBLES, _DEFAULT.output, 1_000_000, tuple(arms), selection_policy="any", loss=loss.kind
+    )
+    selector = Selector(application, policy, {})
+    route = Route(application, None, selector)
     world_chance, policy_chance = Random(f"world {seed}"), Random(f"policy {seed}")
+    steps = []
     for number in range(queries):
         turn = world(number, world_chance)
-        context = turn.context if per_context else ""
-        state = history.states.get(context, {})
-        step = _step(policy, state, arms, turn, loss, policy_chance)
-        history.steps.append(step)
-        asked = {arm: step.arm_losses[arm] for arm in step.choice.arms if arm in turn.outputs}
-        # Whoever was asked alone and did not answer is charged with the default output.
-        charged = asked or dict.fromkeys(step.choice.arms, step.loss)
-        observation = Observation(charged, step.choice.probability, turn.features)
-        history.states[context] = policy.observe(state, arms, observation)
-    return history
+        key = selector.key(turn.context if per_context else "")
+        step = _step(policy, store.states.get(key, {}), arms, turn, loss, policy_chance)
+        steps.append(step)
+        outputs = {arm: turn.outputs[arm] for arm in step.choice.arms if arm in turn.outputs}
+        chosen, probability = step.choice
+        record = PredictionRecord(
+            key, number, probability, outputs, step.answer.output, not outputs, chosen, turn.features
+        )
+        _tell(route, selector, record, turn.label, store)
+    return History(steps, {key.context: state for key, state in store.states.items()})
+
+
+def _tell(route: Route, selector: Selector, prediction: PredictionRecord, label: str, store: SimulatedStore) -> None:
+    """Gives feedback on an answer, of which the engine makes a lesson."""
+    item = FeedbackItem(query_id=prediction.query_id, label=label)
+    (feedback,) = FeedbackRequest(route, [item], 0, None).feedback
+    feedback.teach(selector, prediction, 0)
+    if feedback.lesson is not None:
+        outcome = store.learn(feedback.lesson)
+        if outcome.error is not None:
+            raise outcome.error
 
 
 def _step(

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Collection
 
+from services.common.lessons import FeedbackStatus
 from services.common.names import ADAPTIVE_BATCH_SIZE
 from services.common.records import Application
 from services.common.selection_records import PredictionRecord
 from services.query.engine.batching import LARGEST
 from services.query.engine.engine import Engine
+from services.query.engine.feedback import FeedbackRequest
 from services.query.engine.requests import DefaultReason, Query, Request
 from services.query.engine.versions import Batch, Version
 from simulation import replicas
@@ -15,6 +17,7 @@ from simulation.report import Report, Score
 
 _MOST_IN_FLIGHT = 2
 _MOST_ATTEMPTS = 2
+_WITH_ERROR = (FeedbackStatus.UNAVAILABLE, FeedbackStatus.FAILED)
 _MICROS = 1e-6
 
 
@@ -49,6 +52,7 @@ class Referee:
         self._keys: set[tuple[int, bytes]] = set()
         self._versions: set[Version] = set()
         self._unrecorded: dict[int, Query] = {}
+        self._untaught: set[FeedbackRequest] = set()
 
     def submitted(self, request: Request, inputs: list[bytes]) -> None:
         """A client asks; it remembers that as the request's caller."""
@@ -129,9 +133,23 @@ class Referee:
         assert 0.0 < prediction.probability <= 1.0
         assert prediction.is_default or prediction.output in prediction.outputs.values()
 
+    def told(self, request: FeedbackRequest) -> None:
+        """A client gives feedback."""
+        self._untaught.add(request)
+
+    def taught(self, request: FeedbackRequest) -> None:
+        """The engine tells what became of feedback: once, and of each item."""
+        self._untaught.remove(request)
+        for feedback in request.feedback:
+            assert feedback.status is not None
+            assert (feedback.error is None) == (feedback.status not in _WITH_ERROR)
+            assert feedback.status is FeedbackStatus.LEARNED or not feedback.losses
+            assert all(0.0 <= loss <= 1.0 for loss in feedback.losses.values())
+
     def ended(self) -> None:
         """Nothing will happen any more, so nothing may be left."""
         assert not self._unrecorded, "predictions were made of which nobody was told"
+        assert not self._untaught, "feedback was given of which nobody heard again"
         assert self._open == 0, f"{self._open} requests were never answered"
         assert self._engine.wake_at_s == math.inf
         assert not self._engine.has_undispatched

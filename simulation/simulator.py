@@ -9,14 +9,18 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
+from services.common.errors import StoreUnavailable
 from services.common.names import ADAPTIVE_BATCH_SIZE, InputType
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
-from services.common.selection_records import ContextKey, PredictionRecord, State
+from services.common.selection_records import ContextKey, PredictionRecord
+from services.query.engine.effects import Effects
 from services.query.engine.engine import Engine
+from services.query.engine.feedback import Feedback, FeedbackItem, FeedbackRequest
 from services.query.engine.requests import Request
 from services.query.engine.versions import Replica, Route, Version
 from simulation.clients import Clients
@@ -24,6 +28,7 @@ from simulation.loads import Load
 from simulation.referee import Referee
 from simulation.replicas import ServiceTime, SimulatedReplica
 from simulation.report import Report
+from simulation.store import SimulatedStore
 
 _DIAL_S = 0.02
 # A connection's reset takes this long to be noticed.
@@ -34,6 +39,11 @@ _LONGEST_BURST_S = 0.0005
 _ROUNDING_S = 1e-9
 # The journal's patience with Redis.
 _LONGEST_READ_S = 0.02
+# For so long it waits for Redis to find or to learn something.
+_LONGEST_ANSWER_S = 1.0
+# Predictions are gathered before they are recorded.
+_RECORDED_S = 0.05
+_AWAY = StoreUnavailable("Redis is away")
 _MICROS = 1e6
 
 
@@ -44,10 +54,11 @@ class Simulator:
         engine: the engine.
         now_s: the virtual time.
         random: where the chance of replicas and of the query service comes from.
-        states: what was learned, by context: what Redis has.
-        read_s: how long Redis takes to tell it; infinity while it is away.
+        store: what Redis has.
+        read_s: how long Redis takes to tell or learn something; infinity while it is away.
         on_prediction: told of each prediction of an application that chooses among models.
         on_finished: told of each request that has its answers.
+        on_taught: told of each request of feedback when it is known what became of it.
         referee: watches.
         next_query_id: the first query id that is free.
     """
@@ -58,10 +69,11 @@ class Simulator:
         self.random = Random(seed)
         self.engine = Engine(cache_bytes, queue_capacity, self.random)
         self.now_s = 0.0
-        self.states: dict[ContextKey, State] = {}
+        self.store = SimulatedStore()
         self.read_s = 0.001
         self.on_prediction: Callable[[PredictionRecord], None] = lambda prediction: None
         self.on_finished: Callable[[Request], None] = lambda request: None
+        self.on_taught: Callable[[FeedbackRequest], None] = lambda request: None
         self.referee = Referee(self.engine, most_late_s)
         self._seeds = itertools.count(seed << 32)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -227,11 +239,12 @@ class Simulator:
             self.referee.cancelled(request)
             self.engine.cancel(request)
 
-    def learn(self, key: ContextKey, state: State) -> None:
-        """Feedback has led to a state, which this query service hears first."""
-        self.states[key] = state
-        self.engine.learned(key, state, self.now_s)
-        self._carry_out()
+    def tell(self, route: Route, *items: FeedbackItem) -> None:
+        """A client gives feedback."""
+        request = FeedbackRequest(route, items, self._now_ms, None)
+        self.referee.told(request)
+        self.engine.feedback(request, self.now_s)
+        self._dispatch_soon()
 
     # The query service
 
@@ -263,18 +276,52 @@ class Simulator:
             self.on_finished(request)
         for prediction in effects.predictions:
             self.referee.predicted(prediction)
+            self.after(_RECORDED_S, partial(self.store.record, prediction, self._now_ms))
             self.on_prediction(prediction)
-        for key in effects.reads:
-            self._read(key)
+        self._ask_store(effects)
+        for told in effects.taught:
+            self.referee.taught(told)
+            self.on_taught(told)
         for replica in effects.released:
             self._end(replica)
         self._dispatch_soon()
+
+    @property
+    def _now_ms(self) -> int:
+        return round(self.now_s * 1e3)
+
+    def _ask_store(self, effects: Effects) -> None:
+        for key in effects.reads:
+            self._read(key)
+        for feedback in effects.joins:
+            self._join(feedback)
+        for feedback in effects.lessons:
+            self._learn(feedback)
+
+    def _join(self, feedback: Feedback) -> None:
+        query = feedback.query
+
+        def tell() -> None:
+            found = self.store.join(query) if self.read_s < math.inf else _AWAY
+            self.engine.joined(feedback, found, self.now_s)
+            self._carry_out()
+
+        self.after(min(self.read_s, _LONGEST_ANSWER_S), tell)
+
+    def _learn(self, feedback: Feedback) -> None:
+        def tell() -> None:
+            is_there = self.read_s < math.inf
+            outcome = self.store.learn(feedback.lesson) if feedback.lesson is not None and is_there else _AWAY
+            self.engine.learned(feedback, outcome, self.now_s)
+            self._carry_out()
+
+        self.after(min(self.read_s, _LONGEST_ANSWER_S), tell)
 
     def _read(self, key: ContextKey) -> None:
         is_answered = self.read_s <= _LONGEST_READ_S
 
         def tell() -> None:
-            state = self.states.get(key, {}) if is_answered else None
+            state = self.store.states.get(key, {}) if is_answered else None
             self.engine.state_read(key, state, self.now_s)
             self._carry_out()
 

@@ -6,11 +6,11 @@ from services.common.errors import LimitExceeded
 from services.common.status import from_exception
 from services.query import convert
 from services.query.driver import Entrant
+from services.query.engine.refusal import refusal
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route
 from services.query.front import Call, StreamCall, UnaryCall
 from services.query.predictor import Predictor
-from services.query.refusal import refusal
 from services.query.request_limits import RequestLimits
 from services.query.rest import predictions
 

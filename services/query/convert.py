@@ -9,14 +9,14 @@ from google.protobuf.message import DecodeError, Message
 
 from services.common import input_types, status, tensors
 from services.common.errors import ClipperError, InvalidInput
+from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
 from services.query import wire
 from services.query.choice import choice
+from services.query.engine.feedback import FeedbackItem
 from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request
 from services.query.engine.selected import Pick, Selection
 from services.query.engine.versions import Batch
-from services.query.feedback_item import FeedbackItem
-from services.query.journal.feedback import FeedbackStatus
 from services.query.request_limits import RequestLimits
 from services.query.timing import timing
 

@@ -9,20 +9,22 @@ import functools
 import logging
 import math
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from services.common.errors import InvalidInput
+from services.common.errors import ClipperError, InvalidInput
+from services.common.lessons import FeedbackStatus, Lesson, Outcome
 from services.common.quarantine import Quarantine
 from services.common.records import Configuration, Kind
-from services.common.selection_records import ContextKey, PredictionRecord, State
+from services.common.selection_records import ContextKey, PredictionRecord, QueryKey, Recorded, State
 from services.query.engine.admission import Admission, Message
+from services.query.engine.effects import Effects
 from services.query.engine.engine import Engine
+from services.query.engine.feedback import FeedbackRequest
 from services.query.engine.requests import Request
 from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Batch, Replica, Route, Version
-from services.query.journal.feedback import Feedback, FeedbackResult
 from services.query.telemetry.recorder import Telemetry
 
 _LOG = logging.getLogger(__name__)
@@ -103,8 +105,11 @@ class Journal(Protocol):
     def record(self, predictions: Sequence[PredictionRecord]) -> None:
         """Keeps predictions for their feedback."""
 
-    def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
-        """Learns from feedback."""
+    def join(self, query: QueryKey, on_joined: Callable[[Recorded | Exception | None], None]) -> None:
+        """Looks for a recorded prediction; None in its place when there is none."""
+
+    def learn(self, lesson: Lesson, on_learned: Callable[[Outcome | Exception], None]) -> None:
+        """Learns a lesson."""
 
 
 class Driver:
@@ -143,6 +148,8 @@ class Driver:
         self._links: set[Link] = set()
         self._young: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
         self._in_force: Callable[[], None] | None = None
+        self._journal_events: deque[Callable[[float], None]] = deque()
+        self._is_told_of_journal = False
         loop.on_wake = self._advance
         loop.on_idle = self._dispatch
 
@@ -182,26 +189,9 @@ class Driver:
         """Forgets a request whose client has gone."""
         self._engine.cancel(request)
 
-    def evaluate(self, request: Request) -> None:
-        """Asks all models of an application for the only input of a request; its caller is delivered what they say."""
-        self._engine.evaluate(request, time.monotonic())
-
-    def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
-        """Learns from feedback; `on_learned` is called on the front's thread when it is stored, or will not be."""
-
-        def take(result: FeedbackResult) -> None:
-            self.learned(feedback.application.name, result)
-            on_learned(result)
-
-        self._journal.learn(feedback, lambda result: self.post(lambda: take(result)))
-
-    def learned(self, application: str, result: FeedbackResult) -> None:
-        """Takes over what became of feedback."""
-        now_s = time.monotonic()
-        self._telemetry.learned(application, result)
-        if result.key is not None:
-            self._engine.learned(result.key, result.state, now_s)
-            self._carry_out(now_s)
+    def feedback(self, request: FeedbackRequest) -> None:
+        """Takes feedback; its caller is delivered what became of it after this has returned."""
+        self._engine.feedback(request, time.monotonic())
 
     def batch_answered(
         self, replica: Replica, batch_id: int, outputs: Sequence[str], failures: Mapping[int, str], model_s: float
@@ -282,13 +272,45 @@ class Driver:
             self._engine.dispatch(now_s)
             self._carry_out(now_s)
 
-    def _state_read(self, key: ContextKey, state: State | None) -> None:
+    def _use_journal(self, effects: Effects) -> None:
+        engine, journal = self._engine, self._journal
+        if effects.predictions:
+            journal.record(effects.predictions)
+            self._telemetry.chosen(effects.predictions)
+        for key in effects.reads:
+            journal.read_state(key, functools.partial(self._journal_answers, engine.state_read, key))
+        for feedback in effects.joins:
+            journal.join(feedback.query, functools.partial(self._journal_answers, engine.joined, feedback))
+        for feedback in effects.lessons:
+            if feedback.lesson is not None:
+                journal.learn(feedback.lesson, functools.partial(self._journal_answers, engine.learned, feedback))
+
+    def _journal_answers(self, event: Callable[..., None], asked: object, answer: object) -> None:
+        """Any thread: has an answer brought to the engine along with those that come at the same time."""
+        self._journal_events.append(functools.partial(event, asked, answer))
+        if not self._is_told_of_journal:
+            self._is_told_of_journal = True
+            self.post(self._take_journal_events)
+
+    def _take_journal_events(self) -> None:
+        # First, so that whoever comes from now on posts again.
+        self._is_told_of_journal = False
         now_s = time.monotonic()
-        self._engine.state_read(key, state, now_s)
+        while self._journal_events:
+            self._journal_events.popleft()(now_s)
         self._carry_out(now_s)
 
-    def _read_state(self, key: ContextKey) -> None:
-        self._journal.read_state(key, lambda state: self.post(lambda: self._state_read(key, state)))
+    def _teach(self, request: FeedbackRequest) -> None:
+        application = request.route.application.name
+        for feedback in request.feedback:
+            self._telemetry.learned(application, feedback)
+            if feedback.status is FeedbackStatus.FAILED and not isinstance(feedback.error, ClipperError):
+                extra = {"application": application}
+                _LOG.warning("the selection policy failed", extra=extra, exc_info=feedback.error)
+        try:
+            request.caller.deliver(request)  # type: ignore[attr-defined]
+        except Exception:
+            _LOG.exception("an answer could not be delivered")
 
     def _carry_out(self, now_s: float) -> None:
         effects = self._engine.take_effects()
@@ -300,13 +322,9 @@ class Driver:
             batch.replica.link.send(batch)  # type: ignore[attr-defined]
         if effects.finished:
             self._finish(effects.finished, now_s)
-        if effects.predictions:
-            self._journal.record(effects.predictions)
-            self._telemetry.chosen(effects.predictions)
-        for request in effects.evaluated:
-            request.caller.deliver(request)  # type: ignore[attr-defined]
-        for key in effects.reads:
-            self._read_state(key)
+        self._use_journal(effects)
+        for told in effects.taught:
+            self._teach(told)
         for replica in effects.frozen:
             _LOG.warning(
                 "replica is frozen: it keeps a batch and answers nothing", extra={"replica": replica.record.key}

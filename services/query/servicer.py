@@ -1,22 +1,19 @@
 """The query service's RPCs."""
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import orjson
 
 from services.common.errors import NotFound
-from services.common.records import Application
+from services.common.lessons import FeedbackStatus
 from services.common.status import from_exception
 from services.query import convert
 from services.query.callers import JsonCaller, NativeCaller, PredictStream
 from services.query.driver import Driver
+from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.versions import Route
-from services.query.feedback_item import FeedbackItem
 from services.query.front import StreamCall, UnaryCall
-from services.query.journal.feedback import FeedbackResult, FeedbackStatus
-from services.query.learning import learn
 from services.query.predictor import Predictor
 from services.query.query_ids import QueryIds
 from services.query.request_limits import RequestLimits
@@ -54,51 +51,65 @@ class QueryServicer:
         proto = convert.feedback_request(message, self._limits)
         route = self._predictor.route(proto.application)
         items = convert.feedback_items(proto, route.application.input_type, self._limits)
-        self._learn(route, items, call, convert.feedback_response)
+        self._tell(route, items, _NativeTeller(call))
 
     def feedback_json(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.FeedbackJson."""
         application, text = convert.feedback_json_request(message, self._limits)
         route = self._predictor.route(application)
         body = feedback.parse(text, route.application.input_type, self._limits)
-
-        def response(statuses: Sequence[FeedbackStatus]) -> bytes:
-            if not body.is_batch and statuses[0] is FeedbackStatus.UNKNOWN_QUERY:
-                raise NotFound(_unknown_query(route.application, body.items[0]))
-            return convert.json_response(feedback.answer(statuses, body.is_batch))
-
-        self._learn(route, body.items, call, response)
+        self._tell(route, body.items, _JsonTeller(call, body.is_batch))
 
     def get_metrics(self, call: UnaryCall, _message: bytes) -> None:
         """QueryService.GetMetrics."""
         call.reply(convert.json_response(orjson.dumps(as_json(self._telemetry.counts(), time.monotonic()))))
 
-    def _learn(
-        self,
-        route: Route,
-        items: Sequence[FeedbackItem],
-        call: UnaryCall,
-        response: Callable[[Sequence[FeedbackStatus]], bytes],
-    ) -> None:
-        for item in items:
-            item.check(route.application)
-        learn(self._driver, route, items, partial(_answer_feedback, call, response))
+    def _tell(self, route: Route, items: Sequence[FeedbackItem], teller: "_NativeTeller | _JsonTeller") -> None:
+        request = FeedbackRequest(route, items, round(time.time() * 1e3), teller)
+        if items:
+            self._driver.feedback(request)
+        else:
+            teller.deliver(request)
 
 
-def _answer_feedback(
-    call: UnaryCall, response: Callable[[Sequence[FeedbackStatus]], bytes], results: Sequence[FeedbackResult]
-) -> None:
-    try:
-        for result in results:
-            if result.error is not None:
-                raise result.error
-        call.reply(response([result.status for result in results]))
-    except Exception as error:
-        call.fail(from_exception(error))
+class _NativeTeller:
+    """A Feedback call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: UnaryCall) -> None:
+        self._call = call
+
+    def deliver(self, request: FeedbackRequest) -> None:
+        """Replies with what became of the feedback."""
+        if request.error is None:
+            self._call.reply(convert.feedback_response(request.statuses))
+        else:
+            self._call.fail(from_exception(request.error))
 
 
-def _unknown_query(application: Application, item: FeedbackItem) -> str:
-    return (
-        f"No prediction with query id {item.query_id} is known. Feedback on a prediction of the application "
-        f"'{application.name}' is taken for {application.feedback_window_s} s."
-    )
+class _JsonTeller:
+    """A FeedbackJson call."""
+
+    __slots__ = ("_call", "_is_batch")
+
+    def __init__(self, call: UnaryCall, is_batch: bool) -> None:
+        self._call = call
+        self._is_batch = is_batch
+
+    def deliver(self, request: FeedbackRequest) -> None:
+        """Replies with the JSON of what became of the feedback."""
+        error = request.error or self._not_found(request)
+        if error is None:
+            self._call.reply(convert.json_response(feedback.answer(request.statuses, self._is_batch)))
+        else:
+            self._call.fail(from_exception(error))
+
+    def _not_found(self, request: FeedbackRequest) -> NotFound | None:
+        if self._is_batch or request.statuses != [FeedbackStatus.UNKNOWN_QUERY]:
+            return None
+        application, query_id = request.route.application, request.feedback[0].item.query_id
+        return NotFound(
+            f"No prediction with query id {query_id} is known. Feedback on a prediction of the application "
+            f"'{application.name}' is taken for {application.feedback_window_s} s."
+        )

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import InvalidInput
+from services.common.lessons import FeedbackStatus
 from services.common.selection_records import State
 from services.query.engine.selection.guard import PolicyFailed
 from services.query.engine.selection.policy import Observation
-from services.query.journal import FeedbackResult, FeedbackStatus, Journal
 from tests.fixtures.journals import (
     ARMS,
     DIGITS,
@@ -25,6 +25,7 @@ from tests.fixtures.journals import (
     Counting,
     Failing,
     Halving,
+    Looking,
     feedback,
     key_of,
     learn,
@@ -32,9 +33,10 @@ from tests.fixtures.journals import (
     read,
     register,
     run_with_store,
-    running_journal,
+    running_learner,
     wait_until_recorded,
 )
+from tests.fixtures.learners import FeedbackResult, Learner
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import wait_until
 
@@ -50,18 +52,18 @@ def registered(redis_server: RedisServer) -> None:
 
 
 @pytest.fixture
-def journal(redis_server: RedisServer) -> Iterator[Journal]:
-    with running_journal(redis_server) as journal:
+def journal(redis_server: RedisServer) -> Iterator[Learner]:
+    with running_learner(redis_server) as journal:
         yield journal
 
 
 @pytest.fixture
-def other_journal(redis_server: RedisServer) -> Iterator[Journal]:
-    with running_journal(redis_server) as journal:
+def other_journal(redis_server: RedisServer) -> Iterator[Learner]:
+    with running_learner(redis_server) as journal:
         yield journal
 
 
-def test_a_prediction_is_learned_from_at_once(journal: Journal) -> None:
+def test_a_prediction_is_learned_from_at_once(journal: Learner) -> None:
     journal.record([prediction(3, context="ann")])
     key = key_of(context="ann")
     assert learn(journal, feedback(3)) == FeedbackResult(LEARNED, key, ONE_RIGHT, {"apple": 0.0}, answer_loss=0.0)
@@ -70,7 +72,7 @@ def test_a_prediction_is_learned_from_at_once(journal: Journal) -> None:
 
 
 def test_a_prediction_of_one_journal_is_learned_from_by_another(
-    redis_server: RedisServer, journal: Journal, other_journal: Journal
+    redis_server: RedisServer, journal: Learner, other_journal: Learner
 ) -> None:
     journal.record([prediction(3, context="ann")])
     wait_until_recorded(redis_server, 1)
@@ -79,21 +81,21 @@ def test_a_prediction_of_one_journal_is_learned_from_by_another(
 
 
 def test_feedback_may_reach_another_journal_before_the_prediction_is_recorded(
-    journal: Journal, other_journal: Journal
+    journal: Learner, other_journal: Learner
 ) -> None:
     for query_id in range(5):
         journal.record([prediction(query_id)])
         assert learn(other_journal, feedback(query_id)).status is LEARNED
 
 
-def test_a_prediction_is_learned_from_once_whoever_is_told(journal: Journal, other_journal: Journal) -> None:
+def test_a_prediction_is_learned_from_once_whoever_is_told(journal: Learner, other_journal: Learner) -> None:
     journal.record([prediction(3)])
     assert learn(journal, feedback(3)).status is LEARNED
     again = FeedbackResult(ALREADY_LEARNED, key_of(), ONE_RIGHT)
     assert [learn(journal, feedback(3, "2")), learn(other_journal, feedback(3))] == [again, again]
 
 
-def test_feedback_with_a_name_is_learned_once_under_that(journal: Journal, other_journal: Journal) -> None:
+def test_feedback_with_a_name_is_learned_once_under_that(journal: Learner, other_journal: Learner) -> None:
     journal.record([prediction(3)])
     named = [feedback(3, feedback_id=name) for name in ("a", "b", "a")]
     assert [learn(journal, each).status for each in named] == [LEARNED, LEARNED, ALREADY_LEARNED]
@@ -104,7 +106,7 @@ def test_feedback_with_a_name_is_learned_once_under_that(journal: Journal, other
 @pytest.mark.parametrize("policy", [Counting({}), Halving({})], ids=["additive", "not additive"])
 @pytest.mark.parametrize("named", [False, True], ids=["by query", "by name"])
 def test_of_the_same_feedback_to_two_journals_at_once_one_is_learned(
-    journal: Journal, other_journal: Journal, policy: Counting | Halving, named: bool
+    journal: Learner, other_journal: Learner, policy: Counting | Halving, named: bool
 ) -> None:
     count = 200
     answers: list[tuple[Answer[FeedbackResult], Answer[FeedbackResult]]] = []
@@ -120,13 +122,13 @@ def test_of_the_same_feedback_to_two_journals_at_once_one_is_learned(
     assert state.get("steps", state.get("count:apple", 0.0) - 1.0) == count
 
 
-def test_feedback_by_input_tells_of_all_arms_and_counts_each_time(journal: Journal) -> None:
+def test_feedback_by_input_tells_of_all_arms_and_counts_each_time(journal: Learner) -> None:
     what = feedback(outputs={"apple": "1", "pear": "2"}, context="ann")
     assert learn(journal, what).losses == {"apple": 0.0, "pear": 1.0}
     assert learn(journal, what).state == {"count:apple": 3.0, "count:pear": 3.0, "loss:apple": 0.0, "loss:pear": 2.0}
 
 
-def test_unknown_queries_are_told_as_such(journal: Journal) -> None:
+def test_unknown_queries_are_told_as_such(journal: Learner) -> None:
     journal.record([prediction(3)])
     stranger = dataclasses.replace(DIGITS, name="stranger")
     former = dataclasses.replace(DIGITS, registration=6)
@@ -135,7 +137,7 @@ def test_unknown_queries_are_told_as_such(journal: Journal) -> None:
 
 
 def test_a_prediction_that_is_older_than_the_feedback_window_is_unknown(
-    redis_server: RedisServer, journal: Journal, other_journal: Journal
+    redis_server: RedisServer, journal: Learner, other_journal: Learner
 ) -> None:
     brief = dataclasses.replace(DIGITS, feedback_window_s=1)
     register(redis_server, brief)
@@ -149,7 +151,7 @@ def test_a_prediction_that_is_older_than_the_feedback_window_is_unknown(
 
 
 def test_feedback_for_a_deleted_application_is_unknown_and_changes_nothing(
-    redis_server: RedisServer, journal: Journal
+    redis_server: RedisServer, journal: Learner
 ) -> None:
     journal.record([prediction(3)])
     run_with_store(redis_server, lambda store: store.delete_application("digits", 7))
@@ -158,10 +160,10 @@ def test_feedback_for_a_deleted_application_is_unknown_and_changes_nothing(
     assert read(journal, key_of()) == {}
 
 
-def test_an_event_tells_all_that_a_replay_needs(redis_server: RedisServer, journal: Journal) -> None:
+def test_an_event_tells_all_that_a_replay_needs(redis_server: RedisServer, journal: Learner) -> None:
     journal.record([prediction(3, "2", context="ann")._replace(features=[0.5])])
     learn(journal, feedback(3, feedback_id="f"))
-    learn(journal, feedback(outputs={"apple": "1", "pear": "2"}, features=(1.5,)))
+    learn(journal, feedback(outputs={"apple": "1", "pear": "2"}, features=(1.5,), policy=Looking({})))
     wait_until_recorded(redis_server, 1)
     events = [
         json.loads(event) for event in run_with_store(redis_server, lambda store: store.events("digits", 7)).events
@@ -205,7 +207,7 @@ def test_an_event_tells_all_that_a_replay_needs(redis_server: RedisServer, journ
 
 
 def test_what_makes_no_sense_or_fails_is_told_and_holds_up_none(
-    journal: Journal, caplog: pytest.LogCaptureFixture
+    journal: Learner, caplog: pytest.LogCaptureFixture
 ) -> None:
     numeric = dataclasses.replace(DIGITS, loss="squared")
     cases = [
@@ -242,7 +244,7 @@ def test_many_journals_learn_in_one_context_as_if_one_had_learned_all(redis_serv
     labels = [chance.choice(("0", "0.25", "1")) for _ in range(count)]
     regression = dataclasses.replace(DIGITS, loss="absolute")
     with ExitStack() as stack:
-        running = [stack.enter_context(running_journal(redis_server)) for _ in range(journals)]
+        running = [stack.enter_context(running_learner(redis_server)) for _ in range(journals)]
         for query_id in range(count):
             chance.choice(running).record([prediction(query_id, "0", arm=ARMS[query_id % 2])])
         wait_until_recorded(redis_server, count)
@@ -269,7 +271,7 @@ def test_many_journals_learn_in_one_context_as_if_one_had_learned_all(redis_serv
 def test_many_journals_learn_what_does_not_add_up_without_losing_any(redis_server: RedisServer) -> None:
     count, journals = 1_000, 8
     with ExitStack() as stack:
-        running = [stack.enter_context(running_journal(redis_server)) for _ in range(journals)]
+        running = [stack.enter_context(running_learner(redis_server)) for _ in range(journals)]
         answers: list[Answer[FeedbackResult]] = []
         for number in range(count):
             answers.append(Answer())
@@ -279,7 +281,7 @@ def test_many_journals_learn_what_does_not_add_up_without_losing_any(redis_serve
         assert read(running[0], key_of()) == {"apple": 1.0, "steps": float(count)}
 
 
-def test_a_killed_journal_loses_nothing_that_it_acknowledged(redis_server: RedisServer, journal: Journal) -> None:
+def test_a_killed_journal_loses_nothing_that_it_acknowledged(redis_server: RedisServer, journal: Learner) -> None:
     command = [sys.executable, "-m", "tests.fixtures.journal_process", redis_server.url, "100000"]
     environment = {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'protos' / 'gen'}"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY, env=environment, text=True) as process:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from services.common.errors import StoreUnavailable
+from services.common.lessons import FeedbackStatus
 from services.common.selection_records import State
-from services.query.journal import FeedbackResult, FeedbackStatus, Journal
 from tests.fixtures.journals import (
     DIGITS,
     ONE_RIGHT,
@@ -20,9 +20,10 @@ from tests.fixtures.journals import (
     prediction,
     read,
     register,
-    running_journal,
+    running_learner,
     wait_until_recorded,
 )
+from tests.fixtures.learners import FeedbackResult, Learner
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import wait_until
 
@@ -37,14 +38,14 @@ def registered(redis_server: RedisServer) -> None:
 
 
 @pytest.fixture
-def journal(redis_server: RedisServer) -> Iterator[Journal]:
-    with running_journal(redis_server) as journal:
+def journal(redis_server: RedisServer) -> Iterator[Learner]:
+    with running_learner(redis_server) as journal:
         yield journal
 
 
 def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer) -> None:
     answers: list[Answer[FeedbackResult]] = []
-    with running_journal(redis_server) as journal:
+    with running_learner(redis_server) as journal:
         for query_id in range(500):
             journal.record([prediction(query_id)])
             answers.append(Answer())
@@ -56,7 +57,7 @@ def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer)
 
 def test_closing_a_journal_without_redis_takes_a_moment_and_answers_all(redis_server: RedisServer) -> None:
     redis_server.freeze()
-    with running_journal(redis_server) as journal:
+    with running_learner(redis_server) as journal:
         journal.record([prediction(1)])
         learned: Answer[FeedbackResult] = Answer()
         journal.learn(feedback(1), learned)
@@ -70,7 +71,7 @@ def test_closing_a_journal_without_redis_takes_a_moment_and_answers_all(redis_se
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_without_redis_a_state_is_given_up_within_20_ms(redis_server: RedisServer, journal: Journal, how: str) -> None:
+def test_without_redis_a_state_is_given_up_within_20_ms(redis_server: RedisServer, journal: Learner, how: str) -> None:
     assert read(journal, key_of()) == {}
     (redis_server.kill if how == "killed" else redis_server.freeze)()
     took_s = []
@@ -85,7 +86,7 @@ def test_without_redis_a_state_is_given_up_within_20_ms(redis_server: RedisServe
 
 
 def test_without_redis_nothing_is_learned_and_once_it_is_back_all_works_unaided(
-    redis_server: RedisServer, journal: Journal
+    redis_server: RedisServer, journal: Learner
 ) -> None:
     journal.record([prediction(1)])
     learn(journal, feedback(1))
@@ -102,7 +103,7 @@ def test_without_redis_nothing_is_learned_and_once_it_is_back_all_works_unaided(
 
 
 def test_feedback_that_a_frozen_redis_did_not_confirm_is_learned_once_when_it_is_repeated(
-    redis_server: RedisServer, journal: Journal
+    redis_server: RedisServer, journal: Learner
 ) -> None:
     journal.record([prediction(1)])
     wait_until_recorded(redis_server, 1)
@@ -114,7 +115,7 @@ def test_feedback_that_a_frozen_redis_did_not_confirm_is_learned_once_when_it_is
 
 
 def test_predictions_wait_for_redis_to_come_back_and_the_oldest_give_way(
-    redis_server: RedisServer, journal: Journal, caplog: pytest.LogCaptureFixture
+    redis_server: RedisServer, journal: Learner, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     redis_server.kill()

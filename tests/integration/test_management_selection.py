@@ -11,8 +11,9 @@ import grpc
 from clipper.v1 import management_service_pb2 as pb
 from redis.asyncio import Redis
 
+from services.common.lessons import Addition, FeedbackStatus
 from services.common.selection_records import ContextKey, PredictionRecord, Recorded
-from services.common.selection_store import Addition, SelectionStore, Verdict
+from services.common.selection_store import SelectionStore
 from services.common.store import Store
 from tests.fixtures import management
 from tests.fixtures.management import Failure, Stub, failure, register, serving
@@ -42,12 +43,12 @@ class World:
         prediction = PredictionRecord(key, query_id, 0.5, {arm: "1"}, "1", False, (arm,))
         await self._selection.record([Recorded(prediction, int(time.time() * 1_000))])
 
-    async def learn(self, context: str, registration: int | None = None, **increments: float) -> Verdict:
+    async def learn(self, context: str, registration: int | None = None, **increments: float) -> FeedbackStatus:
         """Learns from feedback."""
         key = ContextKey("clever", registration or await self.registration(), context)
         event = {"event": "feedback", "context": context, "losses": {"svm": 1.0}}
-        [outcome] = await self._selection.add([Addition(key, None, event, increments)])
-        return outcome.verdict
+        [outcome] = await self._selection.learn([Addition(key, None, event, lambda: increments)])
+        return outcome.status
 
     async def state(self, context: str) -> dict[str, float]:
         """What an admin client sees of a context."""
@@ -180,7 +181,7 @@ def test_a_deleted_application_leaves_nothing_and_comes_back_as_a_new_one(redis_
         assert [key for key in await keys(redis_server) if ":clever:" in key] == []
         await register(here.stub, CLEVER)
         # A query service that has not heard of it yet.
-        assert await here.learn("ann", registration, svm=1.0) is Verdict.GONE
+        assert await here.learn("ann", registration, svm=1.0) is FeedbackStatus.UNKNOWN_QUERY
         assert await here.state("ann") == {}
         assert (await here.events())[0] == []
 

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from services.common.errors import InvalidInput
+from services.common.lessons import FeedbackStatus, Revision
 from services.common.records import Application, Change
 from services.common.selection_records import QueryKey, Recorded
-from services.common.selection_store import Revision, SelectionStore, Verdict
+from services.common.selection_store import SelectionStore
 from tests.fixtures.journals import (
     DIGITS,
     change,
@@ -20,7 +21,7 @@ from tests.fixtures.journals import (
     register,
     run_with_store,
 )
-from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, verdicts
+from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, statuses
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import eventually
 
@@ -39,7 +40,7 @@ def test_everything_lives_as_long_as_the_application_says(redis_server: RedisSer
 
     async def scenario(store: SelectionStore) -> None:
         await store.record([Recorded(prediction(3), NOW_MS)])
-        await store.add([addition({"a": 1.0}, once=3), addition({"a": 1.0}, once="x")])
+        await store.learn([addition({"a": 1.0}, once=3), addition({"a": 1.0}, once="x")])
 
     run_with_store(redis_server, scenario)
     with connect(redis_server) as client:
@@ -60,11 +61,11 @@ def test_a_context_that_is_left_alone_is_forgotten_and_learning_keeps_it(redis_s
 
     async def scenario(store: SelectionStore) -> None:
         left, kept = key_of(context="left"), key_of(context="kept")
-        await store.add([addition({"a": 1.0}, key=left), addition({"a": 0.0}, key=kept)])
+        await store.learn([addition({"a": 1.0}, key=left), addition({"a": 0.0}, key=kept)])
         assert set(await store.contexts("digits", 7)) == {"left", "kept"}
 
         async def is_forgotten() -> bool:
-            await store.add([addition({"a": 1.0}, key=kept)])
+            await store.learn([addition({"a": 1.0}, key=kept)])
             return not await state_of(store, left) and await store.contexts("digits", 7) == ["kept"]
 
         await eventually(is_forgotten)
@@ -76,9 +77,9 @@ def test_a_context_that_is_left_alone_is_forgotten_and_learning_keeps_it(redis_s
 def test_contexts_are_listed_by_their_last_change_a_page_at_a_time(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
         for context in ("ann", "bob", "", "ann"):
-            await store.add([addition({"a": 1.0}, key=key_of(context=context))])
+            await store.learn([addition({"a": 1.0}, key=key_of(context=context))])
             await asyncio.sleep(0.002)
-        await store.add([addition({}, key=key_of(context="nothing learned"))])
+        await store.learn([addition({}, key=key_of(context="nothing learned"))])
         assert await store.contexts("digits", 7) == ["ann", "", "bob"]
         assert await store.contexts("digits", 7, start=1, count=1) == [""]
         assert await store.contexts("other", 8) == []
@@ -93,9 +94,9 @@ def test_an_application_that_is_not_registered_as_such_is_refused(redis_server: 
     async def scenario(store: SelectionStore) -> None:
         key = key_of(stranger)
         await store.record([Recorded(prediction(1, application=stranger), NOW_MS), Recorded(prediction(2), NOW_MS)])
-        outcomes = await store.add([addition({"a": 1.0}, key=key), addition({"a": 1.0})])
-        assert verdicts(outcomes) == [Verdict.GONE, Verdict.LEARNED]
-        assert verdicts(await store.revise([Revision(key, 1, event(key), halve)])) == [Verdict.GONE]
+        outcomes = await store.learn([addition({"a": 1.0}, key=key), addition({"a": 1.0})])
+        assert statuses(outcomes) == [FeedbackStatus.UNKNOWN_QUERY, FeedbackStatus.LEARNED]
+        assert statuses(await store.learn([Revision(key, 1, event(key), halve)])) == [FeedbackStatus.UNKNOWN_QUERY]
         assert await store.join([QueryKey("digits", registration, 1)]) == [None]
         assert len((await store.events("digits", 7)).events) == 2
 
@@ -111,7 +112,7 @@ async def fill(store: SelectionStore, application: Application, context: str, fi
     await store.record(
         [Recorded(prediction(number, application=application, context=context), NOW_MS) for number in ids]
     )
-    await store.add(
+    await store.learn(
         [addition({"a": 1.0}, once=first_query_id, key=key), addition({"a": 1.0}, once="f-" + context, key=key)]
     )
 
@@ -179,11 +180,13 @@ def test_an_application_that_is_registered_again_starts_afresh(redis_server: Red
     again = dataclasses.replace(DIGITS, registration=9)
 
     async def scenario(store: SelectionStore) -> None:
-        await store.add([addition({"a": 1.0}, once=1)])
+        await store.learn([addition({"a": 1.0}, once=1)])
         await change(redis_server, Change.put(again))
         assert await state_of(store, key_of(again)) == {}
-        assert verdicts(await store.add([addition({"a": 1.0}, once=1, key=key_of(again))])) == [Verdict.LEARNED]
-        assert verdicts(await store.add([addition({"a": 1.0}, once=2)])) == [Verdict.GONE]
+        assert statuses(await store.learn([addition({"a": 1.0}, once=1, key=key_of(again))])) == [
+            FeedbackStatus.LEARNED
+        ]
+        assert statuses(await store.learn([addition({"a": 1.0}, once=2)])) == [FeedbackStatus.UNKNOWN_QUERY]
 
     run_with_store(redis_server, scenario)
 
@@ -192,7 +195,7 @@ def test_events_are_read_in_order_page_by_page(redis_server: RedisServer) -> Non
     async def scenario(store: SelectionStore) -> None:
         for number in range(10):
             await store.record([Recorded(prediction(number), NOW_MS + number)])
-            await store.add([addition({"a": 1.0}, once=number)])
+            await store.learn([addition({"a": 1.0}, once=number)])
             await asyncio.sleep(0.002)
         page = await store.events("digits", 7, count=7)
         texts = page.events
@@ -232,7 +235,7 @@ def test_what_is_no_cursor_is_refused(redis_server: RedisServer, after: str) -> 
 
 def test_the_event_log_is_bounded_and_predictions_do_not_crowd_out_feedback(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
-        await store.add([addition({"a": 1.0}, once=number) for number in range(50)])
+        await store.learn([addition({"a": 1.0}, once=number) for number in range(50)])
         for first in range(0, 2_000, 200):
             await store.record([Recorded(prediction(first + number), NOW_MS) for number in range(200)])
         events = [json.loads(text) for text in (await store.events("digits", 7, count=10_000)).events]

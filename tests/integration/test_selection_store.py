@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from services.common.errors import StoreUnavailable
+from services.common.lessons import FeedbackStatus, Outcome, Revision
 from services.common.records import Kind
 from services.common.selection_records import PredictionRecord, QueryKey, Recorded, State
-from services.common.selection_store import Outcome, Revision, SelectionStore, Verdict
+from services.common.selection_store import SelectionStore
 from tests.fixtures.journals import (
     DIGITS,
     key_of,
@@ -18,7 +19,7 @@ from tests.fixtures.journals import (
     register,
     run_with_store,
 )
-from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, verdicts
+from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, statuses
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.vandal import UNREADABLE, Vandal
 
@@ -41,13 +42,13 @@ def test_a_context_that_nothing_was_learned_in_has_an_empty_state(redis_server: 
 def test_what_is_added_adds_up_and_is_told_with_each_lesson(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
         ann = key_of(context="ann")
-        outcomes = await store.add(
+        outcomes = await store.learn(
             [addition({"a": 1.0}), addition({"a": 0.5, "b": -1e-7}), addition({"a": 3.0}, key=ann)]
         )
         assert outcomes == [
-            Outcome(Verdict.LEARNED, {"a": 1.5, "b": -1e-7}),
-            Outcome(Verdict.LEARNED, {"a": 1.5, "b": -1e-7}),
-            Outcome(Verdict.LEARNED, {"a": 3.0}),
+            Outcome(FeedbackStatus.LEARNED, {"a": 1.5, "b": -1e-7}),
+            Outcome(FeedbackStatus.LEARNED, {"a": 1.5, "b": -1e-7}),
+            Outcome(FeedbackStatus.LEARNED, {"a": 3.0}),
         ]
         assert await store.read_states([ann, key_of()]) == [{"a": 3.0}, {"a": 1.5, "b": -1e-7}]
 
@@ -58,8 +59,8 @@ def test_what_is_added_adds_up_and_is_told_with_each_lesson(redis_server: RedisS
 def test_what_has_a_name_is_learned_once(redis_server: RedisServer, once: int | str) -> None:
     async def scenario(store: SelectionStore) -> None:
         lesson = addition({"a": 1.0}, once=once)
-        assert verdicts(await store.add([lesson, lesson])) == [Verdict.LEARNED, Verdict.ALREADY_LEARNED]
-        assert await store.add([lesson]) == [Outcome(Verdict.ALREADY_LEARNED, {"a": 1.0})]
+        assert statuses(await store.learn([lesson, lesson])) == [FeedbackStatus.LEARNED, FeedbackStatus.ALREADY_LEARNED]
+        assert await store.learn([lesson]) == [Outcome(FeedbackStatus.ALREADY_LEARNED, {"a": 1.0})]
 
     run_with_store(redis_server, scenario)
 
@@ -70,7 +71,7 @@ def test_neighbouring_query_ids_a_name_of_digits_and_other_applications_are_not_
     async def scenario(store: SelectionStore) -> None:
         lessons = [addition({"a": 1.0}, once=once) for once in (1023, 1024, 1025, 2048, "1024", 2**53 - 1)]
         lessons.append(addition({"a": 1.0}, once=1024, key=key_of(OTHER)))
-        assert verdicts(await store.add(lessons)) == [Verdict.LEARNED] * 7
+        assert statuses(await store.learn(lessons)) == [FeedbackStatus.LEARNED] * 7
         assert await store.read_states([key_of(), key_of(OTHER)]) == [{"a": 6.0}, {"a": 1.0}]
 
     run_with_store(redis_server, scenario)
@@ -78,7 +79,7 @@ def test_neighbouring_query_ids_a_name_of_digits_and_other_applications_are_not_
 
 def test_what_has_no_name_is_learned_each_time(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
-        await store.add([addition({"a": 1.0})] * 3)
+        await store.learn([addition({"a": 1.0})] * 3)
         assert await state_of(store) == {"a": 3.0}
 
     run_with_store(redis_server, scenario)
@@ -86,8 +87,8 @@ def test_what_has_no_name_is_learned_each_time(redis_server: RedisServer) -> Non
 
 def test_a_state_gets_what_it_lacks_before_anything_is_added_and_once_only(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
-        await store.add([addition({"a": 1.0}, init={"a": 10.0})])
-        await store.add([addition({"b": 1.0}, init={"a": 10.0, "b": 20.0}) for _ in range(2)])
+        await store.learn([addition({"a": 1.0}, init={"a": 10.0})])
+        await store.learn([addition({"b": 1.0}, init={"a": 10.0, "b": 20.0}) for _ in range(2)])
         assert await state_of(store) == {"a": 11.0, "b": 22.0}
 
     run_with_store(redis_server, scenario)
@@ -97,10 +98,10 @@ def test_a_state_that_was_forgotten_meanwhile_begins_with_what_it_lacks(redis_se
     async def scenario(store: SelectionStore) -> None:
         elsewhere = SelectionStore.connect(redis_server.url)
         lesson = addition({"a": 1.0}, init={"a": 10.0, "b": 20.0})
-        await store.add([lesson])
+        await store.learn([lesson])
         await elsewhere.delete_context(key_of())
-        await elsewhere.add([addition({"b": 1.0})])
-        assert await store.add([lesson]) == [Outcome(Verdict.LEARNED, {"a": 11.0, "b": 1.0})]
+        await elsewhere.learn([addition({"b": 1.0})])
+        assert await store.learn([lesson]) == [Outcome(FeedbackStatus.LEARNED, {"a": 11.0, "b": 1.0})]
         await elsewhere.close()
 
     run_with_store(redis_server, scenario)
@@ -108,10 +109,10 @@ def test_a_state_that_was_forgotten_meanwhile_begins_with_what_it_lacks(redis_se
 
 def test_numbers_that_no_state_can_hold_fail_alone(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
-        outcomes = await store.add(
+        outcomes = await store.learn(
             [addition({"a": float("nan")}), addition({"a": 1.0}), addition({"a": -float("inf")})]
         )
-        assert verdicts(outcomes) == [Verdict.FAILED, Verdict.LEARNED, Verdict.FAILED]
+        assert statuses(outcomes) == [FeedbackStatus.FAILED, FeedbackStatus.LEARNED, FeedbackStatus.FAILED]
         assert "nan" in str(outcomes[0].error)
         assert await state_of(store) == {"a": 1.0}
 
@@ -123,8 +124,8 @@ def test_revisions_by_many_at_once_lose_none(redis_server: RedisServer) -> None:
         store = SelectionStore.connect(redis_server.url)
         for step in range(25):
             names = [f"{number}-{step}-{part}" for part in range(4)]
-            outcomes = await store.revise([Revision(key_of(), name, event(key_of()), halve) for name in names])
-            assert verdicts(outcomes) == [Verdict.LEARNED] * 4
+            outcomes = await store.learn([Revision(key_of(), name, event(key_of()), halve) for name in names])
+            assert statuses(outcomes) == [FeedbackStatus.LEARNED] * 4
         await store.close()
 
     async def scenario(store: SelectionStore) -> None:
@@ -138,10 +139,13 @@ def test_revisions_by_many_at_once_lose_none(redis_server: RedisServer) -> None:
 
 def test_a_revision_may_drop_names_and_is_learned_once(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
-        await store.add([addition({"a": 1.0, "old": 1.0})])
+        await store.learn([addition({"a": 1.0, "old": 1.0})])
         revision = Revision(key_of(), 5, event(key_of()), lambda state: {"a": state["a"] + 0.1})
-        assert verdicts(await store.revise([revision, revision])) == [Verdict.LEARNED, Verdict.ALREADY_LEARNED]
-        assert await store.revise([revision]) == [Outcome(Verdict.ALREADY_LEARNED, {"a": 1.1})]
+        assert statuses(await store.learn([revision, revision])) == [
+            FeedbackStatus.LEARNED,
+            FeedbackStatus.ALREADY_LEARNED,
+        ]
+        assert await store.learn([revision]) == [Outcome(FeedbackStatus.ALREADY_LEARNED, {"a": 1.1})]
 
     run_with_store(redis_server, scenario)
 
@@ -152,10 +156,10 @@ def test_a_revision_that_fails_changes_nothing_and_holds_up_none(redis_server: R
 
     async def scenario(store: SelectionStore) -> None:
         revisions = [Revision(key_of(), once, event(key_of()), observe) for once, observe in ((1, fail), (2, halve))]
-        failed, learned = await store.revise(revisions)
-        assert (failed.verdict, str(failed.error)) == (Verdict.FAILED, "secret")
-        assert learned == Outcome(Verdict.LEARNED, {"a": 0.5, "steps": 1.0})
-        assert verdicts(await store.revise(revisions)) == [Verdict.FAILED, Verdict.ALREADY_LEARNED]
+        failed, learned = await store.learn(revisions)
+        assert (failed.status, str(failed.error)) == (FeedbackStatus.FAILED, "secret")
+        assert learned == Outcome(FeedbackStatus.LEARNED, {"a": 0.5, "steps": 1.0})
+        assert statuses(await store.learn(revisions)) == [FeedbackStatus.FAILED, FeedbackStatus.ALREADY_LEARNED]
 
     run_with_store(redis_server, scenario)
 
@@ -209,7 +213,7 @@ def test_an_application_whose_record_is_unreadable_keeps_no_other_from_learning(
             queries = [QueryKey(each.name, each.registration, number) for each in (OTHER, DIGITS)]
             assert [joined is not None for joined in await store.join(queries)] == [False, True]
             lessons = [addition({"a": 1.0}, key=key_of(OTHER)), addition({"a": 1.0})]
-            assert verdicts(await store.add(lessons)) == [Verdict.GONE, Verdict.LEARNED]
+            assert statuses(await store.learn(lessons)) == [FeedbackStatus.UNKNOWN_QUERY, FeedbackStatus.LEARNED]
 
     run_with_store(redis_server, scenario)
 
@@ -245,8 +249,8 @@ def test_without_redis_everything_fails_soon_and_honestly(away: RedisServer) -> 
             store.contexts("digits", 7),
             store.record([Recorded(prediction(1), NOW_MS)]),
             store.join([QueryKey("digits", 7, 1)]),
-            store.add([addition({"a": 1.0}, init={"a": 1.0})]),
-            store.revise([Revision(key_of(), 1, event(key_of()), halve)]),
+            store.learn([addition({"a": 1.0}, init={"a": 1.0})]),
+            store.learn([Revision(key_of(), 1, event(key_of()), halve)]),
             store.events("digits", 7),
             store.delete_context(key_of()),
             store.delete_application("digits", 7),

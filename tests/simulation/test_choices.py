@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from services.common.selection_records import PredictionRecord
+from services.query.engine.feedback import FeedbackItem
 from services.query.engine.requests import DefaultReason
-from services.query.engine.selection.policy import Observation
 from simulation.loads import Load, gamma, on_off, poisson
 from simulation.replicas import ServiceTime
 from simulation.simulator import Simulator
@@ -112,7 +112,7 @@ def test_what_is_learned_here_and_elsewhere_decides_within_a_second(seed: int) -
     simulator.offer(Load("app", poisson(500), 3.0))
     # Another query service has learned that only c is any good.
     state = {"log_weight:a": -50.0, "log_weight:b": -50.0, "log_weight:c": 0.0}
-    simulator.at(0.95, partial(simulator.states.__setitem__, key, state))
+    simulator.at(0.95, partial(simulator.store.states.__setitem__, key, state))
     simulator.run()
     assert set(late) == {"c"}
 
@@ -122,16 +122,13 @@ def test_feedback_on_every_answer_finds_the_best_model(seed: int) -> None:
     simulator = _choosing("exp3", seed)
     chosen: Counter[str] = Counter()
     route = simulator.engine.routes["app"]
-    assert route.selector is not None
-    policy, arms = route.selector.policy, route.selector.arms
 
     def learn(prediction: PredictionRecord) -> None:
         if simulator.now_s > 1.0:
             chosen.update(prediction.chosen)
-        losses = {arm: float(arm != "b") for arm in prediction.outputs}
-        observation = Observation(losses, prediction.probability)
-        state = policy.observe(simulator.states.get(prediction.key, {}), arms, observation)
-        simulator.after(0.005, partial(simulator.learn, prediction.key, state))
+        reward = float(prediction.chosen == ("b",))
+        item = FeedbackItem(query_id=prediction.query_id, reward=reward)
+        simulator.after(0.005, partial(simulator.tell, route, item))
 
     simulator.on_prediction = learn
     simulator.offer(Load("app", poisson(1_000), 2.0))

@@ -20,7 +20,6 @@ application's name and its registration, as name:revision, so that one that is r
 """
 
 from services.common.selection_store.events import Events
-from services.common.selection_store.lessons import Addition, Outcome, Revision, Verdict
 from services.common.selection_store.store import SelectionStore
 
-__all__ = ["Addition", "Events", "Outcome", "Revision", "SelectionStore", "Verdict"]
+__all__ = ["Events", "SelectionStore"]

@@ -4,12 +4,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from services.common.lessons import Addition, FeedbackStatus, Outcome
 from services.common.selection_records import NOTHING, ContextKey, State
 from services.common.selection_store import codec, scripts
 from services.common.selection_store.keys import Keys
-from services.common.selection_store.lessons import Addition, Outcome, Verdict, finite
 from services.common.selection_store.plan import Plan
-from services.common.selection_store.states import as_state, read_states
+from services.common.selection_store.states import as_state, finite, read_states
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -40,7 +40,7 @@ class Additions:
                     plan.add(number, additions[number], self._known)
                 # The functions are a policy's, which may be anybody's.
                 except Exception as error:
-                    outcomes[number] = Outcome(Verdict.FAILED, error=error)
+                    outcomes[number] = Outcome(FeedbackStatus.FAILED, error=error)
             if plan.lessons:
                 answer = await plan.carry_out(self._script, plan.document, self._events_kept)
                 outcomes.update(self._outcomes(plan, answer))
@@ -61,7 +61,7 @@ class Additions:
         while len(self._known) > _MOST_KNOWN_STATES:
             self._known.popitem(last=False)
         return {
-            number: Outcome(Verdict(code), states[key] if code != scripts.GONE else NOTHING)
+            number: _outcome(FeedbackStatus(code), states[key])
             for (number, key), code in zip(plan.lessons, codes, strict=True)
             if code != scripts.CHANGED
         }
@@ -86,7 +86,7 @@ class _AdditionPlan(Plan):
         """Takes one more; what its function raises passes through and nothing is changed."""
         key = addition.key
         init = finite(addition.init(known[key])) if addition.init else {}
-        increments = finite(addition.increments)
+        increments = finite(addition.increments())
         if key not in self.contexts:
             self.document["contexts"].append(self.context(key))
             self.contexts[key] = len(self.contexts) + 1
@@ -99,3 +99,7 @@ class _AdditionPlan(Plan):
         self.document["lessons"].append(lesson | self.marker(key, addition.once))
         self.lines.append(codec.encode_event(addition.event))
         self.lessons.append((number, key))
+
+
+def _outcome(status: FeedbackStatus, state: State) -> Outcome:
+    return Outcome(status, NOTHING if status is FeedbackStatus.UNKNOWN_QUERY else state)

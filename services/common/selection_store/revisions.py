@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from services.common.lessons import FeedbackStatus, Outcome, Revision
 from services.common.selection_records import State
 from services.common.selection_store import codec, scripts
 from services.common.selection_store.keys import Keys
-from services.common.selection_store.lessons import Outcome, Revision, Verdict, finite
 from services.common.selection_store.plan import Plan
-from services.common.selection_store.states import as_state
+from services.common.selection_store.states import as_state, finite
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -28,11 +28,11 @@ class Revisions:
         while True:
             code, learned, pairs = await attempt.carry_out(self._script, attempt.document, self._events_kept)
             if code != scripts.CHANGED:
-                return attempt.outcomes(Verdict(code))
+                return attempt.outcomes(FeedbackStatus(code))
             attempt = _Attempt(self._keys, revisions)
             attempt.revise(pairs, learned)
             if not attempt.lines:
-                return attempt.outcomes(Verdict.LEARNED)
+                return attempt.outcomes(FeedbackStatus.LEARNED)
 
 
 class _Attempt(Plan):
@@ -61,13 +61,13 @@ class _Attempt(Plan):
         taken: set[int | str] = set()
         for number, revision in enumerate(self._revisions):
             if learned[number] or revision.once in taken:
-                self._outcomes[number] = Outcome(Verdict.ALREADY_LEARNED)
+                self._outcomes[number] = Outcome(FeedbackStatus.ALREADY_LEARNED)
                 continue
             try:
                 self._after = finite(revision.observe(self._after))
             # The function is a policy's, which may be anybody's.
             except Exception as error:
-                self._outcomes[number] = Outcome(Verdict.FAILED, error=error)
+                self._outcomes[number] = Outcome(FeedbackStatus.FAILED, error=error)
                 continue
             if revision.once is not None:
                 taken.add(revision.once)
@@ -79,11 +79,11 @@ class _Attempt(Plan):
             "after": {name: repr(value) for name, value in self._after.items()},
         }
 
-    def outcomes(self, verdict: Verdict) -> list[Outcome]:
-        """What became of the revisions, once the script had its verdict on the new ones."""
-        if verdict is Verdict.GONE:
-            return [Outcome(verdict)] * len(self._revisions)
+    def outcomes(self, status: FeedbackStatus) -> list[Outcome]:
+        """What became of the revisions, once the script has told what became of the new ones."""
+        if status is FeedbackStatus.UNKNOWN_QUERY:
+            return [Outcome(status)] * len(self._revisions)
         return [
             outcome if outcome.error else outcome._replace(state=self._after)
-            for outcome in (outcome or Outcome(verdict) for outcome in self._outcomes)
+            for outcome in (outcome or Outcome(status) for outcome in self._outcomes)
         ]

@@ -7,6 +7,8 @@ says. JSON arrives as one argument with a line for each record: Python pays for 
 KEYS[1] is the hash of the applications; other keys are named by their number in KEYS.
 """
 
+from services.common.lessons import FeedbackStatus
+
 # Clocks differ: what may be joined is decided by the query service, and must still be there.
 _SLACK_S = 60
 
@@ -75,7 +77,13 @@ for _, bucket in ipairs(cjson.decode(ARGV[1])) do
 end
 """
 
-GONE, ALREADY_LEARNED, LEARNED, CHANGED = range(4)
+_LEARNED, _ALREADY_LEARNED, _GONE = (
+    repr(status.value)
+    for status in (FeedbackStatus.LEARNED, FeedbackStatus.ALREADY_LEARNED, FeedbackStatus.UNKNOWN_QUERY)
+)
+# Not what became of feedback: it is to be tried again.
+CHANGED = "changed"
+_CHANGED = repr(CHANGED)
 
 _LEARNING = f"""{_COMMON}
 local function is_learned(lesson)
@@ -108,7 +116,7 @@ end
 # ARGV: JSON {contexts: [{application, registration, name, key, contexts, events}, ...],
 #             lessons: [{context, marker, slot, names, init, increments}, ...]}; the events, a line for each lesson; how
 # many events are kept.
-# Answers the lessons' verdicts, then each context's state.
+# Answers what became of the lessons, then each context's state.
 ADD = f"""{_LEARNING}
 local plan = cjson.decode(ARGV[1])
 local next_event = lines(ARGV[2])
@@ -116,11 +124,11 @@ local next_event = lines(ARGV[2])
 local function add(lesson, event)
   local context = plan.contexts[lesson.context]
   local application = context.registered
-  if not application then return {GONE} end
-  if is_learned(lesson) then return {ALREADY_LEARNED} end
+  if not application then return {_GONE} end
+  if is_learned(lesson) then return {_ALREADY_LEARNED} end
   local state = KEYS[context.key]
   -- What `init` was made from is there no longer.
-  if redis.call('HLEN', state) < lesson.names then return {CHANGED} end
+  if redis.call('HLEN', state) < lesson.names then return {_CHANGED} end
   for name, value in pairs(lesson.init) do
     redis.call('HSETNX', state, name, string.format('%.17g', value))
   end
@@ -130,7 +138,7 @@ local function add(lesson, event)
   mark(lesson, application)
   publish(context.events, 'feedback', event)
   context.changed = true
-  return {LEARNED}
+  return {_LEARNED}
 end
 
 for _, context in ipairs(plan.contexts) do
@@ -153,7 +161,7 @@ return answer
 
 # ARGV: JSON {context: {application, ...}, lessons: [{marker, slot, is_new}, ...], before: {name: text}, names,
 #             after: {name: text}}; the events, a line for each new lesson; how many events are kept.
-# Answers LEARNED; or CHANGED (the state is not the one before, or a lesson is new no longer) or GONE, and does nothing.
+# Answers LEARNED; or CHANGED (the state is not the one before, or a lesson is new no longer) or GONE, doing nothing.
 # Then 1 for each lesson that had been learned, else 0; then the state that was there.
 REVISE = f"""{_LEARNING}
 local plan = cjson.decode(ARGV[1])
@@ -185,15 +193,15 @@ local function write(application)
 end
 
 local found = redis.call('HGETALL', state)
-local verdict = is_as_before(found) and {LEARNED} or {CHANGED}
+local verdict = is_as_before(found) and {_LEARNED} or {_CHANGED}
 local learned = {{}}
 for i, lesson in ipairs(plan.lessons) do
   learned[i] = is_learned(lesson) and 1 or 0
-  if lesson.is_new and learned[i] == 1 then verdict = {CHANGED} end
+  if lesson.is_new and learned[i] == 1 then verdict = {_CHANGED} end
 end
 local application = registered(context.application, context.registration)
-if not application then verdict = {GONE} end
-if verdict == {LEARNED} then write(application) end
+if not application then verdict = {_GONE} end
+if verdict == {_LEARNED} then write(application) end
 return {{verdict, learned, found}}
 """
 

@@ -1,6 +1,7 @@
 """States as they lie in Redis: a hash for each context, name -> number as text."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from services.common.selection_records import ContextKey, State
@@ -21,3 +22,16 @@ async def read_states(client: "redis.asyncio.Redis", keys: Keys, contexts: Seque
 def as_state(pairs: Sequence[str]) -> State:
     """The state that a script answered as name, text, name, text, ..."""
     return {name: float(text) for name, text in zip(pairs[::2], pairs[1::2], strict=True)}
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """What a policy gave, if Redis can keep it.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    numbers = {name: float(value) for name, value in values.items()}
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise ValueError(f"'{name}' would be {number} in the state of a selection policy")
+    return numbers

@@ -7,12 +7,12 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from services.common.lessons import Addition, Lesson, Outcome, Revision
 from services.common.selection_records import ContextKey, QueryKey, Recorded, State
 from services.common.selection_store.additions import Additions
 from services.common.selection_store.erasure import Erasure
 from services.common.selection_store.events import Events, read_events
 from services.common.selection_store.keys import Keys
-from services.common.selection_store.lessons import Addition, Outcome, Revision
 from services.common.selection_store.outages import unavailable_if_redis_fails
 from services.common.selection_store.predictions import Predictions
 from services.common.selection_store.revisions import Revisions
@@ -89,18 +89,20 @@ class SelectionStore:
         with unavailable_if_redis_fails():
             return await self._predictions.join(queries)
 
-    async def add(self, additions: Sequence[Addition]) -> list[Outcome]:
-        """Learns what adds up: all of it, in one step, whoever else learns in the same contexts."""
-        with unavailable_if_redis_fails():
-            return await self._additions.learn(additions)
+    async def learn(self, lessons: Sequence[Lesson]) -> list[Outcome]:
+        """Learns lessons of which all have the same `step`.
 
-    async def revise(self, revisions: Sequence[Revision]) -> list[Outcome]:
-        """Learns what does not add up: all of it, which is of one context, in one step.
-
-        The functions are called again whenever somebody else has changed the state meanwhile.
+        What adds up is learned whoever else learns in the same contexts. Where it does not, the functions are called
+        again whenever somebody else has changed the state meanwhile.
         """
+        additions = [lesson for lesson in lessons if isinstance(lesson, Addition)]
+        revisions = [lesson for lesson in lessons if isinstance(lesson, Revision)]
+        if additions and revisions:
+            raise ValueError("These lessons are learned in several steps")
         with unavailable_if_redis_fails():
-            return await self._revisions.learn(revisions)
+            if revisions:
+                return await self._revisions.learn(revisions)
+            return await self._additions.learn(additions)
 
     async def events(self, application: str, registration: int, after: str = "", count: int = 1_000) -> Events:
         """At most `count` events of an application after a cursor; "" begins with the oldest that is kept.

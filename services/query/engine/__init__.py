@@ -20,5 +20,9 @@ under virtual time in simulations.
     chooser.py    whom to ask, where an application chooses among models
     members.py    several models asked for the same, and one answer made of theirs
     selected.py   what was chosen for a request, and what becomes of it
+    recent.py     the predictions of the last seconds
+    feedback.py   what clients tell of predictions, and what that teaches
+    learning.py   how it is learned
+    refusal.py    what there is instead of a default output for who forbids that
     selection/    the policies that choose, and what they have learned
 """

@@ -7,15 +7,16 @@ from services.common.selection_records import ContextKey
 from services.query.engine.answers import Answers
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
+from services.query.engine.feedback import Feedback
 from services.query.engine.members import members_of
+from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import DefaultReason, Query, Request
-from services.query.engine.selected import Evaluated, Pick, Selected, Selection, policy_failure
+from services.query.engine.selected import Pick, Selected, Selection, policy_failure
 from services.query.engine.selection import guard
 from services.query.engine.selection.contexts import Contexts
 from services.query.engine.selection.policy import Choice, State
 from services.query.engine.selection.selector import Selector
-from services.query.engine.selection.static import Single
-from services.query.engine.versions import Route, Version
+from services.query.engine.versions import Version
 
 # The share of its time that a request may wait to learn what is known of its context.
 _MOST_WAIT = 0.25
@@ -52,6 +53,7 @@ class Chooser:
         ask: asks a version for each query of a request.
         deadlines: takes who waits, for `waited`.
         outbox: takes what is to be read and what became of the requests.
+        recent: remembers their predictions.
         random: the policies' chance.
 
     Attributes:
@@ -59,12 +61,19 @@ class Chooser:
     """
 
     def __init__(
-        self, answers: Answers, ask: Ask, deadlines: Deadlines[Request | Wait], outbox: Outbox, random: Random
+        self,
+        answers: Answers,
+        ask: Ask,
+        deadlines: Deadlines[Request | Wait | Feedback],
+        outbox: Outbox,
+        recent: RecentPredictions,
+        random: Random,
     ) -> None:
         self.contexts = Contexts(outbox)
         self._answers = answers
         self._ask = ask
         self._outbox = outbox
+        self._recent = recent
         self._random = random
         self._waits: dict[ContextKey, Wait] = {}
         self._deadlines = deadlines
@@ -78,18 +87,14 @@ class Chooser:
         else:
             self._choose(request, selector, state, now_s)
 
-    def evaluate(self, request: Request, now_s: float) -> None:
-        """Takes a request that is to ask all models of its application for its only input."""
-        (query,) = request.queries
-        selector = request.route.selector or _only_model(request.route)
-        state = self.contexts.known(selector.key(request.context), selector)
-        pick = Pick(Choice(tuple(selector.versions), 1.0), selector.features(query.input))
-        selection = Evaluated(selector, state, [pick], self._outbox)
-        if selector.versions:
-            self._ask_members(request, selection, list(selector.versions.values()), now_s)
+    def ask_all(self, request: Request, selection: Selection, now_s: float) -> None:
+        """Takes a request for one input that is to be shown to all models that there are for it."""
+        versions = list(selection.selector.versions.values())
+        if versions:
+            self._ask_members(request, selection, versions, now_s)
         else:
             request.selection = selection
-            self._answers.default(query, DefaultReason.NO_REPLICA)
+            self._answers.default(request.queries[0], DefaultReason.NO_REPLICA)
 
     def state_read(self, key: ContextKey, state: State | None, now_s: float) -> None:
         """Takes what was read of a context; None when Redis did not answer."""
@@ -133,7 +138,7 @@ class Chooser:
         if not arms:
             self._give_up(request, selector, state, DefaultReason.NO_REPLICA)
             return
-        selection = Selected(selector, state, picks, self._outbox)
+        selection = Selected(selector, state, picks, self._outbox, self._recent)
         if selector.combines or len(versions) > len(picks):
             self._ask_members(request, selection, versions, now_s)
         else:
@@ -152,12 +157,6 @@ class Chooser:
         self, request: Request, selector: Selector, state: State, reason: DefaultReason, explanation: str = ""
     ) -> None:
         picks = [Pick(_NOBODY, ()) for _ in request.queries]
-        request.selection = Selected(selector, state, picks, self._outbox)
+        request.selection = Selected(selector, state, picks, self._outbox, self._recent)
         for query in request.queries:
             self._answers.default(query, reason, explanation)
-
-
-def _only_model(route: Route) -> Selector:
-    """The choice of an application that has none."""
-    versions = {} if route.version is None else {route.version.record.model_name: route.version}
-    return Selector(route.application, Single({}), versions)

@@ -4,9 +4,10 @@ Each event is a method that carries the time; it first settles what that time ha
 the engine wants done is collected in `Effects` until `take_effects`.
 
     submit            a request arrived
-    evaluate          feedback wants to know what all models say to an input
+    feedback          a client told how good predictions were
+    joined            the prediction that feedback is about was found, or not
+    learned           the store has learned from feedback, or not
     state_read        what was learned in a context is known
-    learned           feedback has changed it
     dispatch          nothing else has arrived: what waits may go to the replicas
     cancel            its client has gone
     batch_answered    a replica answered a batch
@@ -18,22 +19,27 @@ the engine wants done is collected in `Effects` until `take_effects`.
 The engine keeps these promises: a request is finished exactly once; it is finished by its deadline if `advance` is
 called then; a query is answered by its own task only; no batch is larger than its replica's limit; a batch that is lost
 with its replica, or that a replica keeps for too long, is tried once more elsewhere if the deadline allows; a replica
-that keeps a batch for too long is sent no other until it answers.
+that keeps a batch for too long is sent no other until it answers. A request of feedback is reported as taught exactly
+once, as soon as each of its items has its `joined` or `learned`.
 """
 
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from services.common.lessons import Outcome
 from services.common.records import Configuration
-from services.common.selection_records import ContextKey, State
+from services.common.selection_records import ContextKey, Recorded, State
 from services.query.engine.answers import Answers
 from services.query.engine.cache import PredictionCache
 from services.query.engine.chooser import Chooser, Wait
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
+from services.query.engine.feedback import Feedback, FeedbackRequest
 from services.query.engine.inventory import Inventory
+from services.query.engine.learning import Learning
 from services.query.engine.lookout import Look, Lookout
+from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import DefaultReason, Request
 from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Batch, Replica, ReplicaState, Version
@@ -53,19 +59,23 @@ class Engine:
         routes: what is registered of each application, by its name.
         versions: the registered model versions, by their key.
         contexts: what the selection policies have learned.
+        recent: the predictions of the last seconds.
     """
 
     def __init__(
         self, cache_bytes: int, queue_capacity: int, random: Random | None = None, policies: Policies | None = None
     ) -> None:
         self._outbox = Outbox()
-        self._deadlines = Deadlines[Request | Wait]()
+        self._deadlines = Deadlines[Request | Wait | Feedback]()
         self.cache = PredictionCache(cache_bytes)
         self._answers = Answers(self.cache, self._outbox)
         self._lookout = Lookout()
         self._dispatcher = Dispatcher(self._send, self._answers.give_up_late)
-        self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, random or Random())  # noqa: S311
+        self.recent = RecentPredictions()
+        chance = random or Random()  # noqa: S311
+        self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, self.recent, chance)
         self.contexts = self._chooser.contexts
+        self._learning = Learning(self._chooser, self.recent, self._deadlines, self._outbox)
         self._inventory = Inventory(queue_capacity, policies or Policies())
         self.routes = self._inventory.routes
         self.versions = self._inventory.versions
@@ -77,9 +87,11 @@ class Engine:
 
     @property
     def has_undispatched(self) -> bool:
-        """Whether `dispatch` has something to do, or the requests submitted before it have had effects."""
+        """Whether `dispatch` has something to do, or the requests and feedback before it have had effects."""
         effects = self._outbox.effects
-        return self._dispatcher.has_submitted or bool(effects.finished or effects.reads or effects.evaluated)
+        return self._dispatcher.has_submitted or bool(
+            effects.finished or effects.reads or effects.joins or effects.lessons or effects.taught
+        )
 
     @property
     def connecting(self) -> bool:
@@ -109,20 +121,25 @@ class Engine:
             for query in request.queries:
                 self._answers.default(query, DefaultReason.NO_REPLICA)
 
-    def evaluate(self, request: Request, now_s: float) -> None:
-        """Takes a request with one query that is to ask all models of its application; it is reported as evaluated."""
+    def feedback(self, request: FeedbackRequest, now_s: float) -> None:
+        """Takes a request with at least one item of feedback."""
         self.advance(now_s)
-        self._chooser.evaluate(request, now_s)
+        self._learning.feedback(request, now_s)
+
+    def joined(self, feedback: Feedback, found: Recorded | Exception | None, now_s: float) -> None:
+        """Takes the prediction that feedback is about; None when there is none, an error when the store cannot tell."""
+        self.advance(now_s)
+        self._learning.joined(feedback, found, now_s)
+
+    def learned(self, feedback: Feedback, outcome: Outcome | Exception, now_s: float) -> None:
+        """Takes what the store has made of the lesson of feedback; an error when it does not say."""
+        self.advance(now_s)
+        self._learning.learned(feedback, outcome, now_s)
 
     def state_read(self, key: ContextKey, state: State | None, now_s: float) -> None:
         """Takes what was learned in a context, as it was read; None when Redis is away."""
         self.advance(now_s)
         self._chooser.state_read(key, state, now_s)
-
-    def learned(self, key: ContextKey, state: State, now_s: float) -> None:
-        """Takes what feedback has made of a context's state."""
-        self.advance(now_s)
-        self.contexts.learned(key, state, now_s)
 
     def dispatch(self, now_s: float) -> None:
         """Sends what was submitted to the replicas that can take it, and has read what is to be read.
@@ -241,8 +258,10 @@ class Engine:
             for due in self._deadlines.expire(now_s):
                 if isinstance(due, Request):
                     self._answers.finish_late(due)
-                else:
+                elif isinstance(due, Wait):
                     self._chooser.waited(due, now_s)
+                else:
+                    self._learning.look_again(due)
         if self._lookout.next_s <= now_s:
             for replica in self._lookout.take_due(now_s):
                 self._look(replica, now_s)

@@ -54,7 +54,7 @@ class Members(Selection):
     __slots__ = ("_answers", "_request", "_selection")
 
     def __init__(self, request: Request, selection: Selection, answers: Answers) -> None:
-        super().__init__(selection.selector, selection.state, selection.picks, selection.outbox)
+        super().__init__(selection.selector, selection.state, selection.picks)
         self._request = request
         self._selection = selection
         self._answers = answers

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from services.common.errors import ClipperError, describe
 from services.common.selection_records import PredictionRecord
 from services.query.engine.effects import Outbox
+from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import Request
 from services.query.engine.selection.guard import PolicyFailed
 from services.query.engine.selection.policy import Choice, State
@@ -45,17 +46,15 @@ class Selection(ABC):
         state: by what knowledge.
         picks: what, for each query of the client's request.
         members: the request that asks several models on behalf of this one, until that is answered.
-        outbox: takes what is reported.
     """
 
-    __slots__ = ("members", "outbox", "picks", "selector", "state")
+    __slots__ = ("members", "picks", "selector", "state")
 
-    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick], outbox: Outbox) -> None:
+    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick]) -> None:
         self.selector = selector
         self.state = state
         self.picks = picks
         self.members: Request | None = None
-        self.outbox = outbox
 
     @abstractmethod
     def settle(self, request: Request) -> None:
@@ -63,13 +62,25 @@ class Selection(ABC):
 
 
 class Selected(Selection):
-    """A client's request: it is finished, and its predictions are kept for their feedback."""
+    """A client's request: it is finished, and its predictions are kept for their feedback.
 
-    __slots__ = ()
+    Args:
+        outbox: takes the request and its predictions.
+        recent: remembers these.
+    """
+
+    __slots__ = ("_outbox", "_recent")
+
+    def __init__(
+        self, selector: Selector, state: State, picks: Sequence[Pick], outbox: Outbox, recent: RecentPredictions
+    ) -> None:
+        super().__init__(selector, state, picks)
+        self._outbox = outbox
+        self._recent = recent
 
     def settle(self, request: Request) -> None:
         """Reports the answers and how they came about."""
-        effects = self.outbox.effects
+        effects, recent = self._outbox.effects, self._recent
         effects.finished.append(request)
         key = self.selector.key(request.context)
         number = request.first_query_id
@@ -80,17 +91,9 @@ class Selected(Selection):
                 # One model was asked, and its output is the answer.
                 pick.outputs = {arms[0]: query.output}
                 pick.confidence = 1.0
-            effects.predictions.append(
-                PredictionRecord(key, number, probability, pick.outputs, query.output, is_default, arms, pick.features)
+            prediction = PredictionRecord(
+                key, number, probability, pick.outputs, query.output, is_default, arms, pick.features
             )
+            effects.predictions.append(prediction)
+            recent.add(prediction, request.arrival_s)
             number += 1
-
-
-class Evaluated(Selection):
-    """A request that nobody made: feedback wants to know what each model says to an input."""
-
-    __slots__ = ()
-
-    def settle(self, request: Request) -> None:
-        """Reports what the models said."""
-        self.outbox.effects.evaluated.append(request)

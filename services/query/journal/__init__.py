@@ -1,6 +1,5 @@
-"""The journal: what a query service records of its predictions, and learns from feedback, in Redis."""
+"""The journal: what a query service records and reads in Redis of its predictions, and has learned there."""
 
-from services.query.journal.feedback import Feedback, FeedbackResult, FeedbackStatus
 from services.query.journal.journal import Journal
 
-__all__ = ["Feedback", "FeedbackResult", "FeedbackStatus", "Journal"]
+__all__ = ["Journal"]

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from services.common.lessons import Lesson, Outcome
 from services.common.lifecycle import BackgroundTasks, VitalThread
-from services.common.selection_records import ContextKey, PredictionRecord, State
+from services.common.selection_records import ContextKey, PredictionRecord, QueryKey, Recorded, State
 from services.common.selection_store import SelectionStore
-from services.query.journal.feedback import Feedback, FeedbackResult
-from services.query.journal.learner import Learner
 from services.query.journal.reader import Reader
 from services.query.journal.recorder import Recorder
+from services.query.journal.round_trips import RoundTrips
 
 _LOG = logging.getLogger(__name__)
 # How long predictions are gathered before they go to Redis in one step, which costs as much as a hundred of them.
@@ -40,7 +40,8 @@ class Journal:
         self._store = store
         self._recorder = Recorder(store)
         self._reader = Reader(store)
-        self._learner = Learner(store, self._recorder)
+        self._joins = RoundTrips[QueryKey, Recorded | None](store.join)
+        self._lessons = RoundTrips[Lesson, Outcome](store.learn, lambda lesson: lesson.step)
         self._thread = VitalThread(target=self._run, name="journal")
         self._started = threading.Event()
         self._stop = asyncio.Event()
@@ -62,7 +63,7 @@ class Journal:
     def close(self) -> None:
         """Ends the thread when all is done that it was given, or after some 2 seconds; safe to repeat.
 
-        To be called when nobody calls the other methods any more. Feedback that is left then is UNAVAILABLE.
+        To be called when nobody calls the other methods any more. What is left then is answered with StoreUnavailable.
         """
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
@@ -76,18 +77,19 @@ class Journal:
         self._call(functools.partial(self._reader.read, key, functools.partial(_tell, on_read)))
 
     def record(self, predictions: Sequence[PredictionRecord]) -> None:
-        """Remembers predictions for their feedback.
-
-        They are known to this journal at once, and to all in a moment. While Redis is away the newest are kept.
-        """
+        """Keeps predictions for their feedback, in a moment. While Redis is away the newest are kept."""
         self._predictions.extend(predictions)
         if not self._is_gathering:
             self._is_gathering = True
             self._loop.call_soon_threadsafe(self._gather)
 
-    def learn(self, feedback: Feedback, on_learned: Callable[[FeedbackResult], None]) -> None:
-        """Learns from feedback, and has `on_learned` called when Redis has it, or has it not."""
-        self._call(functools.partial(self._learner.learn, feedback, functools.partial(_tell, on_learned)))
+    def join(self, query: QueryKey, on_joined: Callable[[Recorded | Exception | None], None]) -> None:
+        """Has `on_joined` called with a recorded prediction; with None when there is none."""
+        self._call(functools.partial(self._joins.ask, query, functools.partial(_tell, on_joined)))
+
+    def learn(self, lesson: Lesson, on_learned: Callable[[Outcome | Exception], None]) -> None:
+        """Learns a lesson, and has `on_learned` called when Redis has it, or has it not."""
+        self._call(functools.partial(self._lessons.ask, lesson, functools.partial(_tell, on_learned)))
 
     def _call(self, call: Callable[[], None]) -> None:
         self._calls.append(call)
@@ -103,24 +105,28 @@ class Journal:
         tasks = BackgroundTasks()
         tasks.start("read states", self._reader.run)
         tasks.start("record predictions", self._recorder.run)
-        tasks.start("learn from feedback", self._learner.run)
+        tasks.start("look for predictions", self._joins.run)
+        tasks.start("learn lessons", self._lessons.run)
         self._started.set()
         await self._stop.wait()
         self._take_calls()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._learner.finish(), _FINISH_S / 2)
+            await asyncio.wait_for(self._finish(), _FINISH_S / 2)
         await tasks.close()
         self._reader.finish()
-        self._learner.abandon()
+        self._joins.abandon()
+        self._lessons.abandon()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._recorder.finish(), _FINISH_S / 2)
         await self._store.close()
 
+    async def _finish(self) -> None:
+        await self._joins.finish()
+        await self._lessons.finish()
+
     def _take_calls(self) -> None:
         # First, so that whoever comes from now on wakes the thread again.
         self._is_woken = False
-        # Feedback may be about a prediction that was made just before.
-        self._take_predictions()
         while self._calls:
             self._calls.popleft()()
 

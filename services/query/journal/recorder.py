@@ -14,13 +14,10 @@ _MOST_AT_ONCE = 256
 # Some seconds of a busy service, in some ten megabytes.
 _MOST_UNSAVED = 20_000
 _RETRY_S = 0.2
-_MOST_RECENT = 5_000
-# Later on Redis is asked, where predictions may have been forgotten.
-_RECENT_MS = 5_000
 
 
 class Recorder:
-    """Keeps predictions until Redis has them, and the recent ones for feedback that comes at once.
+    """Keeps predictions until Redis has them.
 
     Attributes:
         dropped: how many predictions were not recorded as there was no room for them any more while Redis was away.
@@ -32,26 +29,14 @@ class Recorder:
         self._saving: list[Recorded] = []
         self._is_wanted = asyncio.Event()
         self._is_away = False
-        # Two generations, so that to forget the oldest costs nothing.
-        self._recent: dict[int, Recorded] = {}
-        self._less_recent: dict[int, Recorded] = {}
         self.dropped = 0
 
     def add(self, prediction: PredictionRecord, at_ms: int) -> None:
         """Takes a prediction made at `at_ms` (Unix time), to be saved when `save_soon` is called."""
-        recorded = Recorded(prediction, at_ms)
         if len(self._unsaved) >= _MOST_UNSAVED:
             self._unsaved.popleft()
             self.dropped += 1
-        self._unsaved.append(recorded)
-        if len(self._recent) >= _MOST_RECENT:
-            self._less_recent, self._recent = self._recent, {}
-        self._recent[prediction.query_id] = recorded
-
-    def find(self, query_id: int, now_ms: int) -> Recorded | None:
-        """A prediction of the last seconds, if it is one of this service's."""
-        found = self._recent.get(query_id) or self._less_recent.get(query_id)
-        return found if found and now_ms - found.at_ms <= _RECENT_MS else None
+        self._unsaved.append(Recorded(prediction, at_ms))
 
     def save_soon(self) -> None:
         """Has what was taken saved."""

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
-from services.query.feedback_item import FeedbackItem
-from services.query.journal.feedback import FeedbackStatus
+from services.query.engine.feedback import FeedbackItem
 from services.query.request_limits import RequestLimits
 from services.query.rest import inputs
 from services.query.rest.documents import bad, context, load, name

@@ -8,9 +8,9 @@ from services.common.metrics import Histogram, Meter
 from services.common.quarantine import Quarantine
 from services.common.selection_records import PredictionRecord
 from services.query.engine.engine import Engine
+from services.query.engine.feedback import Feedback
 from services.query.engine.requests import DefaultReason, Request
 from services.query.engine.versions import Batch, Version
-from services.query.journal.feedback import FeedbackResult
 from services.query.telemetry.counts import ApplicationCounts, Counts, VersionCounts
 from services.query.telemetry.default_log import DefaultLog
 from services.query.telemetry.selection_counts import SelectionCounts
@@ -77,9 +77,9 @@ class Telemetry:
         for prediction in predictions:
             self._selection(prediction.key.application).chosen(prediction.chosen)
 
-    def learned(self, application: str, result: FeedbackResult) -> None:
+    def learned(self, application: str, feedback: Feedback) -> None:
         """Counts an application's feedback."""
-        self._selection(application).learned(result)
+        self._selection(application).learned(feedback)
 
     def batch_answered(self, batch: Batch, busy_s: float, now_s: float) -> None:
         """Counts a batch that a replica answered."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    # For types only: the parent of several processes adds counts up, and does without the journal.
-    from services.query.journal.feedback import FeedbackResult
+    # For types only: the parent of several processes adds counts up, and does without the engine.
+    from services.query.engine.feedback import Feedback
 
 
 class ArmCounts:
@@ -93,13 +93,14 @@ class SelectionCounts:
         for name in arms:
             self.arm(name).selections += 1
 
-    def learned(self, result: FeedbackResult) -> None:
-        """Counts feedback."""
-        self.feedbacks[result.status.name.lower()] += 1
-        for name, loss in result.losses.items():
+    def learned(self, feedback: Feedback) -> None:
+        """Counts feedback that has a status."""
+        if feedback.status is not None:
+            self.feedbacks[feedback.status.name.lower()] += 1
+        for name, loss in feedback.losses.items():
             arm = self.arm(name)
             arm.feedbacks += 1
             arm.rewards += 1.0 - loss
-        if result.answer_loss is not None:
+        if feedback.answer_loss is not None:
             self.answers += 1
-            self.rewards += 1.0 - result.answer_loss
+            self.rewards += 1.0 - feedback.answer_loss

@@ -10,13 +10,13 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
 from services.common.errors import InvalidInput, LimitExceeded, NoCapacity
+from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
 from services.common.records import Application, ModelVersion, Replica
 from services.query import convert
 from services.query.engine import requests, versions
+from services.query.engine.feedback import FeedbackItem
 from services.query.engine.requests import DefaultReason, Request, Spent, Task
-from services.query.feedback_item import FeedbackItem
-from services.query.journal.feedback import FeedbackStatus
 from services.query.request_limits import RequestLimits
 from tests.fixtures.choices import answered
 

@@ -48,7 +48,7 @@ class _Context:
         self.is_reading = False
         self.is_away = False
 
-    def learn(self, state: State, now_s: float) -> None:
+    def renew(self, state: State, now_s: float) -> None:
         self.state = state
         self.arms = None
         self.known_s = now_s
@@ -101,7 +101,7 @@ class Contexts:
         if state is None:
             context.is_away = True
         elif context.known_s <= context.asked_s:
-            context.learn(state, now_s)
+            context.renew(state, now_s)
         # Otherwise something was learned since it was asked for, and the answer may be older than that.
 
     def miss(self, key: ContextKey) -> None:
@@ -110,7 +110,7 @@ class Contexts:
 
     def learned(self, key: ContextKey, state: State, now_s: float) -> None:
         """Takes the state that feedback has led to."""
-        self._context(key).learn(state, now_s)
+        self._context(key).renew(state, now_s)
 
     def _context(self, key: ContextKey) -> _Context:
         context = self._contexts.get(key)

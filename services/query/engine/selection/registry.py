@@ -37,7 +37,7 @@ _BUILT_IN: Mapping[str, type[SelectionPolicy]] = {
 }
 
 
-# What Selector and the journal look at without a guard.
+# What Selector and Feedback look at without a guard.
 _FLAGS = ("additive", "uses_features", "asks_all")
 # Beyond this many, policies that nobody asks for any more are forgotten.
 _MOST_KEPT = 1024

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from services.common.lessons import FeedbackStatus, Outcome
 from services.common.names import InputType
 from services.common.records import Change
 from services.common.selection_records import PredictionRecord
+from services.query.engine.feedback import FeedbackItem
 from services.query.engine.requests import DefaultReason
 from tests.fixtures.choices import Choices, key
 from tests.fixtures.worlds import outputs, reasons
@@ -248,55 +250,9 @@ def test_a_client_that_goes_while_its_context_is_read_is_forgotten() -> None:
 def test_what_this_service_has_learned_is_known_at_once() -> None:
     world = Choices("exp3", policy_parameters=(("gamma", 0.0),))
     state = {"log_weight:a": 500.0, "log_weight:b": 0.0, "log_weight:c": 0.0}
-    world.engine.learned(key("ann"), state, world.now_s)
+    told = world.tell(FeedbackItem(input=b"y", context="ann", label="1"))
+    world.answer_all()
+    world.learn(told.feedback[0], Outcome(FeedbackStatus.LEARNED, state))
     world.ask(b"x", context="ann")
     assert world.reads == []
     assert world.asked() == ["a"]
-
-
-# Evaluations
-
-
-def test_an_evaluation_asks_every_model_and_is_reported_as_such() -> None:
-    world = Choices("static", **_only("b"))
-    request = world.evaluate(b"x")
-    assert world.asked() == ["a", "b", "c"]
-    world.say({"a": "1", "b": "2", "c": "3"})
-    assert world.evaluated == [request]
-    assert request.selection is not None
-    assert request.selection.picks[0].outputs == {"a": "1", "b": "2", "c": "3"}
-    assert world.finished == []
-    assert world.predictions == []
-
-
-def test_an_evaluation_takes_what_is_cached() -> None:
-    world = Choices("static", cache_bytes=10_000, **_only("b"))
-    world.ask(b"x")
-    world.answer_all()
-    world.evaluate(b"x")
-    assert world.asked() == ["a", "c"]
-
-
-def test_an_evaluation_ends_at_its_deadline_with_what_has_come() -> None:
-    world = Choices("exp4")
-    request = world.evaluate(b"x", within_s=1.0)
-    world.say({"a": "1"})
-    world.pass_time(1.0)
-    assert world.evaluated == [request]
-    assert request.selection is not None
-    assert request.selection.picks[0].outputs == {"a": "1"}
-
-
-def test_an_evaluation_for_an_application_with_one_model_asks_that() -> None:
-    world = Choices("exp4")
-    world.link("b", selection_policy="single")
-    request = world.evaluate(b"x")
-    world.say({"b": "2"})
-    assert request.selection is not None
-    assert request.selection.picks[0].outputs == {"b": "2"}
-
-
-def test_an_evaluation_without_models_comes_to_nothing_at_once() -> None:
-    world = Choices("exp4", models=())
-    request = world.evaluate(b"x")
-    assert world.evaluated == [request]

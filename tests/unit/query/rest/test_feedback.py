@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from services.common.errors import InvalidInput
+from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
-from services.query.feedback_item import FeedbackItem
-from services.query.journal.feedback import FeedbackStatus
+from services.query.engine.feedback import FeedbackItem
 from services.query.request_limits import RequestLimits
 from services.query.rest.feedback import answer, parse
 

@@ -1,17 +1,32 @@
 """What is counted of selection policies, added up over processes, and how it is shown."""
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 from prometheus_client.core import Metric
 
-from services.query.journal.feedback import FeedbackResult, FeedbackStatus
+from services.common.lessons import FeedbackStatus
+from services.common.names import InputType
+from services.common.records import Application
+from services.query.engine.feedback import Feedback, FeedbackItem, FeedbackRequest
+from services.query.engine.versions import Route
 from services.query.telemetry.counts import Counts
 from services.query.telemetry.exposition import CountsCollector, as_json
 from services.query.telemetry.selection_counts import SelectionCounts
 
 _LEARNED = FeedbackStatus.LEARNED
+_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1_000), None)
+
+
+def _feedback(
+    status: FeedbackStatus, losses: Mapping[str, float] | None = None, answer_loss: float | None = None
+) -> Feedback:
+    """Feedback, and what became of it."""
+    (feedback,) = FeedbackRequest(_ROUTE, [FeedbackItem(query_id=1, label="x")], 0, None).feedback
+    feedback.status, feedback.losses, feedback.answer_loss = status, losses or {}, answer_loss
+    return feedback
 
 
 def _counts() -> SelectionCounts:
@@ -19,7 +34,7 @@ def _counts() -> SelectionCounts:
     counts = SelectionCounts()
     for model, loss in (("good", 0.0), ("bad", 1.0), ("good", 0.5), ("bad", 0.5)):
         counts.chosen([model])
-        counts.learned(FeedbackResult(_LEARNED, losses={model: loss}, answer_loss=loss))
+        counts.learned(_feedback(_LEARNED, losses={model: loss}, answer_loss=loss))
     return counts
 
 
@@ -49,15 +64,15 @@ def test_without_feedback_there_is_no_regret() -> None:
 
 def test_feedback_on_no_answer_judges_the_models_and_causes_no_regret() -> None:
     counts = _counts()
-    counts.learned(FeedbackResult(_LEARNED, losses={"good": 0.25, "bad": 0.25}))
+    counts.learned(_feedback(_LEARNED, losses={"good": 0.25, "bad": 0.25}))
     assert counts.arms["good"].feedbacks == 3
     assert counts.regret == pytest.approx(4 * 0.75 - 2.0)
 
 
 def test_feedback_is_counted_by_what_became_of_it() -> None:
     counts = _counts()
-    counts.learned(FeedbackResult(FeedbackStatus.UNKNOWN_QUERY))
-    counts.learned(FeedbackResult(FeedbackStatus.ALREADY_LEARNED))
+    counts.learned(_feedback(FeedbackStatus.UNKNOWN_QUERY))
+    counts.learned(_feedback(FeedbackStatus.ALREADY_LEARNED))
     assert counts.feedbacks == {"learned": 4, "unknown_query": 1, "already_learned": 1}
 
 

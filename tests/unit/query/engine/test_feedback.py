@@ -7,7 +7,8 @@ import pytest
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.common.records import Application
-from services.query.feedback_item import FeedbackItem
+from services.query.engine.feedback import FeedbackItem, FeedbackRequest
+from services.query.engine.versions import Route
 
 _CLASSES = Application("app", InputType.DOUBLES, "", 1_000)
 _NUMBERS = Application("app", InputType.DOUBLES, "", 1_000, loss="squared")
@@ -52,3 +53,9 @@ def test_a_loss_of_numbers_needs_a_label_that_is_one() -> None:
     FeedbackItem(query_id=1, label="6.5").check(_NUMBERS)
     with pytest.raises(InvalidInput, match="The label 'cat' is no finite number"):
         FeedbackItem(query_id=1, label="cat").check(_NUMBERS)
+
+
+def test_a_request_with_an_item_that_makes_no_sense_is_refused_as_a_whole() -> None:
+    items = [FeedbackItem(query_id=1, label="6.5"), FeedbackItem(query_id=1, label="cat")]
+    with pytest.raises(InvalidInput, match="The label 'cat' is no finite number"):
+        FeedbackRequest(Route(_NUMBERS, None), items, 0, None)

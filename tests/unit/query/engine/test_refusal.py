@@ -5,9 +5,9 @@ import pytest
 from services.common.errors import ClipperError, DeadlineMissed, ModelFailed, ModelsDisagree, NoCapacity
 from services.common.names import InputType
 from services.common.records import Application
+from services.query.engine.refusal import refusal
 from services.query.engine.requests import DefaultReason, Request
 from services.query.engine.versions import Route
-from services.query.refusal import refusal
 
 
 def answered(*reasons: DefaultReason, forbid_default: bool = True) -> Request:

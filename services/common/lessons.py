@@ -1,12 +1,23 @@
 """Lessons: what feedback changes in a context's state, and what became of that."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
 from services.common.selection_records import NOTHING, ContextKey, State
-from services.common.selection_store import scripts
+
+
+class FeedbackStatus(Enum):
+    """What became of feedback: the words of the store's scripts, of the metrics and of REST."""
+
+    LEARNED = "learned"
+    ALREADY_LEARNED = "already learned"
+    UNKNOWN_QUERY = "unknown query"
+    """There is no such prediction, it is too old, or the application was deleted."""
+    UNAVAILABLE = "unavailable"
+    """Redis did not confirm it. Repeated, it is learned once all the same, if it names a query or itself."""
+    FAILED = "failed"
+    """The policy or the models failed; nothing was changed."""
 
 
 class Addition(NamedTuple):
@@ -16,15 +27,20 @@ class Addition(NamedTuple):
         key: the context.
         once: what is learned once: a query's id, or the client's name for its feedback; None: learned each time.
         event: what the events tell of it; of JSON's types.
-        increments: by name; finite.
+        increments: gives what is added, by name; finite.
         init: gives what a state lacks before anything can be added; None: nothing ever.
     """
 
     key: ContextKey
     once: int | str | None
     event: Mapping[str, object]
-    increments: Mapping[str, float]
+    increments: Callable[[], Mapping[str, float]]
     init: Callable[[State], Mapping[str, float]] | None = None
+
+    @property
+    def step(self) -> Hashable:
+        """The same for lessons that the store learns in one step: all additions."""
+        return None
 
 
 class Revision(NamedTuple):
@@ -42,40 +58,24 @@ class Revision(NamedTuple):
     event: Mapping[str, object]
     observe: Callable[[State], Mapping[str, float]]
 
+    @property
+    def step(self) -> Hashable:
+        """The same for lessons that the store learns in one step: revisions of one context."""
+        return self.key
 
-class Verdict(Enum):
-    """What became of a lesson."""
 
-    LEARNED = scripts.LEARNED
-    ALREADY_LEARNED = scripts.ALREADY_LEARNED
-    GONE = scripts.GONE
-    """The application is not registered, or has been registered again."""
-    FAILED = -1
-    """Its function raised an error, or what it gives is no state."""
+Lesson = Addition | Revision
 
 
 class Outcome(NamedTuple):
     """What became of a lesson.
 
     Attributes:
-        verdict: that.
+        status: that.
         state: the context's state afterwards; empty unless LEARNED or ALREADY_LEARNED.
-        error: what was raised; None unless FAILED.
+        error: what a function of the lesson raised; None unless FAILED.
     """
 
-    verdict: Verdict
+    status: FeedbackStatus
     state: State = NOTHING
     error: Exception | None = None
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    """What a policy gave, if Redis can keep it.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-    numbers = {name: float(value) for name, value in values.items()}
-    for name, number in numbers.items():
-        if not math.isfinite(number):
-            raise ValueError(f"'{name}' would be {number} in the state of a selection policy")
-    return numbers
