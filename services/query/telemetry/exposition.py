@@ -41,6 +41,7 @@ def as_json(counts: Counts, now_s: float) -> dict[str, list[dict[str, object]]]:
     for name, selection in counts.selections.items():
         _add_selection(f"app:{name}", selection, counters, ratios)
     counters["internal:num_unrecorded_predictions"] = {"count": counts.unrecorded}
+    counters["internal:store_refused"] = {"count": int(counts.refuses_store)}
     counters["internal:num_unreadable_changes"] = {"count": counts.unreadable_changes}
     counters["internal:num_quarantined"] = {"count": sum(counts.quarantined.values())}
     for kind, count in counts.quarantined.items():
@@ -86,6 +87,11 @@ class CountsCollector(Collector):
             "clipper_unrecorded_predictions",
             "Predictions that no feedback can be joined with, as Redis was away for too long.",
             value=counts.unrecorded,
+        )
+        yield GaugeMetricFamily(
+            "clipper_store_refused",
+            "1 while Redis holds another store than the one that was followed; what was known stays in force.",
+            value=int(counts.refuses_store),
         )
         yield CounterMetricFamily(
             "clipper_unreadable_changes",

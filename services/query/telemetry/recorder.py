@@ -1,7 +1,7 @@
 """What the query service counts: answers and choices by application, batches by model version, the cache."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services.common.metrics import Histogram, Meter
@@ -33,12 +33,16 @@ class Telemetry:
         engine: looked at when the counts are read.
         journal: too.
         quarantine: too.
+        refuses_store: whether the store is refused; too.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, quarantine: Quarantine) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, quarantine: Quarantine, refuses_store: Callable[[], bool]
+    ) -> None:
         self._engine = engine
         self._journal = journal
         self._quarantine = quarantine
+        self._refuses_store = refuses_store
         self._default_log = DefaultLog()
         self._applications: dict[str, ApplicationCounts] = {}
         self._versions: dict[str, tuple[Version, VersionCounts]] = {}
@@ -106,6 +110,7 @@ class Telemetry:
             unrecorded=self._journal.dropped,
             quarantined=self._quarantine.by_kind(),
             unreadable_changes=self._quarantine.unreadable_changes,
+            refuses_store=self._refuses_store(),
         )
 
     def _selection(self, application: str) -> SelectionCounts:
