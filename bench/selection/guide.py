@@ -90,7 +90,7 @@ error instead.
   weight without a context (`clipper_arm_weight`); for the application, feedback by what became of it
   (`clipper_feedbacks`) and an estimate of what asking only the best model would have earned more
   (`clipper_selection_regret`).
-- `python -m clipper_admin events digits`: the newest 50,000 predictions and as much feedback, one JSON object a line.
+- `python -m clipper_admin events digits`: the newest 500,000 predictions and 50,000 feedback, one JSON object a line.
 
 From these events one can tell what **another policy would have earned on one's own traffic**, before it is put to work:
 

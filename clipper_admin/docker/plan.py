@@ -54,12 +54,13 @@ class Images:
 
 
 def redis(image: str, networks: Networks) -> ContainerSpec:
-    """The store; what it has acknowledged survives its own death."""
+    """The store; what it has acknowledged survives its own death, and the machine's."""
     number = _number()
     options = {
         "--port": str(_REDIS_PORT),
         "--dir": DATA,
         "--appendonly": "yes",
+        "--appendfsync": "always",
         "--save": "",
         # Its network is its protection; without a password Redis would otherwise serve its own machine only.
         "--protected-mode": "no",

@@ -21,12 +21,13 @@ _CACHE_SIZE = "CLIPPER_CACHE_SIZE_BYTES"
 
 
 def redis(directory: ClusterDirectory, port: int) -> ProcessSpec:
-    """The store; what it has acknowledged survives its own death."""
+    """The store; what it has acknowledged survives its own death, and the machine's."""
     options = {
         "--bind": LOOPBACK,
         "--port": str(port),
         "--dir": str(directory.redis),
         "--appendonly": "yes",
+        "--appendfsync": "always",
         "--save": "",
     }
     command = (executables.redis_server(), *(word for option in options.items() for word in option))

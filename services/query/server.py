@@ -56,7 +56,8 @@ class QueryServer:
         self._parent = parent
         policies, quarantine = Policies(settings.policy_prefixes), Quarantine()
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity, policies=policies)
-        self._journal = Journal(SelectionStore.connect(settings.redis_url))
+        store = SelectionStore.connect(settings.redis_url, predictions_kept=settings.awaited_predictions)
+        self._journal = Journal(store)
         self._telemetry = Telemetry(engine, self._journal, quarantine, self._refuses_store)
         loop = Loop()
         self._driver = Driver(engine, loop, self._telemetry, ReplicaLink, self._journal, policies, quarantine)

@@ -102,6 +102,7 @@ class Identity:
         Raises:
             StoreReplaced: it is another one.
         """
+        await self.known()
         async with self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(self._keys.instance)
             await self.check()

@@ -58,6 +58,7 @@ def _add_selection(
 ) -> None:
     for status, count in list(selection.feedbacks.items()):
         counters[f"{prefix}:num_feedbacks:{status}"] = {"count": count}
+    counters[f"{prefix}:num_forgotten_predictions"] = {"count": selection.forgotten}
     counters[f"{prefix}:regret"] = {"count": selection.regret}
     for model, arm in list(selection.arms.items()):
         counters[f"{prefix}:arm:{model}:num_selections"] = {"count": arm.selections}
@@ -148,6 +149,11 @@ def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
     feedbacks = CounterMetricFamily(
         "clipper_feedbacks", "Feedback, by what became of it.", labels=["application", "status"]
     )
+    forgotten = CounterMetricFamily(
+        "clipper_forgotten_predictions",
+        "Predictions that made way for newer ones though their feedback could still have come.",
+        labels=["application"],
+    )
     regret = GaugeMetricFamily(
         "clipper_selection_regret",
         "What the best model alone would have earned more in rewards, estimated.",
@@ -163,6 +169,7 @@ def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
     for name, selection in selections.items():
         for status, count in list(selection.feedbacks.items()):
             feedbacks.add_metric([name, status], count)
+        forgotten.add_metric([name], selection.forgotten)
         regret.add_metric([name], selection.regret)
         for model, arm in list(selection.arms.items()):
             asked.add_metric([name, model], arm.selections)
@@ -170,7 +177,7 @@ def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
             rewards.add_metric([name, model], arm.rewards)
         for model, weight in selection.weights.items():
             weights.add_metric([name, model], weight)
-    yield from (feedbacks, regret, asked, judged, rewards, weights)
+    yield from (feedbacks, forgotten, regret, asked, judged, rewards, weights)
 
 
 def _add_histogram(

@@ -1,7 +1,7 @@
 """What the query service counts: answers and choices by application, batches by model version, the cache."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from services.common.metrics import Histogram, Meter
@@ -24,6 +24,10 @@ class Journal(Protocol):
     @property
     def dropped(self) -> int:
         """How many were not recorded."""
+
+    @property
+    def forgotten(self) -> Mapping[str, int]:
+        """How many were forgotten too early, by application."""
 
 
 class Telemetry:
@@ -120,9 +124,10 @@ class Telemetry:
         return counts
 
     def _weighed(self) -> dict[str, SelectionCounts]:
-        """The counts of all selection policies, with what their weights are now."""
+        """The counts of all selection policies, with what their weights are now and what the journal says."""
         selections = self._selections.copy()
         for name, counts in selections.items():
+            counts.forgotten = self._journal.forgotten.get(name, 0)
             route = self._engine.routes.get(name)
             selector = None if route is None else route.selector
             known = None if selector is None else self._engine.contexts.last(selector.key(""))
