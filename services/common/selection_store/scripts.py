@@ -103,15 +103,14 @@ local function make_way(owner, application)
   local known = redis.call('XLEN', events)
   local count = math.min(known - kept, {_MOST_FORGOTTEN})
   if count <= 0 then return 0 end
-  local missed, last = 0, ''
-  for _, entry in ipairs(redis.call('XRANGE', events, '-', '+', 'COUNT', count)) do
-    local ms, id = string.match(entry[1], '^(%d+)-(%d+)$')
-    local key = recordings(owner, id)
-    if key .. ms ~= last then
-      redis.call('SREM', key, ms)
-      last = key .. ms
-    end
-    if tonumber(ms) > now_ms - application.feedback_window_s * 1000 then missed = missed + 1 end
+  local missed, key, ms = 0, nil, nil
+  -- The one that stays may have been recorded with the last one that goes.
+  for i, entry in ipairs(redis.call('XRANGE', events, '-', '+', 'COUNT', count + 1)) do
+    local its_ms, id = string.match(entry[1], '^(%d+)-(%d+)$')
+    local its_key = recordings(owner, id)
+    if key and (its_key ~= key or its_ms ~= ms) then redis.call('SREM', key, ms) end
+    key, ms = its_key, its_ms
+    if i <= count and tonumber(ms) > now_ms - application.feedback_window_s * 1000 then missed = missed + 1 end
   end
   redis.call('XTRIM', events, 'MAXLEN', known - count)
   return missed
