@@ -1,8 +1,8 @@
 """Query ids: unique across query services and restarts, handed out without asking anybody.
 
-The store gives out blocks of ids (see Store.take_query_ids). A service counts within its block and is given the next
-one long before the block ends. Blocks grow with what is used: a service has some times as many ids left as it has used
-of late, for when the store is away, and takes no more of the others' than that.
+The store gives out blocks of ids (see Store.take_query_ids). A service counts within its block and has the next one in
+reserve, for when the store is away. That is some times as large, so that who uses many ids has many left, and who does
+not takes few. If the store is away for even longer, a service counts on, and its ids may then be another's, too.
 """
 
 FIRST_BLOCK = 1 << 20
@@ -30,11 +30,8 @@ class QueryIds:
 
     @property
     def wanted(self) -> int:
-        """How many ids a further block should have; 0: none is wanted yet."""
-        used = self._next - self._block.start
-        if self._reserve is not None or used * _GROWTH < len(self._block):
-            return 0
-        return min(_GROWTH * len(self._block), _LARGEST_BLOCK)
+        """How many ids a further block should have; 0: none is wanted now."""
+        return 0 if self._reserve is not None else min(_GROWTH * len(self._block), _LARGEST_BLOCK)
 
     def reserve(self, block: range) -> None:
         """Keeps a block for when the present one ends."""

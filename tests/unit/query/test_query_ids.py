@@ -37,31 +37,29 @@ def test_the_ids_of_one_request_are_successive_across_the_end_of_a_block() -> No
     assert ids.take(1) == 103
 
 
-def test_a_further_block_is_wanted_long_before_the_end_and_not_twice() -> None:
+def test_a_further_block_is_wanted_whenever_there_is_none_in_reserve() -> None:
     ids = QueryIds(range(FIRST_BLOCK))
-    assert not ids.wanted
-    ids.take(FIRST_BLOCK // 4 - 1)
-    assert not ids.wanted
-    ids.take(1)
     assert ids.wanted
-    ids.reserve(range(5 * FIRST_BLOCK, 6 * FIRST_BLOCK))
+    ids.reserve(range(5 * FIRST_BLOCK, 9 * FIRST_BLOCK))
     assert not ids.wanted
+    ids.take(FIRST_BLOCK)
+    assert not ids.wanted
+    assert ids.take(1) == 5 * FIRST_BLOCK
+    assert ids.wanted
 
 
 def test_blocks_grow_with_what_is_used_so_that_what_is_left_lasts_for_some_times_as_long() -> None:
     ids, end, used = QueryIds(range(FIRST_BLOCK)), FIRST_BLOCK, 0
     sizes = []
     while used < 20 * FIRST_BLOCK:
-        ids.take(FIRST_BLOCK // 64)
-        used += FIRST_BLOCK // 64
         if wanted := ids.wanted:
             sizes.append(wanted)
             ids.reserve(range(end, end := end + wanted))
-        assert end - used >= used
-    assert sizes[:3] == [4 * FIRST_BLOCK, 16 * FIRST_BLOCK, 64 * FIRST_BLOCK]
+        ids.take(FIRST_BLOCK // 64)
+        used += FIRST_BLOCK // 64
+        assert end - used >= 3 * used
+    assert sizes == [4 * FIRST_BLOCK, 16 * FIRST_BLOCK, 64 * FIRST_BLOCK]
 
 
 def test_a_block_is_never_so_large_that_it_takes_the_ids_of_more_than_ten_seconds() -> None:
-    ids = QueryIds(range(1 << 26))
-    ids.take(1 << 26)
-    assert ids.wanted == 1 << 26
+    assert QueryIds(range(1 << 26)).wanted == 1 << 26
