@@ -24,8 +24,9 @@ ADDRESS = "CLIPPER_ADDRESS"
 
 
 def redis(port: int, directory: str, **others: str) -> tuple[str, ...]:
-    """The arguments of a store whose files are in `directory`: what it has acknowledged survives its own death."""
-    options = {"port": str(port), "dir": directory, "appendonly": "yes", "save": "", **others}
+    """The arguments of a store with its files in `directory`; what it acknowledges survives it and the machine."""
+    always = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+    options = {"port": str(port), "dir": directory, **always, **others}
     return tuple(word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value))
 
 

@@ -9,6 +9,7 @@
     │   └── Conflict               what is registered does not allow it
     ├── ServiceError               the caller may try again
     │   ├── StoreUnavailable       Redis cannot be reached
+    │   │   └── StoreReplaced      it is not the store that it was
     │   ├── NotServing             the service starts or drains
     │   ├── NoCapacity             no replica could take it in time
     │   └── DeadlineMissed         its answer was not there in time
@@ -90,6 +91,12 @@ class StoreUnavailable(ServiceError):
     """Redis cannot be reached, or it refused."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class StoreReplaced(StoreUnavailable):
+    """Redis holds another store than the one that was worked with, or an older copy of it."""
+
+    reason = "STORE_REPLACED"
 
 
 class NotServing(ServiceError):

@@ -9,6 +9,8 @@ from services.common.errors import InvalidInput
 QUERY_SERVICE = "clipper.v1.QueryService"
 MANAGEMENT_SERVICE = "clipper.v1.ManagementService"
 MODEL_CONTAINER_SERVICE = "clipper.v1.ModelContainerService"
+# No service of the contract: under this name a query service's health tells of its store.
+STORE = "clipper.v1.Store"
 
 ADAPTIVE_BATCH_SIZE = -1
 NO_CONTAINER = "NO_CONTAINER"

@@ -1,4 +1,4 @@
-"""What this service says of its health: the process lives, and the service is ready while the store answers."""
+"""What this service says of its health: the process lives, and the service is ready while its store answers."""
 
 import asyncio
 import logging
@@ -25,14 +25,14 @@ class Health:
     def __init__(self, store: Store) -> None:
         self.servicer = aio.HealthServicer()
         self._store = store
-        self._reachable: bool | None = None
+        self._trouble: str | None = None
 
     async def begin(self) -> None:
         """Says that the service is not ready yet; for the time before the first look at the store."""
         await self.servicer.set(MANAGEMENT_SERVICE, _STATES.NOT_SERVING)
 
     async def watch_for_ever(self) -> None:
-        """Follows whether the store can be reached."""
+        """Follows whether the store can be reached, and is the one that it was."""
         while True:
             await self._check()
             await asyncio.sleep(_CHECK_INTERVAL_S)
@@ -43,16 +43,16 @@ class Health:
 
     async def _check(self) -> None:
         try:
-            await self._store.ping()
-        except StoreUnavailable:
-            reachable = False
+            await self._store.check()
+        except StoreUnavailable as error:
+            trouble = str(error)
         else:
-            reachable = True
-        if reachable != self._reachable:
-            self._reachable = reachable
-            await self.servicer.set(MANAGEMENT_SERVICE, _STATES.SERVING if reachable else _STATES.NOT_SERVING)
-            _LOG.log(
-                logging.INFO if reachable else logging.ERROR,
-                "the configuration store %s",
-                "can be reached" if reachable else "cannot be reached",
-            )
+            trouble = ""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        await self.servicer.set(MANAGEMENT_SERVICE, _STATES.NOT_SERVING if trouble else _STATES.SERVING)
+        if trouble:
+            _LOG.error(trouble)
+        else:
+            _LOG.info("The configuration store can be reached")

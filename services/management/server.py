@@ -46,7 +46,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         store = Store.connect(
             settings.redis_url,
             read_timeout_s=_STORE_ANSWERS_WITHIN_S,
-            on_snapshot=lambda configuration: quarantine.hold(configuration.unreadable),
+            on_read=lambda configuration: quarantine.hold(configuration.unreadable),
         )
         stack.push_async_callback(store.close)
         selection = SelectionStore.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)

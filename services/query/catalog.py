@@ -4,8 +4,11 @@ A snapshot first, then the change stream; after a gap, a change that cannot be r
 snapshot. While Redis is away, the last known configuration stays in force. What is in force is acknowledged to the
 store, so that whoever changes something can wait until it is.
 
-A catalogue that does not follow though Redis answers, because it failed or stands still, is behind for nobody knows how
-long: it says so, for the service's health.
+A Redis that holds another store than the one that was followed, or an older copy of it, is as good as away: it is
+looked at until the right one is back. Who starts anew knows of none, and follows what is there.
+
+A catalogue that does not follow though its store is there, because it failed or stands still, is behind for nobody
+knows how long: it says so, for the service's health.
 """
 
 import asyncio
@@ -17,17 +20,17 @@ import time
 import uuid
 from collections.abc import Callable
 
-from services.common.errors import StoreUnavailable
+from services.common.errors import StoreReplaced, StoreUnavailable
 from services.common.lifecycle import BackgroundTasks, VitalThread
 from services.common.quarantine import Quarantine
 from services.common.records import Configuration
 from services.common.store import RevisionGap, Store, UnreadableChange
-from services.query.query_ids import QueryIds
+from services.query.query_ids import FIRST_BLOCK, QueryIds
 
 _LOG = logging.getLogger(__name__)
 _RETRY_S = 0.2
 _SAME_GAP_S = 1.0
-_RESERVE_CHECK_S = 60.0
+_RESERVE_CHECK_S = 1.0
 # A service that was killed holds up changes for as long; one that is frozen for longer is not waited for.
 _FOLLOWER_LIVES_S = 3.0
 _FAREWELL_S = 0.5
@@ -59,10 +62,11 @@ class Catalog:
         self._came_into_force: asyncio.Event | None = None
         self._query_ids: QueryIds | None = None
         self._is_loaded = False
-        # Whether it follows, or cannot as Redis is away; and when that was last so, as the thread itself says.
+        # Whether it follows, or cannot as its store is away; and when that was last so, as the thread itself says.
         self._is_well = False
         self._well_s = time.monotonic()
         self._is_reachable = True
+        self._refusal: str | None = None
         self._last_gap: int | None = None
 
     def start(self) -> QueryIds:
@@ -95,6 +99,11 @@ class Catalog:
         """
         return time.monotonic() - self._well_s > _FOLLOWER_LIVES_S
 
+    @property
+    def refuses_store(self) -> bool:
+        """Whether Redis holds another store than the one that was followed. Any thread may ask."""
+        return self._refusal is not None
+
     def _run(self) -> None:
         try:
             asyncio.run(self._follow_until_stopped())
@@ -114,9 +123,7 @@ class Catalog:
             await self._stop.wait()
         finally:
             await tasks.close()
-            with contextlib.suppress(StoreUnavailable, TimeoutError):
-                async with asyncio.timeout(_FAREWELL_S):
-                    await self._store.stop_following(self._follower)
+            await self._say_farewell()
             await self._store.close()
 
     async def _follow(self) -> None:
@@ -130,10 +137,13 @@ class Catalog:
     async def _follow_until_interrupted(self) -> None:
         try:
             if self._query_ids is None:
-                self._query_ids = QueryIds(await self._store.take_query_ids())
+                self._query_ids = QueryIds(await self._store.take_query_ids(FIRST_BLOCK))
             await self._follow_from_snapshot()
         except RevisionGap as gap:
             await self._bridge(gap)
+        except StoreReplaced as error:
+            self._refuse(str(error))
+            await asyncio.sleep(_RETRY_S)
         except StoreUnavailable as error:
             if self._is_reachable:
                 _LOG.warning("the store is away; the known configuration stays in force", exc_info=error)
@@ -163,8 +173,18 @@ class Catalog:
             _LOG.info("taking a new snapshot", extra={"cause": str(gap)})
         self._last_gap = gap.revision
 
+    def _refuse(self, why: str) -> None:
+        """Stays with what is known: the store is away, which is no reason to stop serving."""
+        if why != self._refusal:
+            _LOG.error("the store is refused; the known configuration stays in force", extra={"cause": why})
+        self._refusal = why
+        self._is_well = self._is_reachable = True
+
     def _follow_to(self, configuration: Configuration) -> None:
         self._take_over(configuration, functools.partial(self._post_in_force, configuration.revision))
+        if self._refusal is not None:
+            _LOG.info("the store that was known is back")
+            self._refusal = None
         self._is_well = self._is_reachable = True
         self._well_s = time.monotonic()
 
@@ -181,6 +201,12 @@ class Catalog:
                 self._well_s = time.monotonic()
             await asyncio.sleep(_PULSE_S)
 
+    async def _say_farewell(self) -> None:
+        if self._refusal is None:
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._store.stop_following(self._follower)
+
     def _post_in_force(self, revision: int) -> None:
         if self._loop is not None and self._came_into_force is not None:
             self._in_force = revision
@@ -191,13 +217,13 @@ class Catalog:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(came_into_force.wait(), _FOLLOWER_LIVES_S / 3)
             came_into_force.clear()
-            if self._is_well and self._in_force is not None:
+            if self._is_well and self._refusal is None and self._in_force is not None:
                 with contextlib.suppress(StoreUnavailable):
                     await self._store.acknowledge(self._follower, self._in_force, _FOLLOWER_LIVES_S)
 
     async def _keep_query_ids(self) -> None:
         while True:
             await asyncio.sleep(_RESERVE_CHECK_S)
-            if self._query_ids is not None and self._query_ids.running_low:
+            if self._query_ids is not None and (count := self._query_ids.wanted):
                 with contextlib.suppress(StoreUnavailable):
-                    self._query_ids.reserve(await self._store.take_query_ids())
+                    self._query_ids.reserve(await self._store.take_query_ids(count))

@@ -147,6 +147,7 @@ class Driver:
         self._quarantine = quarantine
         self._links: set[Link] = set()
         self._young: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
+        self._posted: Configuration | None = None
         self._in_force: Callable[[], None] | None = None
         self._journal_events: deque[Callable[[float], None]] = deque()
         self._is_told_of_journal = False
@@ -226,11 +227,15 @@ class Driver:
         self._carry_out(now_s)
 
     def post_configuration(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
-        """Any thread: takes over what is registered; `in_force` is called when new replicas have been dialled, too."""
+        """Any thread: takes over what is registered, unless something newer is posted before that has begun.
+
+        `in_force` is called when this or something newer is taken over and new replicas have been dialled.
+        """
         # A policy may be anybody's code, which is not to be imported on the front's thread.
         missing = self._policies.prepare(configuration.applications.values())
         without_policy = {(_POLICIES, name): why for name, why in missing.items()}
         self._quarantine.hold({**configuration.unreadable, **without_policy})
+        self._posted = configuration
         self.post(lambda: self._configure(configuration, in_force))
 
     def close(self) -> None:
@@ -239,6 +244,8 @@ class Driver:
             link.close()
 
     def _configure(self, configuration: Configuration, in_force: Callable[[], None]) -> None:
+        if configuration is not self._posted:
+            return
         now_s = time.monotonic()
         self._engine.configure(configuration, now_s)
         self._in_force = in_force

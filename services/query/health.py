@@ -1,7 +1,8 @@
-"""grpc.health.v1 on the front: whether this process lives (""), and whether it serves (the service's name).
+"""grpc.health.v1 on the front: whether this process lives (""), whether it serves (the service's name), and its store.
 
 It serves from its first configuration to its drain, but for the times when it is behind: it answers then as well as it
-can, by a configuration that may be nobody's any more, and balancers that have another service should ask that.
+can, by a configuration that may be nobody's any more, and balancers that have another service should ask that. While
+its store is refused it serves: who was just started takes what is there, and may have nothing to serve.
 """
 
 import logging
@@ -14,7 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from services.common.errors import InvalidInput
 from services.common.lifecycle import VitalThread
-from services.common.names import QUERY_SERVICE
+from services.common.names import QUERY_SERVICE, STORE
 from services.common.status import RpcStatus
 from services.query.front import StreamCall, UnaryCall
 
@@ -27,10 +28,12 @@ class Health:
 
     Args:
         is_behind: whether the service's configuration is out of date; asked four times a second, on a thread.
+        refuses_store: whether another store is in the place of the service's; asked likewise.
     """
 
-    def __init__(self, is_behind: Callable[[], bool]) -> None:
+    def __init__(self, is_behind: Callable[[], bool], refuses_store: Callable[[], bool]) -> None:
         self._is_behind = is_behind
+        self._refuses_store = refuses_store
         self._ended = threading.Event()
         self._thread = VitalThread(target=self._look, name="health")
         self._lock = threading.Lock()  # guards all that follows
@@ -38,6 +41,7 @@ class Health:
         self._statuses: dict[str, int] = {
             "": health_pb2.HealthCheckResponse.SERVING,
             QUERY_SERVICE: health_pb2.HealthCheckResponse.NOT_SERVING,
+            STORE: health_pb2.HealthCheckResponse.NOT_SERVING,
         }
         self._watches: set[_Watch] = set()
 
@@ -46,14 +50,15 @@ class Health:
         is_behind = self._is_behind()
         with self._lock:
             self._is_open = True
-            self._tell(not is_behind)
+            self._tell(QUERY_SERVICE, not is_behind)
+            self._tell(STORE, not self._refuses_store())
         self._thread.start()
 
     def drain(self) -> None:
         """Says that predictions are served no more; safe to repeat."""
         with self._lock:
             self._is_open = False
-            self._tell(False)
+            self._tell(QUERY_SERVICE, False)
 
     def close(self) -> None:
         """Ends the thread, and every Watch call, which would otherwise outlive a drain; safe to repeat."""
@@ -94,18 +99,19 @@ class Health:
             is_behind = self._is_behind()
             with self._lock:
                 if self._is_open:
-                    self._tell(not is_behind)
+                    self._tell(QUERY_SERVICE, not is_behind)
+                self._tell(STORE, not self._refuses_store())
             if is_behind != was_behind:
                 _LOG.warning("the configuration is not followed any more" if is_behind else "it is followed again")
             was_behind = is_behind
 
-    def _tell(self, is_serving: bool) -> None:
-        """Notes whether predictions are served, and tells those who watch that of a change."""
+    def _tell(self, service: str, is_serving: bool) -> None:
+        """Notes whether a service serves, and tells those who watch that of a change."""
         status = health_pb2.HealthCheckResponse.SERVING if is_serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        if status != self._statuses[QUERY_SERVICE]:
-            self._statuses[QUERY_SERVICE] = status
+        if status != self._statuses[service]:
+            self._statuses[service] = status
             for watch in self._watches:
-                if watch.service == QUERY_SERVICE:
+                if watch.service == service:
                     watch.tell(status)
 
     def _status(self, service: str) -> int:

@@ -59,15 +59,16 @@ class QueryServer:
         self._parent = parent
         policies, quarantine = Policies(settings.policy_prefixes), Quarantine()
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity, policies=policies)
-        self._journal = Journal(SelectionStore.connect(settings.redis_url))
+        store = SelectionStore.connect(settings.redis_url, predictions_kept=settings.awaited_predictions)
+        self._journal = Journal(store)
         loop = Loop()
-        self._telemetry = Telemetry(engine, self._journal, quarantine, loop.lag_micros)
+        self._telemetry = Telemetry(engine, self._journal, quarantine, loop.lag_micros, self._refuses_store)
         admission = Admission[Entrant](settings.queue_capacity, _MOST_WAITING_MESSAGES * settings.max_message_bytes)
         self._driver = Driver(
             engine, admission, loop, self._telemetry, ReplicaLink, self._journal, policies, quarantine
         )
         self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration, quarantine)
-        self._health = Health(self._is_behind)
+        self._health = Health(self._is_behind, self._refuses_store)
         self._metrics: MetricsPort | None = None
         with contextlib.ExitStack() as on_failure:
             query_ids = self._catalog.start()
@@ -89,6 +90,9 @@ class QueryServer:
     def _is_behind(self) -> bool:
         is_behind = self._catalog.is_behind
         return is_behind if self._parent is None else self._parent.is_one_behind(is_behind)
+
+    def _refuses_store(self) -> bool:
+        return self._catalog.refuses_store
 
     def _say_serving(self) -> None:
         if self._parent is not None:

@@ -40,6 +40,10 @@ class Settings:
     max_message_bytes: int = 64 * 1024 * 1024
     """Largest request. Envoy refuses larger REST bodies earlier."""
 
+    awaited_predictions: int = 500_000
+    """Most predictions of one application that wait for their feedback and are in its event log; the oldest make way.
+    Each is some 70 bytes of Redis's memory and 200 of its append-only file, and more with long outputs."""
+
     lame_duck_s: float = 1.0
     """How long calls are still accepted after SIGTERM while health checks say NOT_SERVING, so that load balancers turn
     elsewhere before calls are refused. Several of their health check intervals."""
@@ -59,4 +63,8 @@ class Settings:
             raise InvalidInput(f"There must be one process or more, but CLIPPER_PROCESSES is {self.processes}")
         if self.max_inputs < 1:
             raise InvalidInput(f"A request must be allowed an input, but CLIPPER_MAX_INPUTS is {self.max_inputs}")
+        if self.awaited_predictions < 1:
+            raise InvalidInput(
+                f"A prediction must be allowed to wait, but CLIPPER_AWAITED_PREDICTIONS is {self.awaited_predictions}"
+            )
         check_policy_prefixes(self.policy_prefixes)

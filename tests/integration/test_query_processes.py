@@ -17,6 +17,7 @@ from clipper.v1 import query_service_pb2, query_service_pb2_grpc
 from clipper_admin.hosts.identity import ProcessIdentity
 from services.common.names import QUERY_SERVICE
 from services.query.processes.port_claim import PortClaim
+from services.query.query_ids import FIRST_BLOCK
 from tests.fixtures import model_containers
 from tests.fixtures.edges import envoy
 from tests.fixtures.query_services import (
@@ -35,7 +36,7 @@ from tests.fixtures.waiting import wait_until
 # So many connections meet all processes: that they do not is as likely as so many heads in a row.
 _CONNECTIONS = 24
 # Every process takes its query ids from blocks of its own.
-_BLOCK_OF_IDS = 1 << 32
+_BLOCK_OF_IDS = FIRST_BLOCK
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,7 @@ def test_metrics_have_the_known_names_and_numbers_are_numbers(asked: QueryServic
         "internal:num_unreadable_changes": {"count": 0},
         "internal:num_unrecorded_predictions": {"count": 0},
         "internal:prediction_cache_lookups": {"count": 21},
+        "internal:store_refused": {"count": 0},
         "model:m:1.0:num_predictions": {"count": 11},
     }
     assert metrics["ratio_counters"] == {

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_everything_lives_as_long_as_the_application_says(redis_server: RedisSer
     assert lives_s == {
         "selection:digits:7:": 5_000,
         "selection_contexts:digits:7": 5_000,
-        "predictions:digits:7:0": 160,
+        "recordings:digits:7:0": 160,
         "learned:digits:7:queries:0": 160,
         "learned:digits:7:feedback:x": 160,
         "selection_predictions:digits:7": 5_000,
@@ -233,6 +234,53 @@ def test_what_is_no_cursor_is_refused(redis_server: RedisServer, after: str) -> 
     run_with_store(redis_server, scenario)
 
 
+def test_the_newest_predictions_await_feedback_and_the_oldest_make_way_which_is_counted(
+    redis_server: RedisServer,
+) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        await store.record([Recorded(prediction(1, application=OTHER), NOW_MS)])
+        missed: Counter[str] = Counter()
+        for first in range(0, 2_000, 200):
+            missed += await store.record([Recorded(prediction(first + number), NOW_MS) for number in range(200)])
+        assert missed == {DIGITS.name: 1_700}
+        joined = await store.join([QueryKey("digits", 7, number) for number in range(2_000)])
+        assert [number for number, found in enumerate(joined) if found is not None] == list(range(1_700, 2_000))
+        assert None not in await store.join([QueryKey("other", 8, 1)])
+        # What tells where they are has gone with them.
+        with connect(redis_server) as client:
+            assert len(client.keys("clipper:recordings:digits:*")) <= 300 // 128 + 2
+
+    run_with_store(redis_server, scenario, predictions_kept=300)
+
+
+def test_predictions_whose_feedback_can_no_longer_come_are_not_missed(redis_server: RedisServer) -> None:
+    register(redis_server, dataclasses.replace(DIGITS, feedback_window_s=1))
+
+    async def scenario(store: SelectionStore) -> None:
+        await store.record([Recorded(prediction(number), NOW_MS) for number in range(100)])
+        await asyncio.sleep(1.1)
+        assert await store.record([Recorded(prediction(100 + number), NOW_MS) for number in range(100)]) == {}
+
+    run_with_store(redis_server, scenario, predictions_kept=100)
+
+
+def test_an_ordinary_prediction_takes_few_bytes(redis_server: RedisServer) -> None:
+    async def scenario(store: SelectionStore) -> None:
+        with connect(redis_server) as client:
+            client.config_set("auto-aof-rewrite-percentage", 0)
+            sizes = []
+            for first in (0, 5_120):
+                for start in range(first, first + 5_120, 256):
+                    await store.record([Recorded(prediction(start + number), NOW_MS) for number in range(256)])
+                told = {**client.info("memory"), **client.info("persistence")}
+                sizes.append((told["used_memory_dataset"], told["aof_current_size"]))
+        memory, file = ((after - before) / 5_120 for before, after in zip(*sizes, strict=True))
+        assert memory < 90
+        assert file < 200
+
+    run_with_store(redis_server, scenario)
+
+
 def test_the_event_log_is_bounded_and_predictions_do_not_crowd_out_feedback(redis_server: RedisServer) -> None:
     async def scenario(store: SelectionStore) -> None:
         await store.learn([addition({"a": 1.0}, once=number) for number in range(50)])
@@ -240,8 +288,8 @@ def test_the_event_log_is_bounded_and_predictions_do_not_crowd_out_feedback(redi
             await store.record([Recorded(prediction(first + number), NOW_MS) for number in range(200)])
         events = [json.loads(text) for text in (await store.events("digits", 7, count=10_000)).events]
         predictions = [event["query_id"] for event in events if event["event"] == "prediction"]
-        assert 300 <= len(predictions) <= 500
+        assert len(predictions) == 300
         assert predictions == list(range(2_000 - len(predictions), 2_000))
         assert len(events) - len(predictions) == 50
 
-    run_with_store(redis_server, scenario, events_kept=300)
+    run_with_store(redis_server, scenario, predictions_kept=300)

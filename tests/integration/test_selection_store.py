@@ -222,7 +222,7 @@ def test_a_recorded_prediction_that_is_unreadable_is_unknown_and_no_other(redis_
     async def scenario(store: SelectionStore) -> None:
         await store.record([Recorded(prediction(number), NOW_MS) for number in (1, 2)])
         queries = [QueryKey(DIGITS.name, DIGITS.registration, number) for number in (1, 2)]
-        for text in ("nonsense", "[]", "[1,2,3]", "7"):
+        for text in ("nonsense", "[]", "[1,2,3]", "[1,2,3,4]", "7"):
             Vandal(redis_server).spoil_prediction(DIGITS, 1, text)
             assert [joined is not None for joined in await store.join(queries)] == [False, True]
 

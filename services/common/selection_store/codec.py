@@ -1,40 +1,51 @@
 """Recorded predictions and events as the JSON that lies in Redis and that people read.
 
-A recorded prediction is an array, as there are many: [query id, Unix time in ms, context, probability, outputs by arm,
-output, whether that was the default output, chosen arms, features]. `scripts.py` finds the context there.
+A recorded prediction is an array, as there are many: [Unix time in ms, context, probability, outputs by arm, output,
+whether that was the default output, chosen arms, features]. Its query id is a part of where it lies. From the output on
+it ends where all is as it mostly is; an output of null is the only arm's, and chosen arms of null are those that
+answered. `scripts.py` finds the context there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import orjson
 
 from services.common.selection_records import ContextKey, PredictionRecord, Recorded
 
+_MOSTLY: tuple[Any, ...] = (None, False, None, ())
+
 
 def encode_prediction(prediction: PredictionRecord, at_ms: int) -> bytes:
     """One line of JSON."""
-    return orjson.dumps(
-        (
-            prediction.query_id,
-            at_ms,
-            prediction.key.context,
-            prediction.probability,
-            prediction.outputs,
-            prediction.output,
-            prediction.is_default,
-            prediction.chosen,
-            prediction.features,
-        )
-    )
+    outputs = prediction.outputs
+    rest: list[object] = [
+        None if list(outputs.values()) == [prediction.output] else prediction.output,
+        prediction.is_default,
+        None if tuple(outputs) == prediction.chosen else prediction.chosen,
+        tuple(prediction.features),
+    ]
+    while rest and rest[-1] == _MOSTLY[len(rest) - 1]:
+        rest.pop()
+    return orjson.dumps((at_ms, prediction.key.context, prediction.probability, outputs, *rest))
 
 
-def decode_prediction(application: str, registration: int, text: str) -> Recorded:
+def decode_prediction(application: str, registration: int, query_id: int, text: str) -> Recorded:
     """What was encoded."""
-    query_id, at_ms, context, probability, outputs, output, is_default, chosen, features = orjson.loads(text)
-    key = ContextKey(application, registration, context)
-    return Recorded(
-        PredictionRecord(key, query_id, probability, outputs, output, is_default, tuple(chosen), features), at_ms
+    at_ms, context, probability, found, *rest = orjson.loads(text)
+    outputs: dict[str, str] = dict(found)
+    output, is_default, chosen, features = rest + list(_MOSTLY[len(rest) :])
+    prediction = PredictionRecord(
+        ContextKey(application, registration, context),
+        query_id,
+        probability,
+        outputs,
+        _only_one(outputs.values()) if output is None else output,
+        is_default,
+        tuple(outputs if chosen is None else chosen),
+        list(features),
     )
+    return Recorded(prediction, at_ms)
 
 
 def encode_context(context: str) -> bytes:
@@ -47,19 +58,24 @@ def encode_event(event: Mapping[str, object]) -> bytes:
     return orjson.dumps(event)
 
 
-def prediction_event(text: str) -> str:
+def prediction_event(query_id: int, text: str) -> str:
     """A recorded prediction as people read it."""
-    query_id, at_ms, context, probability, outputs, output, is_default, chosen, features = orjson.loads(text)
+    prediction, at_ms = decode_prediction("", 0, query_id, text)
     event = {
         "event": "prediction",
         "at_ms": at_ms,
         "query_id": query_id,
-        "context": context,
-        "chosen": chosen,
-        "probability": probability,
-        "outputs": outputs,
-        "output": output,
-        "default": is_default,
-        "features": features,
+        "context": prediction.key.context,
+        "chosen": prediction.chosen,
+        "probability": prediction.probability,
+        "outputs": prediction.outputs,
+        "output": prediction.output,
+        "default": prediction.is_default,
+        "features": prediction.features,
     }
     return orjson.dumps(event).decode()
+
+
+def _only_one(outputs: Iterable[str]) -> str:
+    [output] = outputs
+    return output

@@ -20,7 +20,6 @@ class Erasure:
     def __init__(self, client: "redis.asyncio.Redis", keys: Keys) -> None:
         self._redis = client
         self._keys = keys
-        self._forget_predictions = client.register_script(scripts.FORGET_PREDICTIONS)
         self._forget_events = client.register_script(scripts.FORGET_EVENTS)
 
     async def context(self, key: ContextKey) -> bool:
@@ -29,14 +28,12 @@ class Erasure:
         First the predictions, so that feedback for them cannot bring the state back.
         """
         owner = key.application, key.registration
-        async for joins in self._redis.scan_iter(self._keys.every_joins(*owner), count=_KEYS_A_STEP):
-            await self._forget_predictions(keys=[joins], args=[key.context, codec.encode_context(key.context)])
+        await self._events(self._keys.prediction_events(*owner), key.context)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.unlink(self._keys.context(key))
             pipe.zrem(self._keys.contexts(*owner), key.context)
             had_state, _ = await pipe.execute()
-        for stream in (self._keys.prediction_events(*owner), self._keys.feedback_events(*owner)):
-            await self._events(stream, key.context)
+        await self._events(self._keys.feedback_events(*owner), key.context)
         return bool(had_state)
 
     async def application(self, application: str, registration: int) -> None:

@@ -66,5 +66,6 @@ async def read_events(
 def _entries(stream: int, reply: Any) -> Iterator[_Entry]:
     for entry_id, fields in reply:
         ms, _, sequence = entry_id.partition("-")
-        text = codec.prediction_event(fields["prediction"]) if "prediction" in fields else fields["feedback"]
+        is_prediction = "prediction" in fields
+        text = codec.prediction_event(int(sequence), fields["prediction"]) if is_prediction else fields["feedback"]
         yield _Entry((int(ms), int(sequence)), stream, entry_id, text)

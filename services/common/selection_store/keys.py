@@ -5,7 +5,7 @@ from typing import NamedTuple
 from services.common.records import Kind
 from services.common.selection_records import ContextKey
 
-# Query ids are given out one after the other, so those of one bucket are recorded and expire together.
+# Query ids are given out one after the other, so what is known of those of one bucket expires together.
 _BUCKET_BITS = 10
 _SLOT = (1 << _BUCKET_BITS) - 1
 
@@ -37,9 +37,9 @@ class Keys:
         """The contexts of an application."""
         return f"{self._prefix}:selection_contexts:{application}:{registration}"
 
-    def joins(self, application: str, registration: int, query_id: int) -> tuple[str, int]:
-        """The bucket that a prediction is recorded in, and its field there."""
-        return f"{self._prefix}:predictions:{application}:{registration}:{query_id >> _BUCKET_BITS}", query_id & _SLOT
+    def recordings(self, application: str, registration: int) -> str:
+        """What the keys that tell when predictions were recorded begin with; scripts.py completes them."""
+        return f"{self._prefix}:recordings:{application}:{registration}:"
 
     def learned(self, application: str, registration: int, once: int | str) -> Marker:
         """The mark that a query's (int) or a client's own (str) feedback was learned."""
@@ -56,10 +56,6 @@ class Keys:
         """The newest feedback."""
         return f"{self._prefix}:selection_feedback:{application}:{registration}"
 
-    def every_joins(self, application: str, registration: int) -> str:
-        """A pattern that the buckets of an application's predictions match, and no other key."""
-        return f"{self._prefix}:predictions:{application}:{registration}:*"
-
     def single(self, application: str, registration: int) -> tuple[str, ...]:
         """The keys of which an application has one."""
         owner = application, registration
@@ -71,5 +67,5 @@ class Keys:
 
     def prefixes(self, application: str, registration: int) -> tuple[str, ...]:
         """What all its other keys begin with, and no key of others does."""
-        kinds = ("selection", "predictions", "learned")
+        kinds = ("selection", "recordings", "learned")
         return tuple(f"{self._prefix}:{kind}:{application}:{registration}:" for kind in kinds)

@@ -44,37 +44,101 @@ local function keep(events, kept, application)
 end
 """
 
-# ARGV: JSON [{application, registration, joins, events, slots}, ...]; the records, a line for each slot; how many
-# events are kept.
-RECORD = f"""{_COMMON}
+# How many neighbours share a key that tells when they were recorded. Where predictions are many, some hundred are
+# recorded at once; where they are few, as many places have to be looked at.
+_NEIGHBOURS = 128
+# Of more, the rest is forgotten with the next predictions.
+_MOST_FORGOTTEN = 1_000
+
+_FINDING = f"""{_COMMON}
+local function recordings(owner, id)
+  return owner.recordings .. string.format('%.0f', math.floor(tonumber(id) / {_NEIGHBOURS}))
+end
+
+local function find(events, times, id)
+  for _, ms in ipairs(times) do
+    local entry = redis.call('XRANGE', events, ms .. '-' .. id, ms .. '-' .. id)[1]
+    if entry then return entry[2][2] end
+  end
+  return false
+end
+"""
+
+# ARGV: JSON [{application, registration, recordings, events, ids}, ...], the ids in ascending order; the records, a
+# line for each id; how many predictions of an application are kept. Answers how many predictions of each had to make
+# way though their feedback could still have come.
+RECORD = f"""{_FINDING}
 local next_record = lines(ARGV[2])
+local kept = tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 
--- Slots and records in turn. A bucket has few enough of them to be unpacked.
-local function unrecorded(bucket)
-  local recorded = redis.call('HMGET', KEYS[bucket.joins], unpack(bucket.slots))
-  local found = {{}}
-  for i, slot in ipairs(bucket.slots) do
-    local record = next_record()
-    if not recorded[i] then
-      found[#found + 1] = slot
-      found[#found + 1] = record
-    end
-  end
-  return found
-end
-
-for _, bucket in ipairs(cjson.decode(ARGV[1])) do
-  local new = unrecorded(bucket)
-  local application = registered(bucket.application, bucket.registration)
-  if application and #new > 0 then
-    redis.call('HSET', KEYS[bucket.joins], unpack(new))
-    redis.call('PEXPIRE', KEYS[bucket.joins], application.window_ms)
-    for i = 2, #new, 2 do
-      publish(bucket.events, 'prediction', new[i])
-    end
-    keep(bucket.events, ARGV[3], application)
+local function last_ms(stream)
+  if redis.call('EXISTS', stream) == 0 then return 0 end
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return tonumber(string.match(info[i + 1], '^%d+')) end
   end
 end
+
+local function record(owner, application)
+  local events = KEYS[owner.events]
+  local ms = string.format('%.0f', math.max(now_ms, last_ms(events) + 1))
+  local key, times
+  for _, id in ipairs(owner.ids) do
+    local prediction = next_record()
+    if key ~= recordings(owner, id) then
+      key = recordings(owner, id)
+      times = redis.call('SMEMBERS', key)
+      redis.call('SADD', key, ms)
+      redis.call('PEXPIRE', key, application.window_ms)
+    end
+    if not find(events, times, id) then
+      redis.call('XADD', events, ms .. '-' .. id, 'prediction', prediction)
+    end
+  end
+  redis.call('PEXPIRE', events, application.context_ttl_ms)
+end
+
+local function make_way(owner, application)
+  local events = KEYS[owner.events]
+  local known = redis.call('XLEN', events)
+  local count = math.min(known - kept, {_MOST_FORGOTTEN})
+  if count <= 0 then return 0 end
+  local missed, key, ms = 0, nil, nil
+  -- The one that stays may have been recorded with the last one that goes.
+  for i, entry in ipairs(redis.call('XRANGE', events, '-', '+', 'COUNT', count + 1)) do
+    local its_ms, id = string.match(entry[1], '^(%d+)-(%d+)$')
+    local its_key = recordings(owner, id)
+    if key and (its_key ~= key or its_ms ~= ms) then redis.call('SREM', key, ms) end
+    key, ms = its_key, its_ms
+    if i <= count and tonumber(ms) > now_ms - application.feedback_window_s * 1000 then missed = missed + 1 end
+  end
+  redis.call('XTRIM', events, 'MAXLEN', known - count)
+  return missed
+end
+
+local missed = {{}}
+for i, owner in ipairs(cjson.decode(ARGV[1])) do
+  local application = registered(owner.application, owner.registration)
+  if application then
+    record(owner, application)
+    missed[i] = make_way(owner, application)
+  else
+    for _ in ipairs(owner.ids) do next_record() end
+    missed[i] = 0
+  end
+end
+return missed
+"""
+
+# ARGV: JSON [{recordings, events, id}, ...]. Answers the records; nothing for what is not recorded, or no longer.
+JOIN = f"""{_FINDING}
+local found = {{}}
+for i, query in ipairs(cjson.decode(ARGV[1])) do
+  found[i] = find(KEYS[query.events], redis.call('SMEMBERS', recordings(query, query.id)), query.id)
+end
+return found
 """
 
 _LEARNED, _ALREADY_LEARNED, _GONE = (
@@ -205,26 +269,15 @@ if verdict == {_LEARNED} then write(application) end
 return {{verdict, learned, found}}
 """
 
-# ARGV[1] is a context, ARGV[2] the same as JSON, which is found faster than records are decoded.
-_FORGETTING = """
+# KEYS[1]: a stream of events; ARGV: a context, the same as JSON, which is found faster than records are decoded; where
+# to go on; how many events to look at. Answers the id of the last one that was looked at; nothing after the newest.
+FORGET_EVENTS = """
 local function is_of_context(kind, record)
   if not string.find(record, ARGV[2], 1, true) then return false end
   local decoded = cjson.decode(record)
-  return (kind == 'prediction' and decoded[3] or decoded.context) == ARGV[1]
+  return (kind == 'prediction' and decoded[2] or decoded.context) == ARGV[1]
 end
-"""
 
-# KEYS[1]: a bucket of recorded predictions.
-FORGET_PREDICTIONS = f"""{_FORGETTING}
-local records = redis.call('HGETALL', KEYS[1])
-for i = 1, #records, 2 do
-  if is_of_context('prediction', records[i + 1]) then redis.call('HDEL', KEYS[1], records[i]) end
-end
-"""
-
-# KEYS[1]: a stream of events; ARGV[3]: where to go on; ARGV[4]: how many events to look at.
-# Answers the id of the last one that was looked at; nothing after the newest.
-FORGET_EVENTS = f"""{_FORGETTING}
 local last = false
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[3], '+', 'COUNT', ARGV[4])) do
   last = entry[1]

@@ -1,5 +1,6 @@
 """The selection store: what is recorded, read, learned and forgotten."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
@@ -20,8 +21,10 @@ from services.common.selection_store.states import read_states
 
 _CONNECT_TIMEOUT_S = 1.0
 _READ_TIMEOUT_S = 1.0
-# Of predictions and of feedback each; some 25 MB for an application that has so many.
-_EVENTS_KEPT = 50_000
+# Some 25 MB for an application that has so much.
+_FEEDBACK_KEPT = 50_000
+# Some 35 MB.
+_PREDICTIONS_KEPT = 500_000
 
 
 class SelectionStore:
@@ -30,12 +33,12 @@ class SelectionStore:
     Every method raises StoreUnavailable when Redis cannot be reached or refuses; nothing is tried again.
     """
 
-    def __init__(self, client: "redis.asyncio.Redis", prefix: str, events_kept: int) -> None:
+    def __init__(self, client: "redis.asyncio.Redis", prefix: str, predictions_kept: int, feedback_kept: int) -> None:
         self._redis = client
         self._keys = Keys(prefix)
-        self._predictions = Predictions(client, self._keys, events_kept)
-        self._additions = Additions(client, self._keys, events_kept)
-        self._revisions = Revisions(client, self._keys, events_kept)
+        self._predictions = Predictions(client, self._keys, predictions_kept)
+        self._additions = Additions(client, self._keys, feedback_kept)
+        self._revisions = Revisions(client, self._keys, feedback_kept)
         self._erasure = Erasure(client, self._keys)
 
     @classmethod
@@ -44,12 +47,14 @@ class SelectionStore:
         url: str,
         prefix: str = "clipper",
         read_timeout_s: float = _READ_TIMEOUT_S,
-        events_kept: int = _EVENTS_KEPT,
+        predictions_kept: int = _PREDICTIONS_KEPT,
+        feedback_kept: int = _FEEDBACK_KEPT,
     ) -> Self:
         """A store on the Redis at `url`; connects on first use and again whenever a connection broke.
 
-        A Redis that is silent for `read_timeout_s` counts as unreachable. An application's event log keeps about the
-        newest `events_kept` predictions and as much feedback.
+        A Redis that is silent for `read_timeout_s` counts as unreachable. Of an application the newest
+        `predictions_kept` predictions are there for their feedback and for its event log, and there about the newest
+        `feedback_kept` feedback.
         """
         client = redis.asyncio.Redis.from_url(
             url,
@@ -59,7 +64,7 @@ class SelectionStore:
             socket_timeout=read_timeout_s,
             retry=Retry(NoBackoff(), retries=0),
         )
-        return cls(client, prefix, events_kept)
+        return cls(client, prefix, predictions_kept, feedback_kept)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -76,13 +81,16 @@ class SelectionStore:
             key = self._keys.contexts(application, registration)
             return [str(context) for context in await self._redis.zrevrange(key, start, start + count - 1)]
 
-    async def record(self, predictions: Sequence[Recorded]) -> None:
+    async def record(self, predictions: Sequence[Recorded]) -> Counter[str]:
         """Keeps predictions for their feedback, for as long as their application's feedback window.
 
         Those of applications that are not registered are left out. Recording the same again changes nothing.
+
+        Returns:
+            How many older predictions of each application made way though their feedback could still have come.
         """
         with unavailable_if_redis_fails():
-            await self._predictions.record(predictions)
+            return await self._predictions.record(predictions)
 
     async def join(self, queries: Sequence[QueryKey]) -> list[Recorded | None]:
         """The recorded predictions, in one round trip; None for those that are not, or no longer, recorded."""

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from services.common.lessons import Lesson, Outcome
@@ -54,6 +54,11 @@ class Journal:
     def dropped(self) -> int:
         """How many predictions were not recorded, as Redis was away for too long."""
         return self._recorder.dropped
+
+    @property
+    def forgotten(self) -> Mapping[str, int]:
+        """By application, how many predictions made way for newer ones within its feedback window. Any thread."""
+        return self._recorder.forgotten
 
     def start(self) -> None:
         """Starts the thread; Redis need not be there."""

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 
 from services.common.errors import StoreUnavailable
 from services.common.selection_records import PredictionRecord, Recorded
@@ -21,6 +22,7 @@ class Recorder:
 
     Attributes:
         dropped: how many predictions were not recorded as there was no room for them any more while Redis was away.
+        forgotten: by application, how many recorded ones made way for newer ones within its feedback window.
     """
 
     def __init__(self, store: SelectionStore) -> None:
@@ -30,6 +32,7 @@ class Recorder:
         self._is_wanted = asyncio.Event()
         self._is_away = False
         self.dropped = 0
+        self.forgotten: Counter[str] = Counter()
 
     def add(self, prediction: PredictionRecord, at_ms: int) -> None:
         """Takes a prediction made at `at_ms` (Unix time), to be saved when `save_soon` is called."""
@@ -71,7 +74,7 @@ class Recorder:
                 count = min(len(self._unsaved), _MOST_AT_ONCE)
                 self._saving = [self._unsaved.popleft() for _ in range(count)]
             try:
-                await self._store.record(self._saving)
+                self._note_forgotten(await self._store.record(self._saving))
             except StoreUnavailable:
                 raise
             # Whatever is wrong with these must not keep the others from being saved.
@@ -81,3 +84,11 @@ class Recorder:
             if self._is_away:
                 _LOG.info("predictions are recorded again", extra={"dropped": self.dropped})
                 self._is_away = False
+
+    def _note_forgotten(self, forgotten: Mapping[str, int]) -> None:
+        for application in forgotten.keys() - self.forgotten.keys():
+            _LOG.warning(
+                "predictions are forgotten before their feedback window is over: there are too many of them",
+                extra={"application": application, "setting": "CLIPPER_AWAITED_PREDICTIONS"},
+            )
+        self.forgotten.update(forgotten)

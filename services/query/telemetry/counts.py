@@ -76,6 +76,7 @@ class Counts:
         unrecorded: predictions that no feedback can be joined with, as Redis was away for too long.
         quarantined: what of the configuration is left out now, by kind; all processes meet the same.
         unreadable_changes: how often a process met a change of the configuration that it could not read.
+        refuses_store: whether Redis holds another store than the one that was followed.
     """
 
     applications: dict[str, ApplicationCounts]
@@ -90,6 +91,7 @@ class Counts:
     unrecorded: int
     quarantined: dict[str, int]
     unreadable_changes: int
+    refuses_store: bool
 
     @classmethod
     def total(cls, parts: Sequence[Self], now_s: float) -> Self:
@@ -107,11 +109,12 @@ class Counts:
             unrecorded=sum(part.unrecorded for part in parts),
             quarantined=_most_of_each([part.quarantined for part in parts]),
             unreadable_changes=sum(part.unreadable_changes for part in parts),
+            refuses_store=any(part.refuses_store for part in parts),
         )
 
     def of_the_past(self) -> Self:
         """What is left of the counts when the process has ended, and its cache and its configuration with it."""
-        return replace(self, cache_bytes=0, quarantined={})
+        return replace(self, cache_bytes=0, quarantined={}, refuses_store=False)
 
 
 def _most_of_each(parts: Iterable[dict[str, int]]) -> dict[str, int]:

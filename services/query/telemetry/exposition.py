@@ -42,6 +42,7 @@ def as_json(counts: Counts, now_s: float) -> dict[str, list[dict[str, object]]]:
     for name, selection in counts.selections.items():
         _add_selection(f"app:{name}", selection, counters, ratios)
     counters["internal:num_unrecorded_predictions"] = {"count": counts.unrecorded}
+    counters["internal:store_refused"] = {"count": int(counts.refuses_store)}
     counters["internal:num_unreadable_changes"] = {"count": counts.unreadable_changes}
     counters["internal:num_quarantined"] = {"count": sum(counts.quarantined.values())}
     for kind, count in counts.quarantined.items():
@@ -58,6 +59,7 @@ def _add_selection(
 ) -> None:
     for status, count in list(selection.feedbacks.items()):
         counters[f"{prefix}:num_feedbacks:{status}"] = {"count": count}
+    counters[f"{prefix}:num_forgotten_predictions"] = {"count": selection.forgotten}
     counters[f"{prefix}:regret"] = {"count": selection.regret}
     for model, arm in list(selection.arms.items()):
         counters[f"{prefix}:arm:{model}:num_selections"] = {"count": arm.selections}
@@ -88,6 +90,11 @@ class CountsCollector(Collector):
             "clipper_unrecorded_predictions",
             "Predictions that no feedback can be joined with, as Redis was away for too long.",
             value=counts.unrecorded,
+        )
+        yield GaugeMetricFamily(
+            "clipper_store_refused",
+            "1 while Redis holds another store than the one that was followed; what was known stays in force.",
+            value=int(counts.refuses_store),
         )
         yield CounterMetricFamily(
             "clipper_unreadable_changes",
@@ -152,6 +159,11 @@ def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
     feedbacks = CounterMetricFamily(
         "clipper_feedbacks", "Feedback, by what became of it.", labels=["application", "status"]
     )
+    forgotten = CounterMetricFamily(
+        "clipper_forgotten_predictions",
+        "Predictions that made way for newer ones though their feedback could still have come.",
+        labels=["application"],
+    )
     regret = GaugeMetricFamily(
         "clipper_selection_regret",
         "What the best model alone would have earned more in rewards, estimated.",
@@ -167,6 +179,7 @@ def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
     for name, selection in selections.items():
         for status, count in list(selection.feedbacks.items()):
             feedbacks.add_metric([name, status], count)
+        forgotten.add_metric([name], selection.forgotten)
         regret.add_metric([name], selection.regret)
         for model, arm in list(selection.arms.items()):
             asked.add_metric([name, model], arm.selections)
@@ -174,7 +187,7 @@ def _of_selections(selections: dict[str, SelectionCounts]) -> Iterator[Metric]:
             rewards.add_metric([name, model], arm.rewards)
         for model, weight in selection.weights.items():
             weights.add_metric([name, model], weight)
-    yield from (feedbacks, regret, asked, judged, rewards, weights)
+    yield from (feedbacks, forgotten, regret, asked, judged, rewards, weights)
 
 
 def _add_histogram(

@@ -1,7 +1,7 @@
 """What the query service counts: answers and choices by application, batches by model version, the cache."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from services.common.metrics import Histogram, Meter
@@ -25,6 +25,10 @@ class Journal(Protocol):
     def dropped(self) -> int:
         """How many were not recorded."""
 
+    @property
+    def forgotten(self) -> Mapping[str, int]:
+        """How many were forgotten too early, by application."""
+
 
 class Telemetry:
     """All counts of this process. The recording methods are called by one thread at a time.
@@ -34,13 +38,22 @@ class Telemetry:
         journal: too.
         quarantine: too.
         lag_micros: of the front's loop.
+        refuses_store: whether the store is refused; too.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, quarantine: Quarantine, lag_micros: Histogram) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        quarantine: Quarantine,
+        lag_micros: Histogram,
+        refuses_store: Callable[[], bool],
+    ) -> None:
         self._engine = engine
         self._journal = journal
         self._quarantine = quarantine
         self._lag_micros = lag_micros
+        self._refuses_store = refuses_store
         self._default_log = DefaultLog()
         self._applications: dict[str, ApplicationCounts] = {}
         self._versions: dict[str, tuple[Version, VersionCounts]] = {}
@@ -118,6 +131,7 @@ class Telemetry:
             unrecorded=self._journal.dropped,
             quarantined=self._quarantine.by_kind(),
             unreadable_changes=self._quarantine.unreadable_changes,
+            refuses_store=self._refuses_store(),
         )
 
     def _application(self, name: str, since_s: float) -> ApplicationCounts:
@@ -133,9 +147,10 @@ class Telemetry:
         return counts
 
     def _weighed(self) -> dict[str, SelectionCounts]:
-        """The counts of all selection policies, with what their weights are now."""
+        """The counts of all selection policies, with what their weights are now and what the journal says."""
         selections = self._selections.copy()
         for name, counts in selections.items():
+            counts.forgotten = self._journal.forgotten.get(name, 0)
             route = self._engine.routes.get(name)
             selector = None if route is None else route.selector
             known = None if selector is None else self._engine.contexts.last(selector.key(""))

@@ -49,9 +49,10 @@ class SelectionCounts:
         rewards: the sum of 1 - loss over these.
         weights: how much the policy relies on each model for those without a context; empty while that is not known.
         weighed_s: when it was so, on time.monotonic()'s clock.
+        forgotten: predictions that made way for newer ones though their feedback could still have come.
     """
 
-    __slots__ = ("answers", "arms", "feedbacks", "rewards", "weighed_s", "weights")
+    __slots__ = ("answers", "arms", "feedbacks", "forgotten", "rewards", "weighed_s", "weights")
 
     def __init__(self) -> None:
         self.arms: dict[str, ArmCounts] = {}
@@ -60,6 +61,7 @@ class SelectionCounts:
         self.rewards = 0.0
         self.weights: Mapping[str, float] = {}
         self.weighed_s = 0.0
+        self.forgotten = 0
 
     @classmethod
     def total(cls, parts: Sequence[Self], _now_s: float) -> Self:
@@ -71,6 +73,7 @@ class SelectionCounts:
             total.feedbacks.update(part.feedbacks)
             total.answers += part.answers
             total.rewards += part.rewards
+            total.forgotten += part.forgotten
             if part.weighed_s > total.weighed_s:
                 total.weights, total.weighed_s = part.weights, part.weighed_s
         return total

@@ -2,13 +2,7 @@
 
 import random
 
-from services.query.query_ids import QueryIds
-
-_BLOCK = 1 << 32
-
-
-def _block(number: int) -> range:
-    return range(number * _BLOCK, (number + 1) * _BLOCK)
+from services.query.query_ids import FIRST_BLOCK, QueryIds
 
 
 def test_ids_count_up_from_the_start_of_the_block() -> None:
@@ -43,27 +37,29 @@ def test_the_ids_of_one_request_are_successive_across_the_end_of_a_block() -> No
     assert ids.take(1) == 103
 
 
-def test_a_further_block_is_wanted_long_before_the_end_and_not_twice() -> None:
-    ids = QueryIds(_block(0))
-    assert not ids.running_low
-    ids.take(_BLOCK - (1 << 30))
-    assert not ids.running_low
-    ids.take(1)
-    assert ids.running_low
-    ids.reserve(_block(5))
-    assert not ids.running_low
+def test_a_further_block_is_wanted_whenever_there_is_none_in_reserve() -> None:
+    ids = QueryIds(range(FIRST_BLOCK))
+    assert ids.wanted
+    ids.reserve(range(5 * FIRST_BLOCK, 9 * FIRST_BLOCK))
+    assert not ids.wanted
+    ids.take(FIRST_BLOCK)
+    assert not ids.wanted
+    assert ids.take(1) == 5 * FIRST_BLOCK
+    assert ids.wanted
 
 
-def test_a_used_up_block_makes_way_for_the_reserve_which_needs_one_in_turn() -> None:
-    ids = QueryIds(_block(0))
-    ids.reserve(_block(5))
-    ids.take(_BLOCK)
-    assert ids.take(1) == 5 * _BLOCK
-    assert not ids.running_low
-    ids.take(_BLOCK - 2)
-    assert ids.running_low
+def test_blocks_grow_with_what_is_used_so_that_what_is_left_lasts_for_some_times_as_long() -> None:
+    ids, end, used = QueryIds(range(FIRST_BLOCK)), FIRST_BLOCK, 0
+    sizes = []
+    while used < 20 * FIRST_BLOCK:
+        if wanted := ids.wanted:
+            sizes.append(wanted)
+            ids.reserve(range(end, end := end + wanted))
+        ids.take(FIRST_BLOCK // 64)
+        used += FIRST_BLOCK // 64
+        assert end - used >= 3 * used
+    assert sizes == [4 * FIRST_BLOCK, 16 * FIRST_BLOCK, 64 * FIRST_BLOCK]
 
 
-def test_ids_fit_a_json_number() -> None:
-    last_block = _block((1 << 21) - 1)
-    assert QueryIds(last_block).take(_BLOCK) + _BLOCK - 1 < 2**53
+def test_a_block_is_never_so_large_that_it_takes_the_ids_of_more_than_ten_seconds() -> None:
+    assert QueryIds(range(1 << 26)).wanted == 1 << 26

@@ -80,12 +80,14 @@ def test_a_total_adds_processes_up_and_has_the_newest_weights() -> None:
     old, new = _counts(), _counts()
     old.weights, old.weighed_s = {"good": 0.5, "bad": 0.5}, 1.0
     new.weights, new.weighed_s = {"good": 0.9, "bad": 0.1}, 2.0
+    old.forgotten, new.forgotten = 3, 4
     total = Counts.total([_shown(new), _shown(old), Counts.total([], 0.0)], 3.0)
     selection = total.selections["app"]
     assert (selection.arms["good"].selections, selection.arms["good"].rewards) == (4, 3.0)
     assert selection.feedbacks == {"learned": 8}
     assert selection.regret == pytest.approx(2.0)
     assert selection.weights["good"] == 0.9
+    assert selection.forgotten == 7
     assert total.unrecorded == 6
 
 
@@ -107,7 +109,7 @@ def test_they_are_shown_as_json() -> None:
 
 def test_they_are_shown_to_prometheus() -> None:
     counts = pickle.loads(pickle.dumps(_counts()))
-    counts.weights = {"good": 0.9, "bad": 0.1}
+    counts.weights, counts.forgotten = {"good": 0.9, "bad": 0.1}, 5
     samples = _samples(list(CountsCollector(lambda: _shown(counts)).collect()))
     assert samples["clipper_arm_selections_total", "app", "good"] == 2
     assert samples["clipper_arm_feedbacks_total", "app", "bad"] == 2
@@ -115,4 +117,5 @@ def test_they_are_shown_to_prometheus() -> None:
     assert samples["clipper_arm_weight", "app", "good"] == 0.9
     assert samples["clipper_selection_regret", "app"] == pytest.approx(1.0)
     assert samples["clipper_feedbacks_total", "app", "learned"] == 4
+    assert samples["clipper_forgotten_predictions_total", "app"] == 5
     assert samples[("clipper_unrecorded_predictions_total",)] == 3
