@@ -146,7 +146,7 @@ class ProcessContainerManager(ContainerManager):
         self._cluster.supervision.ensure()
         target = Path(logging_dir).absolute()
         target.mkdir(parents=True, exist_ok=True)
-        return [str(shutil.copy2(log, target / log.name)) for log in sorted(self._cluster.directory.logs.glob("*.log"))]
+        return [str(shutil.copy2(log, target / log.name)) for log in self._cluster.directory.log_files()]
 
     def stop_models(self, models: Mapping[str, Sequence[str]]) -> None:
         """Stops the versions' replicas; see ContainerManager."""
