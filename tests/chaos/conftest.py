@@ -11,7 +11,27 @@ from tests.e2e.conftest import clipper_home
 
 __all__ = ["clipper_home"]
 
+_SEED = 20
+_CASES = 3_000
 _TABLE = pytest.StashKey[list[Observation]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What the fuzzing is to begin with, and how long it is to go on."""
+    parser.addoption("--fuzz-seed", type=int, default=_SEED, help="what the cases of the fuzzing follow from")
+    parser.addoption("--fuzz-cases", type=int, default=_CASES, help="how many there are")
+
+
+@pytest.fixture(scope="session")
+def fuzz_seed(pytestconfig: pytest.Config) -> int:
+    """What the cases of the fuzzing follow from."""
+    return int(pytestconfig.getoption("--fuzz-seed"))
+
+
+@pytest.fixture(scope="session")
+def fuzz_cases(pytestconfig: pytest.Config) -> int:
+    """How many there are."""
+    return int(pytestconfig.getoption("--fuzz-cases"))
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.chaos.judgement import WAY_S
 from tests.chaos.scenes import SUPERVISOR, Scene
-from tests.chaos.traffic import DEADLINE_S, SLO_S, Deadline, Feedback, Rest, Stream, Unary
+from tests.chaos.traffic import SLO_S, Deadline, Feedback, Rest, Stream, Unary
 
-# What the way to the client and back may take.
-_WAY_S = 0.05
 # A sign of life is missed within a second and a quarter; what was asked of who is frozen is asked of the other then.
 _ROUTED_ROUND_S = 1.5
 # Nobody can answer for it.
@@ -33,12 +32,20 @@ class Fault:
     strike: Callable[[Scene], None]
     refused: frozenset[str] = frozenset()
     has_defaults: bool = False
-    longest_s: float = SLO_S + _WAY_S
+    longest_s: float = SLO_S + WAY_S
     over_within_s: float = 1.0
 
 
 def _killed(name: str) -> Callable[[Scene], None]:
     return lambda scene: scene.kill(name)
+
+
+def _killed_replica(index: int) -> Callable[[Scene], None]:
+    return lambda scene: scene.kill(scene.replica(index))
+
+
+def _frozen_replica(index: int) -> Callable[[Scene], None]:
+    return lambda scene: scene.freeze(scene.replica(index))
 
 
 def _frozen(name: str) -> Callable[[Scene], None]:
@@ -60,7 +67,7 @@ KILLS = (
         Fault(
             f"replica {index} of 2 killed",
             "Nothing: what it had is computed by the other.",
-            lambda scene, index=index: scene.kill(scene.replica(index)),
+            _killed_replica(index),
         )
         for index in (0, 1)
     ),
@@ -88,7 +95,7 @@ FREEZES = (
     *(
         Fault(
             f"query service {index} of 2 frozen",
-            "Its calls wait until it misses a sign of life, a second and a quarter at most, and are tried on the other; "
+            "Its calls wait until it misses a sign of life, 1.25 s at most, and are tried on the other; "
             "its streams end then. A call's own deadline holds.",
             _frozen(f"query-{index}"),
             refused=frozenset({Deadline.name, Stream.name, Feedback.name}),
@@ -102,7 +109,7 @@ FREEZES = (
             f"replica {index} of 2 frozen",
             "What it has at that moment is tried on the other, and has its default by the deadline where that is too "
             "late; then it is asked no more.",
-            lambda scene, index=index: scene.freeze(scene.replica(index)),
+            _frozen_replica(index),
             has_defaults=True,
             over_within_s=SLO_S + 1.0,
         )
@@ -156,11 +163,12 @@ WORKERS = (
     ),
     Fault(
         "one of 2 processes of a query service frozen",
-        "As with a query service that is frozen.",
+        "As with a query service that is frozen, but half of the connections that Envoy makes anew come to it again: a "
+        "call may wait for as long as it is frozen.",
         lambda scene: scene.freeze_worker("query-0"),
         refused=frozenset({Deadline.name, Stream.name, Feedback.name}),
-        longest_s=_ROUTED_ROUND_S,
-        over_within_s=_ROUTED_ROUND_S,
+        longest_s=4.0,
+        over_within_s=4.0,
     ),
     Fault(
         "the parent of a query service of 2 processes killed",
@@ -169,4 +177,3 @@ WORKERS = (
         refused=frozenset({Stream.name, Feedback.name}),
     ),
 )
-assert DEADLINE_S < _ROUTED_ROUND_S

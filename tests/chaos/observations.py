@@ -1,6 +1,5 @@
 """What a fault did to the traffic: one row of the table."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,15 +7,14 @@ from dataclasses import dataclass
 
 from bench.tables import table
 from tests.chaos.faults import Fault
+from tests.chaos.judgement import WAY_S, Judge, is_timed
 from tests.chaos.scenes import Scene, resident_bytes
-from tests.chaos.traffic import DEADLINE_S, PATIENCE_S, SLO_S, Deadline, Feedback, Outcome
-from tests.fixtures.clients import Answer
-from tests.fixtures.stalls import StallMeter
+from tests.chaos.traffic import DEADLINE_S, PATIENCE_S, Deadline, Outcome
 from tests.fixtures.waiting import wait_until
 
 _BEFORE_S = 0.5
 _CALM_S = 1.0
-_WAY_S = 0.05
+_CALMS_WITHIN_S = 60.0
 _MOST_GROWTH_BYTES = 64 << 20
 _MIB = 1 << 20
 
@@ -33,9 +31,11 @@ class Observation:
         lost: those that had no end within ten seconds.
         defaults: default outputs, by reason.
         longest_s: the latest answer, from when it was to be asked, feedback apart.
-        late: answers later than the fault allows, not counting what a busy machine made them wait.
-        past_deadline: calls that ended after the deadline that they had set, likewise.
+        late: answers later than the fault allows.
+        past_deadline: calls that ended after the deadline that they had set.
         over_s: how long after the fault a request failed, had its default or was late, for the last time.
+        starved: requests that were late, or given up for want of time, while somebody in the cluster waited for a
+            processor, for as long as they were late or half of the time that they had; they count as neither.
         resident_bytes: what the cluster's processes take in memory afterwards.
         growth_bytes: by how much the one that lived through it and has grown most has grown.
     """
@@ -50,6 +50,7 @@ class Observation:
     late: int
     past_deadline: int
     over_s: float
+    starved: int
     resident_bytes: int
     growth_bytes: int
 
@@ -72,37 +73,53 @@ class Observation:
 def observe(scene: Scene, fault: Fault) -> Observation:
     """Has a fault happen and waits until its traces are gone."""
     traffic, memory = scene.traffic, _memory(scene)
-    wait_until(lambda: not _troubles(traffic.between(time.monotonic() - _CALM_S)), within_s=30)
-    with StallMeter(scene.connection) as meter:
-        struck_s = time.monotonic()
-        fault.strike(scene)
-        mended_s = time.monotonic()
-        wait_until(lambda: _is_calm(scene, mended_s), within_s=30)
-        end_s = time.monotonic() - _CALM_S / 2
-        # Who has not been answered by now is lost.
-        wait_until(lambda: traffic.unanswered(end_s) == 0 or time.monotonic() > end_s + PATIENCE_S + _CALM_S, 20)
-    outcomes = traffic.between(struck_s - _BEFORE_S, end_s)
-    troubles = [outcome.answer.sent_s for outcome in _troubles(outcomes)]
-    after = _memory(scene)
+    wait_until(lambda: _is_calm(scene, 0.0), _CALMS_WITHIN_S)
+    struck_s = time.monotonic()
+    fault.strike(scene)
+    mended_s = time.monotonic()
+    wait_until(lambda: _is_calm(scene, mended_s), _CALMS_WITHIN_S)
+    end_s = time.monotonic() - _CALM_S / 2
+    # Who has not been answered by then is lost.
+    lost_s = end_s + PATIENCE_S + _CALM_S
+    wait_until(lambda: traffic.unanswered(end_s) == 0 or time.monotonic() > lost_s, 2 * PATIENCE_S)
+    return _observation(scene, fault, traffic.between(struck_s - _BEFORE_S, end_s), struck_s, end_s, memory)
+
+
+def _observation(
+    scene: Scene, fault: Fault, outcomes: Sequence[Outcome], struck_s: float, end_s: float, memory: dict[int, int]
+) -> Observation:
+    judge, after = Judge(scene.meter), _memory(scene)
+    defaults = [each.answer.explanation for each in outcomes if each.answer.is_default and not judge.is_starved(each)]
     return Observation(
         fault=fault,
         requests=len(outcomes),
-        refused=Counter(outcome.lane for outcome in outcomes if outcome.answer.error),
-        wrong=sum(outcome.is_wrong for outcome in outcomes) + len(traffic.ended_twice),
-        lost=traffic.unanswered(end_s),
-        defaults=Counter(outcome.answer.explanation for outcome in outcomes if outcome.answer.is_default),
-        longest_s=max(outcome.answer.latency_s for outcome in _timed(outcomes)),
-        late=len(meter.late((each.answer for each in _timed(outcomes)), fault.longest_s)),
-        past_deadline=len(meter.late(_with_deadline(outcomes), DEADLINE_S + _WAY_S)),
-        over_s=max((sent_s - struck_s for sent_s in troubles), default=0.0),
+        refused=Counter(each.lane for each in outcomes if each.answer.error and not judge.is_starved(each)),
+        wrong=sum(each.is_wrong for each in outcomes) + len(scene.traffic.ended_twice),
+        lost=scene.traffic.unanswered(end_s),
+        defaults=Counter(map(_reason, defaults)),
+        longest_s=max(each.answer.latency_s for each in outcomes if is_timed(each)),
+        late=sum(is_timed(each) and judge.is_late(each, fault.longest_s) for each in outcomes),
+        past_deadline=sum(each.lane == Deadline.name and judge.is_late(each, DEADLINE_S + WAY_S) for each in outcomes),
+        over_s=max([0.0, *(each.answer.sent_s - struck_s for each in outcomes if judge.is_trouble(each))]),
+        starved=sum(map(judge.is_starved, outcomes)),
         resident_bytes=sum(after.values()),
-        growth_bytes=max(after[pid] - memory[pid] for pid in after.keys() & memory.keys()) if memory else 0,
+        growth_bytes=max((after[pid] - memory[pid] for pid in after.keys() & memory.keys()), default=0),
     )
+
+
+def _is_calm(scene: Scene, since_s: float) -> bool:
+    """Whether everything that was asked in the last second, all of it after a time, went as when nothing happens."""
+    start_s = time.monotonic() - _CALM_S
+    recent = scene.traffic.between(start_s)
+    return start_s > since_s and bool(recent) and not any(map(Judge(scene.meter).is_trouble, recent))
 
 
 def as_markdown(observations: Sequence[Observation]) -> str:
     """The table of all that was seen."""
-    head = ("what happened", "requests", "refused", "wrong", "lost", "defaults", "latest answer", "over after", "memory")
+    head = (
+        *("what happened", "requests", "refused", "wrong", "lost", "defaults"),
+        *("latest answer", "over after", "starved", "memory"),
+    )
     return table(head, map(_row, observations))
 
 
@@ -116,39 +133,18 @@ def _row(seen: Observation) -> list[str]:
         _listed(seen.defaults),
         f"{seen.longest_s * 1e3:,.0f} ms",
         f"{seen.over_s:.1f} s",
+        f"{seen.starved}",
         f"{seen.resident_bytes / _MIB:,.0f} MiB ({seen.growth_bytes / _MIB:+.0f})",
     ]
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {re.split('[(:]', what)[0].strip()}" for what, count in sorted(counts.items())) or "0"
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "0"
 
 
-def _timed(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Answers that an objective holds for."""
-    return [each for each in outcomes if not each.answer.error and each.lane != Feedback.name]
-
-
-def _with_deadline(outcomes: Sequence[Outcome]) -> list[Answer]:
-    return [each.answer for each in outcomes if each.lane == Deadline.name]
-
-
-def _troubles(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """What did not go as it does when nothing happens."""
-    late_s = SLO_S + _WAY_S
-    return [
-        each
-        for each in outcomes
-        if each.answer.error
-        or each.answer.is_default
-        or (each.answer.latency_s > late_s and each.lane != Feedback.name)
-    ]
-
-
-def _is_calm(scene: Scene, since_s: float) -> bool:
-    now_s = time.monotonic()
-    recent = scene.traffic.between(max(since_s, now_s - _CALM_S))
-    return now_s > since_s + _CALM_S and bool(recent) and not _troubles(recent)
+def _reason(explanation: str) -> str:
+    """The telling end of an explanation."""
+    return explanation.rpartition(": ")[2]
 
 
 def _memory(scene: Scene) -> dict[int, int]:

@@ -11,14 +11,17 @@ from clipper_admin import ClipperConnection, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
 from clipper_admin.local import ports
 from clipper_admin.local.identity import ProcessIdentity
+from clipper_admin.readiness import is_serving
 from tests.chaos.traffic import APPLICATION, DEFAULT, LEARNER, SLO_S, Traffic, right
 from tests.fixtures.local_clusters import cut_power, kill_supervisor, written_state
+from tests.fixtures.stalls import StallMeter
 from tests.fixtures.waiting import wait_until
 
 _FROZEN_S = 3.0
 _LEARNER_SLO_S = 1.0
 _MENDED_WITHIN_S = 30.0
 SUPERVISOR = "supervisor"
+_QUERY_SERVICE = "clipper.v1.QueryService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Scene:
 
     connection: ClipperConnection
     traffic: Traffic
+    meter: StallMeter
 
     def replica(self, index: int) -> str:
         """The name of one of the model's replicas."""
@@ -38,10 +42,11 @@ class Scene:
         return {SUPERVISOR: state.supervisor, **{each.spec.name: each.identity for each in state.processes}}
 
     def kill(self, name: str) -> None:
-        """Kills a process and waits for the next."""
+        """Kills a process and waits until the next does what it did."""
         victim = self._process(name)
         victim.send(signal.SIGKILL)
-        self._wait_for_another(name, victim)
+        wait_until(lambda: self.running()[name] not in (None, victim), _MENDED_WITHIN_S)
+        self._wait_until_back(name)
 
     def kill_supervisor(self) -> None:
         """Kills it; nobody misses it for a while, and then the next command replaces it."""
@@ -63,8 +68,9 @@ class Scene:
         self.connection.start_clipper(num_frontend_replicas=2)
 
     def freeze(self, name: str) -> None:
-        """Stops a process and has it go on some seconds later."""
+        """Stops a process, and has it go on some seconds later."""
         self._freeze(self._process(name))
+        self._wait_until_back(name)
 
     def freeze_worker(self, service: str) -> None:
         """The same for one process of a query service of several."""
@@ -75,9 +81,7 @@ class Scene:
     def redeploy(self) -> None:
         """Deploys the next version of the model in place of the one that serves."""
         version = int(self.connection.get_current_model_version(APPLICATION)) + 1
-        python_deployer.deploy_python_closure(
-            self.connection, APPLICATION, version, "doubles", right, num_replicas=2
-        )
+        python_deployer.deploy_python_closure(self.connection, APPLICATION, version, "doubles", right, num_replicas=2)
         self.connection.stop_inactive_model_versions([APPLICATION])
 
     def _process(self, name: str) -> ProcessIdentity:
@@ -90,8 +94,13 @@ class Scene:
         _let_pass(_FROZEN_S)
         victim.send(signal.SIGCONT)
 
-    def _wait_for_another(self, name: str, victim: ProcessIdentity) -> None:
-        wait_until(lambda: self.running()[name] not in (None, victim), _MENDED_WITHIN_S)
+    def _wait_until_back(self, name: str) -> None:
+        if name.startswith(f"{APPLICATION}_"):
+            since_s, pid = time.monotonic(), self._process(name).pid
+            wait_until(lambda: pid in {each.replica for each in self.traffic.between(since_s)}, _MENDED_WITHIN_S)
+        if name.startswith("query-"):
+            address = written_state(self.connection).addresses.query_services[int(name.removeprefix("query-"))]
+            wait_until(lambda: is_serving(address, _QUERY_SERVICE), _MENDED_WITHIN_S)
 
 
 @contextmanager
@@ -103,17 +112,16 @@ def scene(name: str) -> Iterator[Scene]:
     try:
         connection.start_clipper(num_frontend_replicas=2)
         for application, replicas, slo_s in ((APPLICATION, 2, SLO_S), (LEARNER, 1, _LEARNER_SLO_S)):
-            python_deployer.deploy_python_closure(
-                connection, application, 1, "doubles", right, num_replicas=replicas
-            )
+            python_deployer.deploy_python_closure(connection, application, 1, "doubles", right, num_replicas=replicas)
             policy = "exp3" if application == LEARNER else "single"
             connection.register_application(
                 application, "doubles", DEFAULT, round(slo_s * 1e6), selection_policy=policy
             )
             connection.link_model_to_app(application, application)
         connection.link_model_to_app(LEARNER, APPLICATION)
-        with Traffic(connection.get_query_addr()) as traffic:
-            yield Scene(connection, traffic)
+        # Whoever of the cluster waits for a processor may be why something is late.
+        with StallMeter(connection, on_the_way=("",)) as meter, Traffic(connection.get_query_addr()) as traffic:
+            yield Scene(connection, traffic, meter)
     finally:
         connection.stop_all(graceful=False)
 

@@ -6,18 +6,18 @@ from tests.chaos.faults import CHANGES, FREEZES, KILLS, WORKERS, Fault
 from tests.chaos.observations import Observation, observe
 from tests.chaos.scenes import Scene
 
-_NAMES = {"ids": lambda fault: fault.name}
+
+def _name(fault: Fault) -> str:
+    return fault.name
 
 
-@pytest.mark.parametrize("fault", (*KILLS, *FREEZES, *CHANGES), **_NAMES)
+@pytest.mark.parametrize("fault", [*KILLS, *FREEZES, *CHANGES], ids=_name)
 def test_a_fault_costs_no_more_than_it_must(pair: Scene, fault: Fault, table: list[Observation]) -> None:
     table.append(observe(pair, fault))
     assert table[-1].misses() == []
 
 
-@pytest.mark.parametrize("fault", WORKERS, **_NAMES)
-def test_so_does_one_of_a_process_of_several(
-    pair_of_pairs: Scene, fault: Fault, table: list[Observation]
-) -> None:
+@pytest.mark.parametrize("fault", WORKERS, ids=_name)
+def test_so_does_one_of_a_process_of_several(pair_of_pairs: Scene, fault: Fault, table: list[Observation]) -> None:
     table.append(observe(pair_of_pairs, fault))
     assert table[-1].misses() == []

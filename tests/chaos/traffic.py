@@ -6,6 +6,7 @@ Every question has a number of its own, and its right answer follows from that. 
 import http.client
 import itertools
 import json
+import os
 import queue
 import threading
 import time
@@ -22,9 +23,9 @@ from tests.fixtures.clients import Answer, NativeClient, RestClient, doubles, fr
 APPLICATION = "chaos"
 LEARNER = "learner"
 DEFAULT = "none"
-SLO_S = 0.1
+SLO_S = 0.5
 # Of calls that set one.
-DEADLINE_S = 0.5
+DEADLINE_S = 0.3
 # Who is not answered by then hangs.
 PATIENCE_S = 10.0
 _REST_CONNECTIONS = 40
@@ -42,8 +43,8 @@ def right_output(number: int) -> float:
 
 
 def right(inputs: Any) -> list[str]:
-    """The model."""
-    return [str(3 * each[0] + each[1]) for each in inputs]
+    """The model; it tells which process it is, too."""
+    return [json.dumps({"says": 3 * each[0] + each[1], "pid": os.getpid()}) for each in inputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,15 @@ class Outcome:
         """Whether it was answered with what is not so."""
         if self.answer.error or self.lane == Feedback.name:
             return False
-        expected = DEFAULT if self.answer.is_default else right_output(self.number)
-        return bool(self.answer.output != expected)
+        if self.answer.is_default:
+            return bool(self.answer.output != DEFAULT)
+        return bool(self.answer.output["says"] != right_output(self.number))
+
+    @property
+    def replica(self) -> int:
+        """The process id of the replica that has answered; 0 when none has."""
+        has_one = self.answer.is_prediction and self.lane != Feedback.name
+        return int(self.answer.output["pid"]) if has_one else 0
 
 
 Record = Callable[[int, Answer], None]
@@ -94,10 +102,11 @@ class Rest:
     rate = 30.0
 
     def __init__(self, address: str, record: Record) -> None:
-        self._address = address
         self._record = record
         self._pool = ThreadPoolExecutor(_REST_CONNECTIONS, thread_name_prefix=self.name)
-        self._local = threading.local()
+        self._idle: queue.SimpleQueue[RestClient] = queue.SimpleQueue()
+        for _ in range(_REST_CONNECTIONS):
+            self._idle.put(RestClient(address, APPLICATION))
 
     def ask(self, number: int, due_s: float) -> None:
         """See `Lane`."""
@@ -106,11 +115,13 @@ class Rest:
     def close(self) -> None:
         """See `Lane`."""
         self._pool.shutdown()
+        for _ in range(_REST_CONNECTIONS):
+            self._idle.get().close()
 
     def _answer(self, number: int, due_s: float) -> None:
-        if not hasattr(self._local, "client"):
-            self._local.client = RestClient(self._address, APPLICATION)
-        answer = self._local.client.ask(row(number), PATIENCE_S)
+        client = self._idle.get()
+        answer = client.ask(row(number), PATIENCE_S)
+        self._idle.put(client)
         self._record(number, replace(answer, sent_s=due_s))
 
 
@@ -225,7 +236,7 @@ class Feedback:
         with RestClient(self._address, LEARNER) as client:
             predicted = client.ask(row(number), PATIENCE_S)
         if predicted.is_prediction:
-            feedback = {"query_id": predicted.query_id, "label": right_output(number)}
+            feedback = {"query_id": predicted.query_id, "reward": 1.0}
             due_s, error = time.monotonic(), _told(self._address, feedback)
             self._record(number, Answer(due_s, time.monotonic(), error=error))
         else:
