@@ -62,6 +62,9 @@ def _guarded(method: Any, read: _Read) -> Any:
             return await method(read(message), context)
         except grpc.aio.AbortError:
             raise
+        except NotImplementedError:
+            # That of grpcio's own servicers, for a method of their contract that they do not have.
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "The management service does not have this method")
         except Exception as error:
             await _abort(context, error)
 
