@@ -12,10 +12,10 @@ from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
 PATIENCE_S = 20.0
-# A failed model, an overload and a missed deadline are told to who has forbidden default outputs.
-_STATUSES = frozenset({200, 204, 400, 403, 404, 405, 408, 409, 411, 413, 415, 426, 429, 431, 500, 501, 504})
-_FORBIDDEN_DEFAULT = b"forbid_default"
-_NO_MORE = ("GetMetrics",)
+_STATUSES = frozenset({200, 204, 400, 403, 404, 405, 408, 409, 411, 413, 415, 417, 426, 429, 431, 501})
+# What is told to who has forbidden default outputs, or has given too little time.
+_ASKED_FOR = {500: (b"forbid_default",), 504: (b"forbid_default", b"grpc-timeout")}
+_READS_NOTHING = "/GetMetrics"
 _CODES = frozenset(
     {
         *(grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND),
@@ -54,10 +54,17 @@ class Exchange:
 
     def send(self, ports: Ports) -> str:
         """Sends it; returns what is wrong with the answer, "" when nothing is."""
+        length = b"content-length: %d\r\n\r\n" % len(self.body)
+        sent = self.head + length + self.body
         with ports.connect(self.port) as connection:
-            length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(self.body)
-            received = _exchange(connection, self.head + length + self.body, half_close=False)
-        return _complaint(received, has_to_answer=True, may_fail=_FORBIDDEN_DEFAULT in self.body)
+            try:
+                connection.sendall(sent)
+                status, text = _response(connection)
+            except TimeoutError:
+                return "it hangs"
+            except ConnectionError as error:
+                return f"it was not answered: {error!r}"
+        return _complaint(status, text, sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,12 @@ class Noise:
     def send(self, ports: Ports) -> str:
         """See `Exchange`."""
         with ports.connect(self.port) as connection:
-            received = _exchange(connection, self.data, half_close=True)
-        return _complaint(received, has_to_answer=False, may_fail=_FORBIDDEN_DEFAULT in self.data)
+            received = _last_word(connection, self.data)
+        if received is None:
+            return "it hangs"
+        if not received.startswith(b"HTTP/1.1 "):
+            return ""
+        return _complaint(*_response(_Received(received)), self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +99,6 @@ class Call:
         path: the method's.
         kind: the descriptor of what it takes.
         messages: several for methods that take a stream.
-        is_readable_only: whether nothing is known about how bytes that are no message are answered.
     """
 
     port: str
@@ -113,7 +123,7 @@ class Call:
             return "it hangs"
         if code is grpc.StatusCode.CANCELLED and not self.path.endswith("/Watch"):
             return "it was cancelled"
-        if code not in _CODES and not any(_FORBIDDEN_DEFAULT in each for each in self.messages):
+        if code not in _CODES and not any(b"forbid_default" in each for each in self.messages):
             return f"it ended with {code.name} {details}"
         refused = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
         if not self._is_readable() and code not in refused:
@@ -121,7 +131,7 @@ class Call:
         return ""
 
     def _is_readable(self) -> bool:
-        if self.path.endswith(_NO_MORE):
+        if self.path.endswith(_READS_NOTHING):
             return True
         try:
             message_factory.GetMessageClass(self.kind).FromString(self.messages[0])
@@ -133,13 +143,23 @@ class Call:
 Case = Exchange | Noise | Call
 
 
-def _exchange(connection: socket.socket, data: bytes, *, half_close: bool) -> bytes | None:
-    """What comes back until the other side ends the connection; None when it does not end."""
+class _Received:
+    """What has come in, as http.client wants to read it."""
+
+    def __init__(self, received: bytes) -> None:
+        self._received = received
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        """A file to read it from."""
+        return io.BytesIO(self._received)
+
+
+def _last_word(connection: socket.socket, data: bytes) -> bytes | None:
+    """What comes back to bytes that are all until the connection ends; None when it does not end."""
     received = bytearray()
     try:
         connection.sendall(data)
-        if half_close:
-            connection.shutdown(socket.SHUT_WR)
+        connection.shutdown(socket.SHUT_WR)
         while part := connection.recv(1 << 16):
             received += part
     except TimeoutError:
@@ -150,25 +170,18 @@ def _exchange(connection: socket.socket, data: bytes, *, half_close: bool) -> by
     return bytes(received)
 
 
-def _complaint(received: bytes | None, *, has_to_answer: bool, may_fail: bool) -> str:
-    if received is None:
-        return "it hangs"
-    if not received.startswith(b"HTTP/1.1 "):
-        return "it was not answered" if has_to_answer and not received else ""
-    status, text = _first_response(received)
-    if status not in _STATUSES or (status in (500, 504) and not may_fail):
-        return f"it was answered with {status} {text!r}"
-    return ""
-
-
-def _first_response(received: bytes) -> tuple[int, bytes]:
-    class Received:
-        def makefile(self, _mode: str) -> io.BytesIO:
-            return io.BytesIO(received)
-
-    response = http.client.HTTPResponse(Received())  # type: ignore[arg-type]
+def _response(connection: socket.socket | _Received) -> tuple[int, bytes]:
+    """The status and the text of the first response that there is."""
+    response = http.client.HTTPResponse(connection)  # type: ignore[arg-type]
     try:
         response.begin()
         return response.status, response.read()[:300]
     except http.client.HTTPException as error:
-        return response.status or 0, repr(error).encode()
+        return response.status if isinstance(response.status, int) else 0, repr(error).encode()
+    finally:
+        response.close()
+
+
+def _complaint(status: int, text: bytes, sent: bytes) -> str:
+    asked_for = any(words in sent for words in _ASKED_FOR.get(status, ()))
+    return "" if status in _STATUSES or asked_for else f"it was answered with {status} {text!r}"

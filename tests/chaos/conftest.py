@@ -14,6 +14,7 @@ __all__ = ["clipper_home"]
 _SEED = 20
 _CASES = 3_000
 _TABLE = pytest.StashKey[list[Observation]]()
+_FOUND = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,8 +41,16 @@ def table(pytestconfig: pytest.Config) -> list[Observation]:
     return pytestconfig.stash.setdefault(_TABLE, [])
 
 
+@pytest.fixture(scope="session")
+def found(pytestconfig: pytest.Config) -> list[str]:
+    """What the fuzzing has to tell; printed at the end."""
+    return pytestconfig.stash.setdefault(_FOUND, [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints it."""
+    for line in config.stash.get(_FOUND, []):
+        terminalreporter.write_line(line)
     if observations := config.stash.get(_TABLE, []):
         terminalreporter.section("faults")
         terminalreporter.write_line(as_markdown(observations))
