@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bench import marked
+from tests.chaos.faults import in_words
 from tests.chaos.observations import Observation, as_markdown
 from tests.chaos.scenes import Scene, scene
 from tests.e2e.conftest import clipper_home
@@ -12,7 +14,7 @@ from tests.e2e.conftest import clipper_home
 __all__ = ["clipper_home"]
 
 _SEED = 20
-_CASES = 3_000
+_CASES = 2_000
 _TABLE = pytest.StashKey[list[Observation]]()
 _FOUND = pytest.StashKey[list[str]]()
 
@@ -21,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """What the fuzzing is to begin with, and how long it is to go on."""
     parser.addoption("--fuzz-seed", type=int, default=_SEED, help="what the cases of the fuzzing follow from")
     parser.addoption("--fuzz-cases", type=int, default=_CASES, help="how many there are")
+    parser.addoption("--write-tables", type=Path, help="a document with marks where the tables of the faults are to be")
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +51,15 @@ def found(pytestconfig: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Prints it."""
+    """Prints it, and writes it down where that was asked for."""
     for line in config.stash.get(_FOUND, []):
         terminalreporter.write_line(line)
     if observations := config.stash.get(_TABLE, []):
         terminalreporter.section("faults")
         terminalreporter.write_line(as_markdown(observations))
+        if document := config.getoption("--write-tables"):
+            marked.replace(document, "faults", as_markdown(observations))
+            marked.replace(document, "effects", in_words(each.fault for each in observations))
 
 
 @pytest.fixture(scope="module")

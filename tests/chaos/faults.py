@@ -1,6 +1,7 @@
 """The faults: what is done to which part, whom that may cost what, and for how long."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tests.chaos.judgement import WAY_S
@@ -177,3 +178,9 @@ WORKERS = (
         refused=frozenset({Stream.name, Feedback.name}),
     ),
 )
+
+
+def in_words(faults: Iterable[Fault]) -> str:
+    """What faults do, as a list; those that differ in nothing but a number together."""
+    effects = {re.sub(r"(query service|replica) \d", r"one \1", each.name): each.effect for each in faults}
+    return "\n".join(f"- *{name[0].upper()}{name[1:]}.* {effect}" for name, effect in effects.items())
