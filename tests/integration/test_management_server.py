@@ -54,8 +54,9 @@ def test_a_method_of_the_health_service_that_it_does_not_have_is_no_failure_of_i
             running(management.settings(redis_server)) as port,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
         ):
+            listing: Any = channel.unary_unary("/grpc.health.v1.Health/List")
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await management.health(channel).List(health_pb2.HealthListRequest())
+                await listing(b"")
             assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
             assert refused.value.details() == "The management service does not have this method"
 
