@@ -24,7 +24,7 @@ class Fault:
         strike: has it happen, and returns when the cluster has mended itself.
         refused: the lanes on which requests may be refused meanwhile.
         has_defaults: whether there may be default outputs meanwhile.
-        longest_s: how long an answered request may take.
+        longest_s: how long a request may take, refused or answered; feedback apart.
         over_within_s: after what time everything is as before.
     """
 
@@ -35,6 +35,9 @@ class Fault:
     has_defaults: bool = False
     longest_s: float = SLO_S + WAY_S
     over_within_s: float = 1.0
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def _killed(name: str) -> Callable[[Scene], None]:
@@ -101,7 +104,7 @@ FREEZES = (
             _frozen(f"query-{index}"),
             refused=frozenset({Deadline.name, Stream.name, Feedback.name}),
             longest_s=_ROUTED_ROUND_S,
-            over_within_s=_ROUTED_ROUND_S,
+            over_within_s=_ROUTED_ROUND_S + 1.0,
         )
         for index in (0, 1)
     ),

@@ -9,7 +9,7 @@ from bench.tables import table
 from tests.chaos.faults import Fault
 from tests.chaos.judgement import WAY_S, Judge, is_timed
 from tests.chaos.scenes import Scene, resident_bytes
-from tests.chaos.traffic import DEADLINE_S, PATIENCE_S, Deadline, Outcome
+from tests.chaos.traffic import DEADLINE_S, PATIENCE_S, Deadline, Feedback, Outcome
 from tests.fixtures.waiting import wait_until
 
 _BEFORE_S = 0.5
@@ -31,7 +31,7 @@ class Observation:
         lost: those that had no end within ten seconds.
         defaults: default outputs, by reason.
         longest_s: the latest answer, from when it was to be asked, feedback apart.
-        late: answers later than the fault allows.
+        late: answers and refusals later than the fault allows.
         past_deadline: calls that ended after the deadline that they had set.
         over_s: how long after the fault a request failed, had its default or was late, for the last time.
         starved: requests that were late, or given up for want of time, while somebody in the cluster waited for a
@@ -62,7 +62,7 @@ class Observation:
             f"{self.lost} requests were lost": self.lost == 0,
             f"requests were refused on {dict(self.refused)}": self.refused.keys() <= fault.refused,
             f"there were defaults: {dict(self.defaults)}": fault.has_defaults or not self.defaults,
-            f"{self.late} answers came later than {fault.longest_s:.2f} s": self.late == 0,
+            f"{self.late} answers or refusals came later than {fault.longest_s:.2f} s": self.late == 0,
             f"{self.past_deadline} calls ended after their own deadline": self.past_deadline == 0,
             f"it took {self.over_s:.1f} s until all was as before": self.over_s <= fault.over_within_s,
             f"a process has grown by {self.growth_bytes // _MIB} MiB": self.growth_bytes < _MOST_GROWTH_BYTES,
@@ -98,7 +98,7 @@ def _observation(
         lost=scene.traffic.unanswered(end_s),
         defaults=Counter(map(_reason, defaults)),
         longest_s=max(each.answer.latency_s for each in outcomes if is_timed(each)),
-        late=sum(is_timed(each) and judge.is_late(each, fault.longest_s) for each in outcomes),
+        late=sum(each.lane != Feedback.name and judge.is_late(each, fault.longest_s) for each in outcomes),
         past_deadline=sum(each.lane == Deadline.name and judge.is_late(each, DEADLINE_S + WAY_S) for each in outcomes),
         over_s=max([0.0, *(each.answer.sent_s - struck_s for each in outcomes if judge.is_trouble(each))]),
         starved=sum(map(judge.is_starved, outcomes)),
