@@ -179,6 +179,7 @@ WORKERS = (
         "Its processes end, as with a query service that is killed.",
         _killed("query-1"),
         refused=frozenset({Stream.name, Feedback.name}),
+        over_within_s=5.0,
     ),
 )
 
