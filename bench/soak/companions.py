@@ -14,6 +14,8 @@ from bench.soak.cluster import LEARNER, Reading, SoakedCluster, read
 _READ_EVERY_S = 1.0
 _TOLD_EVERY_S = 0.05
 _TIMEOUT_S = 10.0
+# Of a refusal.
+_TOLD_CHARACTERS = 100
 
 
 class _Companion:
@@ -89,5 +91,5 @@ class Teacher(_Companion):
         response = self._connection.getresponse()
         text = response.read()
         if response.status != http.client.OK:
-            raise http.client.HTTPException(f"{response.status} {text.decode()}")
+            raise http.client.HTTPException(f"{response.status} {text.decode()[:_TOLD_CHARACTERS]}")
         return json.loads(text)
