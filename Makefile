@@ -17,6 +17,9 @@ LOCAL := $(VENV)/.installed-local
 DEV   := $(VENV)/.installed-dev
 PINS  := pyproject.toml requirements.lock
 
+# Where the fuzzing of `make chaos` begins.
+SEED := $(shell date +%s)
+
 DEMO_PACKAGES := scikit-learn==1.9.1
 
 # The images that Clipper's stand on: the environment's, else the stand-ins that were built here, else the defaults.
@@ -37,7 +40,7 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-slow test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-slow test-pythons test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +83,13 @@ test: $(DEV) ## Run the tests
 test-slow: $(DEV) ## Cut the power, freeze services and paste README: what takes minutes by nature
 	@echo "==> pytest of what is slow"
 	@$(BIN)/pytest tests/slow
+
+chaos: $(DEV) ## Kill and freeze each part under traffic, and send 100,000 requests that are none (SEED=, WRITE=docs/reliability.md)
+	@echo "==> faults and fuzzing, seed $(SEED)"
+	@$(BIN)/pytest tests/chaos --timeout 3600 --fuzz-seed $(SEED) --fuzz-cases 100000 $(if $(WRITE),--write-tables $(WRITE))
+
+soak: $(DEV) ## Keep a cluster busy for half an hour and see whether its memory is flat (MINUTES=, WRITE=docs/reliability.md)
+	@$(BIN)/python -m bench.soak $(MINUTES) $(if $(WRITE),--write $(WRITE))
 
 test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
 	@echo "==> pytest on every Python (the first time a minute or two each)"

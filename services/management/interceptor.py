@@ -19,7 +19,8 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     """Ends failed RPCs with the status of their exception.
 
     It has the requests decoded where that can fail like anything else: grpcio would tell a client the class of the
-    exception. What a servicer ends itself, as those of health and reflection do, ends as that says.
+    exception. What a servicer ends itself, as those of health and reflection do, ends as that says, and where grpcio
+    fails to end it, since who asked has gone, it knows what to make of that.
     """
 
     async def intercept_service(
@@ -60,8 +61,11 @@ def _guarded(method: Any, read: _Read) -> Any:
     async def guarded(message: bytes, context: Context) -> Any:
         try:
             return await method(read(message), context)
-        except grpc.aio.AbortError:
+        except (grpc.aio.AbortError, grpc.aio.InternalError):
             raise
+        except NotImplementedError:
+            # That of grpcio's own servicers, for a method of their contract that they do not have.
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "The management service does not have this method")
         except Exception as error:
             await _abort(context, error)
 
@@ -73,7 +77,7 @@ def _guarded_stream(method: Any, read: _Read) -> Any:
         try:
             async for response in method(_each(messages, read), context):
                 yield response
-        except grpc.aio.AbortError:
+        except (grpc.aio.AbortError, grpc.aio.InternalError):
             raise
         except Exception as error:
             await _abort(context, error)

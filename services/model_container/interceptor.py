@@ -1,4 +1,4 @@
-"""The interceptor that tells a client of grpcio's own services that its message cannot be read."""
+"""The interceptor that tells a client of grpcio's own services what is wrong with its call."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -15,7 +15,10 @@ _Read: TypeAlias = Callable[[bytes, grpc.ServicerContext], Any]
 
 
 class UnreadableInterceptor(grpc.ServerInterceptor):
-    """Ends an RPC whose message cannot be read with INVALID_ARGUMENT; grpcio would call it an error of the server."""
+    """Ends an RPC whose message cannot be read with INVALID_ARGUMENT, and one that they lack with UNIMPLEMENTED.
+
+    grpcio would call both an error of the server.
+    """
 
     def intercept_service(
         self,
@@ -57,7 +60,11 @@ def _reading(method: Any, read: _Read) -> Any:
     # What grpcio's health service tells its server stands in attributes of its method.
     @functools.wraps(method)
     def reading(message: bytes, context: grpc.ServicerContext, *more: Any) -> Any:
-        return method(read(message, context), context, *more)
+        try:
+            return method(read(message, context), context, *more)
+        except NotImplementedError:
+            # That of grpcio's own servicers, for a method of their contract that they do not have.
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "The model container does not have this method")
 
     return reading
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -265,6 +266,46 @@ def test_logs_of_every_process_are_copied(serving: ClipperConnection, tmp_path: 
     assert names == {log.name for log in local(serving).directory.log_file("query-0").parent.iterdir()}
     assert names >= {"supervisor.log", "sums_1-0.log", *(f"{service}.log" for service in SERVICES)}
     assert all(Path(file).exists() for file in files)
+
+
+def talkative(xs: Any) -> list[str]:
+    """A model that prints a megabyte for each input."""
+    for _ in xs:
+        sys.stdout.write("word " * 200_000 + "\n")
+    return [str(sum(x)) for x in xs]
+
+
+def test_what_a_model_prints_is_kept_but_not_without_end(
+    new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLIPPER_LOG_FILE_BYTES", "300000")
+    monkeypatch.setenv("CLIPPER_LOG_OLD_FILES", "1")
+    connection = new_cluster("talkative")
+    connection.start_clipper()
+    python_deployer.create_endpoint(connection, "sums", "doubles", talkative, slo_micros=5_000_000)
+    logs = local(connection).directory.logs
+
+    def kept() -> dict[str, int]:
+        return {log.name: log.stat().st_size for log in logs.glob("sums_1-0.log*")}
+
+    for number in range(3):
+        assert prediction(connection, [number, 0.5])["output"] == number + 0.5
+        wait_until(lambda: kept()["sums_1-0.log"] < 300_000)
+
+    assert set(kept()) == {"sums_1-0.log", "sums_1-0.log.1"}
+    assert sum(kept().values()) < 1_400_000
+    files = connection.get_clipper_logs(str(tmp_path))
+    assert {"sums_1-0.log", "sums_1-0.log.1"} <= {Path(file).name for file in files}
+
+
+def test_a_limit_of_logs_that_is_none_is_refused_before_anything_runs(
+    new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPPER_LOG_FILE_BYTES", "lots")
+    connection = new_cluster("unlimited")
+
+    with pytest.raises(ClipperException, match="CLIPPER_LOG_FILE_BYTES must be a whole number from 262144 on, not"):
+        connection.start_clipper()
 
 
 def test_metrics_are_to_be_had_as_json_and_as_prometheus_text(serving: ClipperConnection) -> None:

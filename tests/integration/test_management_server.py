@@ -46,6 +46,24 @@ def test_reflection_lists_the_services(redis_server: RedisServer) -> None:
     asyncio.run(scenario())
 
 
+def test_a_method_of_the_health_service_that_it_does_not_have_is_no_failure_of_its_own(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with (
+            running(management.settings(redis_server)) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            listing: Any = channel.unary_unary("/grpc.health.v1.Health/List")
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await listing(b"")
+            assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            assert refused.value.details() == "The management service does not have this method"
+
+    asyncio.run(scenario())
+    assert "unexpectedly" not in caplog.text
+
+
 def test_a_drain_says_not_serving_and_sends_lease_holders_elsewhere_before_the_grace(
     redis_server: RedisServer,
 ) -> None:

@@ -326,6 +326,17 @@ def test_messages_of_many_megabytes_pass_both_ways() -> None:
     assert [len(output) for output in answer.outputs] == [rows[0].nbytes // 2] * 16
 
 
+def test_a_method_of_the_health_service_that_it_does_not_have_is_no_failure_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with serving(list) as container, grpc.insecure_channel(container.address, _DIRECT) as channel:
+        listing: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/List")
+        with pytest.raises(grpc.RpcError) as refused:
+            listing(b"", timeout=PATIENCE_S)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert caplog.text == ""
+
+
 def test_health_and_reflection_are_served() -> None:
     with serving(_first_numbers) as container, grpc.insecure_channel(container.address, _DIRECT) as channel:
         health = health_pb2_grpc.HealthStub(channel)

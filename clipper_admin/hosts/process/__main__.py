@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process import control, open_files
 from clipper_admin.hosts.process.directory import ClusterDirectory
+from clipper_admin.hosts.process.log_files import LogFiles, LogLimits
 from clipper_admin.hosts.process.state import ClusterState
 from clipper_admin.hosts.process.supervisor import Supervisor
 
@@ -28,6 +30,7 @@ def main() -> None:
     found = ClusterState.read(directory.state_file)
     if found is None:
         sys.exit(f"{directory.state_file} is missing")
+    log_files = LogFiles(directory.logs, _log_limits())
     # That of a supervisor which was killed.
     directory.control_socket.unlink(missing_ok=True)
     listener = control.listen(directory.control_socket)
@@ -37,11 +40,18 @@ def main() -> None:
     identity = ProcessIdentity.of(os.getpid())
     if identity is None:
         sys.exit("/proc is missing")
-    supervisor = Supervisor(directory, found, identity)
+    supervisor = Supervisor(directory, log_files, found, identity)
     with taken_over:
         taken_over.write("\n")
     asyncio.run(supervisor.run(listener, control.serve))
     _LOG.info("the supervisor ends")
+
+
+def _log_limits() -> LogLimits:
+    try:
+        return LogLimits.from_environment()
+    except ClipperException as error:
+        sys.exit(str(error))
 
 
 def _detach() -> TextIO:

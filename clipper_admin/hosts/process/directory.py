@@ -7,6 +7,7 @@
         lock                            locked for as long as the supervisor lives
         claims/{purpose}                locked by the one program that deploys or scales a version
         logs/{process}.log              of the cluster's present life, or of its last
+        logs/{process}.log.{number}     what has become too old for that, the oldest last
         logs-before/{process}.log       of the life before that
         images/                         the models' files
         redis/, envoy/                  the store's and the edge's files
@@ -121,6 +122,10 @@ class ClusterDirectory:
     def log_file(self, process: str) -> Path:
         """Where a process's output goes."""
         return self.logs / f"{process}.log"
+
+    def log_files(self) -> list[Path]:
+        """All that is kept of what the processes wrote."""
+        return sorted(self.logs.glob("*.log*"))
 
     def log_tail(self, process: str) -> str:
         """The last lines that a process wrote."""

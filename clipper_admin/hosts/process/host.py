@@ -150,7 +150,7 @@ class ProcessHost(Host):
     def logs(self, directory: Path) -> list[Path]:
         """Copies the processes' logs, the supervisor's included; see Host."""
         self.supervision.ensure()
-        return [Path(shutil.copy2(log, directory / log.name)) for log in sorted(self.directory.logs.glob("*.log"))]
+        return [Path(shutil.copy2(log, directory / log.name)) for log in self.directory.log_files()]
 
     def state(self) -> ClusterState:
         """The running cluster, with a supervisor.

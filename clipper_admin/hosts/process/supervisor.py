@@ -18,6 +18,7 @@ from typing import Any
 
 from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process.directory import ClusterDirectory
+from clipper_admin.hosts.process.log_files import LogFiles
 from clipper_admin.hosts.process.process import ProcessSpec, SupervisedProcess, Tier
 from clipper_admin.hosts.process.state import ClusterState, ProcessRecord
 
@@ -29,15 +30,19 @@ Operation = Callable[..., Awaitable[Any]]
 class Supervisor:
     """Runs one cluster's processes."""
 
-    def __init__(self, directory: ClusterDirectory, found: ClusterState, identity: ProcessIdentity) -> None:
+    def __init__(
+        self, directory: ClusterDirectory, log_files: LogFiles, found: ClusterState, identity: ProcessIdentity
+    ) -> None:
         """Takes over a cluster and writes that down.
 
         Args:
             directory: the cluster's files.
+            log_files: the processes' logs and its own, which it keeps from growing without end.
             found: the cluster's addresses, what is to run, and what may run already.
             identity: the supervisor's own.
         """
         self._directory = directory
+        self._log_files = log_files
         self._addresses = found.addresses
         self._identity = identity
         self._processes = {record.spec.name: self._process(record) for record in found.processes}
@@ -70,11 +75,11 @@ class Supervisor:
         self._adopt()
         server = await serve(listener, self.operations)
         starting = asyncio.create_task(self._start_tiers(), name="start of the tiers")
+        keeping_logs = asyncio.create_task(self._log_files.keep_bounded(), name="rotation of the logs")
         await self._shutdown_asked.wait()
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
+        await _end(starting)
         await self._stop_tiers()
+        await _end(keeping_logs)
         server.close()
         if self._forget:
             self._directory.remove_images()
@@ -147,3 +152,9 @@ class Supervisor:
         except OSError:
             # A full disk is no reason to stop watching over the processes.
             _LOG.exception("the state cannot be written")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -33,8 +33,8 @@ KNOWN = [
 
 
 @asynccontextmanager
-async def failing(error: Exception) -> AsyncIterator[Any]:
-    """A channel to a server whose service "guarded" fails with `error`, and whose service "other" ends RPCs itself."""
+async def failing(error: Exception, late: Any = None) -> AsyncIterator[Any]:
+    """A channel to a server whose service "guarded" fails with `error`, and whose others end RPCs themselves."""
 
     async def fail(_request: bytes, _context: Any) -> bytes:
         raise error
@@ -54,6 +54,8 @@ async def failing(error: Exception) -> AsyncIterator[Any]:
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("guarded", guarded)])
     other: dict[str, Any] = {"Abort": grpc.unary_unary_rpc_method_handler(abort)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("other", other)])
+    own: dict[str, Any] = {"Refuse": grpc.unary_unary_rpc_method_handler(late)}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("late", own)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -92,6 +94,29 @@ def test_the_text_of_any_other_exception_goes_to_the_log_alone(caplog: pytest.Lo
 
     asyncio.run(scenario())
     assert "the password is 1234" in caplog.text
+
+
+def test_who_has_gone_before_it_could_be_refused_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    begun, gone, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def refuse_late(_request: bytes, context: Any) -> None:
+        begun.set()
+        try:
+            with suppress(asyncio.CancelledError):
+                await gone.wait()
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no")
+        finally:
+            over.set()
+
+    async def scenario() -> None:
+        async with failing(RuntimeError(), late=refuse_late) as channel:
+            call = channel.unary_unary("/late/Refuse")(b"")
+            await begun.wait()
+            call.cancel()
+            await over.wait()
+
+    asyncio.run(scenario())
+    assert "unexpectedly" not in caplog.text
 
 
 def test_other_services_end_their_rpcs_themselves() -> None:
