@@ -84,6 +84,21 @@ def test_bad_headers_harm_only_who_sends_them(cluster: ClipperConnection, header
         raw_http2.call(admin, "/clipper.v1.ManagementService/Ping", management_service_pb2.PingRequest(), headers)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/clipper.v1.ManagementService/Get\xa9",
+        "/grpc.health.v1.Health/\xff",
+        "/grpc.reflection.\x80",
+        "/clipper.v1.ManagementService/Ping?\xe9",
+        "/\xc3\x28",
+    ],
+)
+def test_a_path_that_is_no_text_ends_no_service(cluster: ClipperConnection, path: str) -> None:
+    for address in (cluster.cm.get_admin_addr(), cluster.get_query_addr()):
+        raw_http2.call(address, path, management_service_pb2.PingRequest(), [])
+
+
 @pytest.mark.parametrize("timeout", BAD_TIMEOUTS.values(), ids=BAD_TIMEOUTS)
 def test_rest_is_told_what_a_timeout_looks_like(cluster: ClipperConnection, timeout: bytes) -> None:
     header = [("grpc-timeout", timeout)]
