@@ -1,5 +1,33 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and how several processes share the tests (`make test`)."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.fixtures.redis_server import redis_server
 
 __all__ = ["redis_server"]
+
+_TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file in one process, for what they share, and those of tests/docker, for the engine."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Lets a test print lone surrogates, which cannot be sent to the process that reports."""
+    report = yield
+    return json.loads(json.dumps(report, ensure_ascii=False).encode(errors="replace"))
+
+
+def _group(file: Path) -> str:
+    return "docker" if file.parts[0] == "docker" else str(file.with_suffix(""))
