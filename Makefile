@@ -36,8 +36,18 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 # What is started here is asked directly, whatever proxies the environment names for the rest of the world.
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
+# Most tests wait for most of their time, so that more of them than there are processors may run side by side.
+WORKERS := 3
+# $(1): which tests, if not those of `pytest`; first those that only a machine with nothing else to do passes.
+define RUN_TESTS
+	@echo "==> pytest, one test after the other"
+	@$(BIN)/pytest $(1) -m alone
+	@echo "==> pytest, $(WORKERS) tests side by side"
+	@$(BIN)/pytest $(1) -m "not alone" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-slow test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,8 +84,10 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 	@$(BIN)/python deploy/envoy/validate.py $(BUILD)/envoy
 
 test: $(DEV) ## Run the tests
-	@echo "==> pytest"
-	@$(BIN)/pytest
+	$(call RUN_TESTS)
+
+test-all: $(DEV) ## Run all of the tests, slow ones and other Pythons included
+	$(call RUN_TESTS,tests)
 
 test-slow: $(DEV) ## Cut the power, freeze services and paste README: what takes minutes by nature
 	@echo "==> pytest of what is slow"

@@ -16,7 +16,7 @@ _TESTS = Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of a file in one process, for what they share, and those of tests/docker, for the engine."""
+    """Keeps together in one process what tests share: a file's fixtures, tests/docker's engine, tests/pythons' wheel."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
@@ -30,4 +30,5 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
 
 
 def _group(file: Path) -> str:
-    return "docker" if file.parts[0] == "docker" else str(file.with_suffix(""))
+    folder = file.parts[0]
+    return folder if folder in ("docker", "pythons") else str(file.with_suffix(""))
