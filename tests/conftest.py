@@ -16,10 +16,10 @@ _TESTS = Path(__file__).parent
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps together in one process what tests share: a file's fixtures, tests/docker's engine, tests/pythons' wheel."""
+    """Keeps tests that share a cluster or other costly things in one process; elsewhere these are a file's own."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_TESTS))))
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,6 +29,13 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     return json.loads(json.dumps(report, ensure_ascii=False).encode(errors="replace"))
 
 
-def _group(file: Path) -> str:
-    folder = file.parts[0]
-    return folder if folder in ("docker", "pythons") else str(file.with_suffix(""))
+def _group(item: pytest.Item) -> str:
+    file = item.path.relative_to(_TESTS)
+    match file.parts[0]:
+        case "docker":
+            uses_compose = isinstance(item, pytest.Function) and "compose_cluster" in item.fixturenames
+            return "compose" if uses_compose else "docker"
+        case "pythons":
+            return "pythons"
+        case _:
+            return str(file.with_suffix(""))
