@@ -37,14 +37,8 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
 # Most tests wait for most of their time, so that more of them than there are processors may run side by side.
-WORKERS := 3
-# $(1): which tests, if not those of `pytest`; first those that only a machine with nothing else to do passes.
-define RUN_TESTS
-	@echo "==> pytest, one test after the other"
-	@$(BIN)/pytest $(1) -m alone
-	@echo "==> pytest, $(WORKERS) tests side by side"
-	@$(BIN)/pytest $(1) -m "not alone" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
-endef
+WORKERS      := 3
+SIDE_BY_SIDE  = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean
@@ -84,18 +78,20 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 	@$(BIN)/python deploy/envoy/validate.py $(BUILD)/envoy
 
 test: $(DEV) ## Run the tests
-	$(call RUN_TESTS)
-
-test-all: $(DEV) ## Run all of the tests, slow ones and other Pythons included
-	$(call RUN_TESTS,tests)
+	@echo "==> pytest of what nothing else may disturb"
+	@$(BIN)/pytest -m alone
+	@echo "==> pytest, $(WORKERS) tests side by side"
+	@$(BIN)/pytest -m "not alone" $(SIDE_BY_SIDE)
 
 test-slow: $(DEV) ## Cut the power, freeze services and paste README: what takes minutes by nature
-	@echo "==> pytest of what is slow"
-	@$(BIN)/pytest tests/slow
+	@echo "==> pytest of what is slow, $(WORKERS) tests side by side"
+	@$(BIN)/pytest tests/slow $(SIDE_BY_SIDE)
 
 test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
 	@echo "==> pytest on every Python (the first time a minute or two each)"
 	@$(BIN)/pytest tests/pythons
+
+test-all: test-slow test-pythons test ## Run all of the tests
 
 test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
 	@echo "==> pytest without a Docker engine"

@@ -24,7 +24,7 @@ from clipper_admin import ClipperConnection, ProcessContainerManager
 from tests.fixtures.pasting import Block, Terminal, interpreter, shell
 from tests.fixtures.waiting import wait_until
 
-# It may have to make the model's environment first. Who else starts a cluster on the usual ports does not do it meanwhile.
+# It may have to make the model's environment first. Nobody else may take the usual ports meanwhile.
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("usual ports")]
 
 ROOT = Path(__file__).parents[2]
