@@ -38,7 +38,7 @@ export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
 # Most tests wait for most of their time, so that more of them than there are processors may run side by side.
 WORKERS      := 3
-SIDE_BY_SIDE  = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-without-docker bench bench-slo bench-selection run images stand-ins stop clean

@@ -2,24 +2,32 @@
 
 import json
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.fixtures.redis_server import redis_server
 
 __all__ = ["redis_server"]
 
-_TESTS = Path(__file__).parent
+# Whose tests share a cluster, or what else takes long to make. Elsewhere nothing is shared by the tests of two files.
+_KEPT_TOGETHER = ("tests/docker/test_compose", "tests/docker/", "tests/pythons/")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps tests that share a cluster or other costly things in one process; elsewhere these are a file's own."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+class _Scheduling(LoadFileScheduling):
+    """Gives all tests of a file, or of several that are kept together, to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return next((start for start in _KEPT_TOGETHER if file.startswith(start)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
+    """Which process runs which tests."""
+    return _Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -27,15 +35,3 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     """Lets a test print lone surrogates, which cannot be sent to the process that reports."""
     report = yield
     return json.loads(json.dumps(report, ensure_ascii=False).encode(errors="replace"))
-
-
-def _group(item: pytest.Item) -> str:
-    file = item.path.relative_to(_TESTS)
-    match file.parts[0]:
-        case "docker":
-            uses_compose = isinstance(item, pytest.Function) and "compose_cluster" in item.fixturenames
-            return "compose" if uses_compose else "docker"
-        case "pythons":
-            return "pythons"
-        case _:
-            return str(file.with_suffix(""))

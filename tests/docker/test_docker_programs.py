@@ -199,7 +199,6 @@ def test_xgboost_answers_as_it_does_here(docker_cluster: ClipperConnection, xgbo
     assert len({output for output, _here in pairs[1:]}) > 1
 
 
-@pytest.mark.xdist_group("usual ports")
 def test_programs_of_the_first_release_run(default_cluster: None, capsys: pytest.CaptureFixture[str]) -> None:
     clipper = Clipper("localhost")
     clipper.start()

@@ -24,8 +24,8 @@ from clipper_admin import ClipperConnection, ProcessContainerManager
 from tests.fixtures.pasting import Block, Terminal, interpreter, shell
 from tests.fixtures.waiting import wait_until
 
-# It may have to make the model's environment first. Nobody else may take the usual ports meanwhile.
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("usual ports")]
+# It may have to make the model's environment first.
+pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).parents[2]
 PORTS = (1337, 1338, 1390)
