@@ -5,7 +5,6 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.fixtures.redis_server import redis_server
@@ -16,7 +15,7 @@ __all__ = ["redis_server"]
 _KEPT_TOGETHER = ("tests/docker/test_compose", "tests/docker/", "tests/pythons/")
 
 
-class _Scheduling(LoadFileScheduling):
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types
     """Gives all tests of a file, or of several that are kept together, to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -25,7 +24,7 @@ class _Scheduling(LoadFileScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
     """Which process runs which tests."""
     return _Scheduling(config, log)
 
