@@ -186,6 +186,7 @@ def test_without_a_model_or_a_replica_the_default_comes_at_once(service: QuerySe
     assert prediction.default_explanation == "No connected models found for query"
 
 
+@pytest.mark.alone
 def test_a_model_that_is_too_slow_is_answered_for_with_the_default_at_the_objective(
     service: QueryServiceProcess,
 ) -> None:
