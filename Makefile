@@ -39,8 +39,12 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 # What is started here is asked directly, whatever proxies the environment names for the rest of the world.
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
+# Most tests wait for most of their time, so that more of them than there are processors may run side by side.
+WORKERS      := 3
+SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-slow test-pythons test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,12 +81,14 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 	@$(BIN)/python deploy/envoy/validate.py $(BUILD)/envoy
 
 test: $(DEV) ## Run the tests
-	@echo "==> pytest"
-	@$(BIN)/pytest
+	@echo "==> pytest of what nothing else may disturb"
+	@$(BIN)/pytest -m alone
+	@echo "==> pytest, $(WORKERS) tests side by side"
+	@$(BIN)/pytest -m "not alone" $(SIDE_BY_SIDE)
 
 test-slow: $(DEV) ## Cut the power, freeze services and paste README: what takes minutes by nature
-	@echo "==> pytest of what is slow"
-	@$(BIN)/pytest tests/slow
+	@echo "==> pytest of what is slow, $(WORKERS) tests side by side"
+	@$(BIN)/pytest tests/slow $(SIDE_BY_SIDE)
 
 chaos: $(DEV) ## Kill and freeze each part under traffic, and send 100,000 requests that are none (SEED=, WRITE=docs/reliability.md)
 	@echo "==> faults and fuzzing, seed $(SEED)"
@@ -94,6 +100,8 @@ soak: $(DEV) ## Keep a cluster busy for half an hour and see whether its memory 
 test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
 	@echo "==> pytest on every Python (the first time a minute or two each)"
 	@$(BIN)/pytest tests/pythons
+
+test-all: test-slow test-pythons test ## Run all of the tests
 
 test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
 	@echo "==> pytest without a Docker engine"

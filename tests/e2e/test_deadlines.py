@@ -17,6 +17,8 @@ from tests.fixtures.bursts import rest_burst
 from tests.fixtures.clients import PATIENCE_S, Answer, Client, NativeClient, RestClient, doubles, from_prediction
 from tests.fixtures.stalls import StallMeter
 
+pytestmark = pytest.mark.alone
+
 DEFAULT = "too late"
 EXPLANATION = "Failed to retrieve a prediction response within the specified latency SLO"
 LIGHT_LOAD_OVERDUE_S = 0.010

@@ -93,6 +93,7 @@ def is_clean_unavailability(error: str) -> bool:
     return (status, content_type, json.loads(body)["code"]) == ("503", "application/json", 14)
 
 
+@pytest.mark.alone
 def test_a_killed_replica_of_two_costs_no_answer_and_is_out_at_once(alone: ClipperConnection) -> None:
     endpoint(alone, "two", replicas=2, slo_s=1.0, pause_s=0.005)
     victim = replica_names(alone, "two")[0]

@@ -20,6 +20,8 @@ from tests.fixtures.processes import processes, send, wait_for_another
 from tests.fixtures.stalls import StallMeter
 from tests.fixtures.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 DEFAULT = "no prediction"
 SLO_S = 0.5
 ROUTED_ROUND_S = SLO_S + 1.0

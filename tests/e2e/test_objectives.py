@@ -14,6 +14,8 @@ from tests.e2e.conftest import free_ports_manager
 from tests.fixtures.clients import Answer, NativeClient, doubles, from_prediction
 from tests.fixtures.stalls import StallMeter
 
+pytestmark = pytest.mark.alone
+
 SLO_S = 0.2
 OVERDUE_S = 0.020
 INPUT_S = 0.002

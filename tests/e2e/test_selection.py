@@ -166,6 +166,7 @@ def test_when_the_models_disagree_too_much_the_default_is_answered(query_port: s
     assert "confidence threshold" in answer["default_explanation"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("client_of", [RestClient, NativeClient], ids=["rest", "grpc"])
 def test_a_slow_member_makes_no_answer_late(
     cluster: ClipperConnection, query_port: str, client_of: Callable[[str, str], Any]
@@ -177,6 +178,7 @@ def test_a_slow_member_makes_no_answer_late(
     assert meter.late(answers, _SLO_S + _OVERDUE_S) == []
 
 
+@pytest.mark.alone
 def test_a_member_that_was_killed_makes_no_answer_wait(cluster: ClipperConnection, query_port: str) -> None:
     cluster.set_num_replicas("sleeper", 0)
     answer = predict(query_port, "slow-member", 2_000.0)

@@ -186,6 +186,7 @@ def test_without_a_model_or_a_replica_the_default_comes_at_once(service: QuerySe
     assert prediction.default_explanation == "No connected models found for query"
 
 
+@pytest.mark.alone
 def test_a_model_that_is_too_slow_is_answered_for_with_the_default_at_the_objective(
     service: QueryServiceProcess,
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_model_that_is_too_slow_is_answered_for_with_the_default_at_the_object
     assert statistics.median(latencies_s) < _SLO_S + _SLACK_S
 
 
+@pytest.mark.alone
 def test_what_waits_behind_a_slow_batch_gets_the_default_at_its_own_objective(service: QueryServiceProcess) -> None:
     slow = [service.stub().Predict.future(request("patient", [[0.4 + number / 100]])) for number in range(2)]
     for _ in range(2):
@@ -217,6 +219,7 @@ def test_what_waits_behind_a_slow_batch_gets_the_default_at_its_own_objective(se
     assert not any(each.result().predictions[0].is_default for each in slow)
 
 
+@pytest.mark.alone
 def test_a_client_with_a_shorter_deadline_gets_the_default_or_its_timeout_then(service: QueryServiceProcess) -> None:
     started_s = time.perf_counter()
     call = service.stub().Predict.future(request("patient", [[0.3]]), timeout=0.15)
@@ -235,6 +238,7 @@ def test_a_models_error_is_in_the_explanation_and_fails_its_input_only(service: 
     assert failed.default_explanation == 'ValueError: "negative" é'
 
 
+@pytest.mark.alone
 def test_equal_inputs_are_answered_from_the_cache_by_whatever_door(service: QueryServiceProcess) -> None:
     _predict(service, "patient", [[0.25]])
     started_s = time.perf_counter()

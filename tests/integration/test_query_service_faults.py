@@ -100,6 +100,7 @@ def _predicted(answer: Answer) -> bool:
     return answer.is_prediction
 
 
+@pytest.mark.alone
 def test_a_killed_replica_costs_no_default_and_is_out_of_rotation_at_once(scene: Scene) -> None:
     victim, survivor = scene.start("one", "two")
     scene.serve(victim, survivor)
@@ -114,6 +115,7 @@ def test_a_killed_replica_costs_no_default_and_is_out_of_rotation_at_once(scene:
     assert max(answer.latency_s for answer in load.asked_after(killed_s - 0.1)) < 0.3
 
 
+@pytest.mark.alone
 def test_with_the_only_replica_killed_defaults_come_at_once_until_it_is_back_at_its_address(scene: Scene) -> None:
     (container,) = scene.start("one")
     scene.serve(container)

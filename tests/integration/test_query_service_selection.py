@@ -272,6 +272,7 @@ def _timed(world: _World, application: str, number: float) -> tuple[query_servic
     return prediction, time.perf_counter() - started_s
 
 
+@pytest.mark.alone
 def test_a_slow_member_makes_no_answer_late(world: _World) -> None:
     world.models["a"].may_answer.clear()
     latencies_s = []
@@ -285,6 +286,7 @@ def test_a_slow_member_makes_no_answer_late(world: _World) -> None:
     assert max(latencies_s) < 2 * _SLO_S
 
 
+@pytest.mark.alone
 def test_a_failing_member_makes_no_answer_wait(world: _World) -> None:
     world.models["c"].is_failing = True
     prediction, latency_s = _timed(world, "majority", 1.0)
