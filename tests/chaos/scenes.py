@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipper_admin.readiness import is_serving
-
 from clipper_admin import ClipperConnection, ProcessContainerManager
+from clipper_admin.cluster.readiness import is_serving
 from clipper_admin.deployers import python as python_deployer
 from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process import ports
