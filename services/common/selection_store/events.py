@@ -34,10 +34,11 @@ class Events(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """An event in its stream; by the time at which it got there, which Redis has put into its id."""
+    """An event in its stream, with what it is sorted by: of the same millisecond, predictions come before feedback."""
 
-    at: tuple[int, int]
+    ms: int
     stream: int
+    sequence: int
     id: str
     text: str
 
@@ -68,4 +69,4 @@ def _entries(stream: int, reply: Any) -> Iterator[_Entry]:
         ms, _, sequence = entry_id.partition("-")
         is_prediction = "prediction" in fields
         text = codec.prediction_event(int(sequence), fields["prediction"]) if is_prediction else fields["feedback"]
-        yield _Entry((int(ms), int(sequence)), stream, entry_id, text)
+        yield _Entry(int(ms), stream, int(sequence), entry_id, text)
