@@ -19,6 +19,8 @@ PINS  := pyproject.toml requirements.lock
 
 # Where the fuzzing of `make chaos` begins.
 SEED := $(shell date +%s)
+# How long `make soak` takes.
+MINUTES := 30
 
 DEMO_PACKAGES := scikit-learn==1.9.1
 
@@ -94,8 +96,8 @@ chaos: $(DEV) ## Kill and freeze each part under traffic, and send 100,000 reque
 	@echo "==> faults and fuzzing, seed $(SEED)"
 	@$(BIN)/pytest tests/chaos --timeout 3600 --fuzz-seed $(SEED) --fuzz-cases 100000 $(if $(WRITE),--write-tables $(WRITE))
 
-soak: $(DEV) ## Keep a cluster busy for half an hour and see whether its memory is flat (MINUTES=, WRITE=docs/reliability.md)
-	@$(BIN)/python -m bench.soak $(MINUTES) $(if $(WRITE),--write $(WRITE))
+soak: $(DEV) ## Keep a cluster busy for half an hour and see whether its memory is flat (MINUTES=, WRITE=1)
+	@$(BIN)/python -m bench soak --seconds $$(($(MINUTES) * 60)) $(if $(WRITE),--write)
 
 test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this machine has, and run the quick start on each
 	@echo "==> pytest on every Python (the first time a minute or two each)"

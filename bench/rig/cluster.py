@@ -18,7 +18,7 @@ from bench.rig import counters, probes
 from bench.rig.errors import BenchmarkError
 from bench.rig.meter import CONTAINER, ENVOY, SERVER, Meter
 from bench.rig.models import Model
-from bench.rig.processes import MARK, Marked, Process, is_alive, marked
+from bench.rig.processes import MARK, Marked, Process, children, is_alive, marked, output_file
 from clipper_admin import ClipperConnection, ClipperException, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
 
@@ -26,7 +26,13 @@ INPUT_TYPE = "doubles"
 DEFAULT_OUTPUT = "none"
 _MICROS = 1e6
 # What names a process's part in a cluster: a word of its command.
-_WORDS = {SERVER: "services.query", CONTAINER: "services.model_container", ENVOY: "--disable-hot-restart"}
+_SUPERVISOR = "supervisor"
+_WORDS = {
+    SERVER: "services.query",
+    CONTAINER: "services.model_container",
+    ENVOY: "--disable-hot-restart",
+    _SUPERVISOR: "clipper_admin.hosts.process",
+}
 _ADDRESS, _METRICS, _PROCESSES = "CLIPPER_ADDRESS", "CLIPPER_METRICS_ADDRESS", "CLIPPER_PROCESSES"
 _SERVING = '"serving"'
 _PORT = re.compile(r'("?port_value"?: )(\d+)')
@@ -176,6 +182,16 @@ class Cluster:
         """The process of the edge."""
         return [each.pid for each in self._processes(ENVOY)]
 
+    def parts(self) -> dict[str, int]:
+        """All processes, those of models and the supervisor included, by the names that their logs have."""
+        supervisor = self._supervisor()
+        # Redis has no mark: it writes its title over its environment.
+        return {output_file(pid).stem: pid for pid in sorted((supervisor, *children(supervisor)))}
+
+    def log_directory(self) -> Path:
+        """Where logs are until then."""
+        return output_file(self._supervisor()).parent
+
     def edge_before(self, server: str, directory: Path) -> tuple[str, list[str]]:
         """An Envoy configured as the cluster's, before another query service at host:port: its address and command."""
         command = list(self._processes(ENVOY)[0].command)
@@ -213,13 +229,25 @@ class Cluster:
         if not all(map(is_alive, pids)):
             raise BenchmarkError(f"a process of the cluster died; see {self.logs}")
 
+    def _supervisor(self) -> int:
+        supervisors = self._processes(_SUPERVISOR)
+        if not supervisors:
+            raise BenchmarkError(f"the supervisor died; see {self.logs}")
+        return supervisors[0].pid
+
     def _processes(self, part: str) -> list[Marked]:
         return [each for each in marked(self.mark) if _WORDS[part] in each.command]
 
 
 @contextmanager
-def running_cluster(name: str, logs: Path, query_services: int = 1) -> Iterator[Cluster]:
+def running_cluster(name: str, logs: Path, query_services: int = 1, **options: Any) -> Iterator[Cluster]:
     """A cluster without a model, which ends with the context.
+
+    Args:
+        name: what it is called.
+        logs: where logs are copied in the end.
+        query_services: how many it has.
+        options: further ones of ClipperConnection.start_clipper.
 
     Raises:
         BenchmarkError: one of this name runs already.
@@ -229,7 +257,7 @@ def running_cluster(name: str, logs: Path, query_services: int = 1) -> Iterator[
     mark = f"{name}-{os.getpid()}"
     try:
         with _marking(mark):
-            connection.start_clipper(num_frontend_replicas=query_services)
+            connection.start_clipper(num_frontend_replicas=query_services, **options)
         yield Cluster(mark, connection.get_query_addr(), found_query_services(mark), logs, connection)
     finally:
         connection.get_clipper_logs(str(logs))

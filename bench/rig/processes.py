@@ -78,8 +78,7 @@ class Process:
     @property
     def workers(self) -> list[int]:
         """The ids of the processes that it has started; its own when there are none."""
-        threads = (_PROC / str(self.pid) / "task").iterdir()
-        return [int(child) for thread in threads for child in (thread / "children").read_text().split()] or [self.pid]
+        return children(self.pid) or [self.pid]
 
     def has_logged(self, text: str) -> bool:
         """Whether its log has the text."""
@@ -114,6 +113,12 @@ def marked(value: str) -> list[Marked]:
     return [each for each in found if each is not None and each.environment.get(MARK) == value]
 
 
+def children(pid: int) -> list[int]:
+    """The processes that this one has started."""
+    threads = (_PROC / str(pid) / "task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process still runs."""
     return (_PROC / str(pid)).exists()
@@ -131,12 +136,35 @@ def cpu_s(pids: Iterable[int]) -> float:
         raise BenchmarkError(f"a process under measurement has ended: {error}") from error
 
 
+def resident_bytes(pid: int) -> int:
+    """How much of a process is in memory; BenchmarkError when it has ended."""
+    return _status_bytes(pid, "VmRSS")
+
+
 def take_peak_resident_bytes(pid: int) -> int:
-    """The most of a process that was in memory at a time since this was called last."""
-    directory = _PROC / str(pid)
-    peak = next(line for line in (directory / "status").read_text().splitlines() if line.startswith("VmHWM:"))
-    (directory / "clear_refs").write_text(_RESET_PEAK)
-    return int(peak.split()[1]) * 1024
+    """The most of a process that was in memory at a time since this was called last; likewise."""
+    peak = _status_bytes(pid, "VmHWM")
+    (_PROC / str(pid) / "clear_refs").write_text(_RESET_PEAK)
+    return peak
+
+
+def output_file(pid: int) -> Path:
+    """Where a process writes what it has to say."""
+    return (_PROC / str(pid) / "fd" / "1").readlink()
+
+
+def working_directory(pid: int) -> Path:
+    """Where a process keeps its files."""
+    return (_PROC / str(pid) / "cwd").readlink()
+
+
+def _status_bytes(pid: int, name: str) -> int:
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+        # Who has ended and is not yet buried has none.
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    except (FileNotFoundError, ProcessLookupError, StopIteration) as error:
+        raise BenchmarkError(f"process {pid} has ended under measurement") from error
 
 
 def _read_marked(pid: int) -> Marked | None:

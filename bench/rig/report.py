@@ -118,12 +118,7 @@ class Section:
         Raises:
             BenchmarkError: the page has no place for it.
         """
-        mark = f"<!-- python -m bench {self.name} -->\n"
-        before, found, rest = page.read_text().partition(mark)
-        _, end, after = rest.partition(_END)
-        if not (found and end):
-            raise BenchmarkError(f"{page} has no lines {mark.strip()!r} and {_END!r} to write between")
-        page.write_text(f"{before}{mark}{self}{end}{after}")
+        write_between(page, f"python -m bench {self.name}", str(self))
         directory = page.parent / _FIGURES
         directory.mkdir(exist_ok=True)
         self.finding.draw(directory)
@@ -132,6 +127,20 @@ class Section:
         """Every figure."""
         figures = dataclasses.asdict(self.finding)  # type: ignore[call-overload]
         return json.dumps({"circumstances": self.circumstances, **figures}, indent=1, default=_left_out)
+
+
+def write_between(page: Path, writer: str, text: str) -> None:
+    """Replaces what stands in a page between the line `<!-- WRITER -->` and the next `<!-- end -->`.
+
+    Raises:
+        BenchmarkError: the page has no such lines.
+    """
+    mark = f"<!-- {writer} -->\n"
+    before, found, rest = page.read_text().partition(mark)
+    _, end, after = rest.partition(_END)
+    if not (found and end):
+        raise BenchmarkError(f"{page} has no lines {mark.strip()!r} and {_END!r} to write between")
+    page.write_text(f"{before}{mark}{text}{end}{after}")
 
 
 def _left_out(value: object) -> str:

@@ -15,9 +15,12 @@ from bench.studies.floors import memory, rates
 from bench.studies.selection import agreement, bookkeeping, convergence, degradation, personalization, stragglers
 from bench.studies.slo import batching, caching, delay, engine_cost, scaling, tenants
 from bench.studies.slo import overload as slo_overload
+from bench.studies.soak import growth
 
 _DOCS = REPOSITORY / "docs"
-_BENCHMARKS, _SLO, _SELECTION = (_DOCS / f"{name}.md" for name in ("benchmarks", "slo", "selection"))
+_BENCHMARKS, _SLO, _SELECTION, _RELIABILITY = (
+    _DOCS / f"{name}.md" for name in ("benchmarks", "slo", "selection", "reliability")
+)
 
 
 class Module(Protocol):
@@ -76,6 +79,7 @@ STUDIES = (
     _study("selection.bookkeeping", bookkeeping, _SELECTION),
     _study("selection.users", personalization, _SELECTION),
     _study("overload", overload, _BENCHMARKS),
+    _study("soak", growth, _RELIABILITY),
     _study("cores", cores),
     _study("cache-policies", cache_policies),
     _study("simulation", simulation, _DOCS / "simulation.md"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import marked
+from bench.rig.report import write_between
 from tests.chaos.faults import in_words
 from tests.chaos.observations import Observation, as_markdown
 from tests.chaos.scenes import Scene, scene
@@ -58,8 +58,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("faults")
         terminalreporter.write_line(as_markdown(observations))
         if document := config.getoption("--write-tables"):
-            marked.replace(document, "faults", as_markdown(observations))
-            marked.replace(document, "effects", in_words(each.fault for each in observations))
+            write_between(document, "make chaos: faults", f"{as_markdown(observations)}\n")
+            write_between(document, "make chaos: effects", f"{in_words(each.fault for each in observations)}\n")
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench.tables import table
-
+from bench.rig.template import fill
 from tests.chaos.faults import Fault
 from tests.chaos.judgement import WAY_S, Judge, is_timed
 from tests.chaos.scenes import Scene, resident_bytes
@@ -18,6 +18,7 @@ _CALM_S = 1.0
 _CALMS_WITHIN_S = 60.0
 _MOST_GROWTH_BYTES = 64 << 20
 _MIB = 1 << 20
+_TABLE = Path(__file__).with_suffix(".md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,21 @@ class Observation:
     starved: int
     resident_bytes: int
     growth_bytes: int
+
+    @property
+    def refusals(self) -> str:
+        """What was refused, in words."""
+        return _listed(self.refused)
+
+    @property
+    def default_outputs(self) -> str:
+        """Default outputs, in words."""
+        return _listed(self.defaults)
+
+    @property
+    def mebibytes(self) -> tuple[float, float]:
+        """Memory, and its growth."""
+        return self.resident_bytes / _MIB, self.growth_bytes / _MIB
 
     def misses(self) -> list[str]:
         """The bounds that were missed, in words."""
@@ -117,26 +133,7 @@ def _is_calm(scene: Scene, since_s: float) -> bool:
 
 def as_markdown(observations: Sequence[Observation]) -> str:
     """The table of all that was seen."""
-    head = (
-        *("what happened", "requests", "refused", "wrong", "lost", "defaults"),
-        *("latest answer", "over after", "starved", "memory"),
-    )
-    return table(head, map(_row, observations))
-
-
-def _row(seen: Observation) -> list[str]:
-    return [
-        seen.fault.name,
-        f"{seen.requests}",
-        _listed(seen.refused),
-        f"{seen.wrong}",
-        f"{seen.lost}",
-        _listed(seen.defaults),
-        f"{seen.longest_s * 1e3:,.0f} ms",
-        f"{seen.over_s:.1f} s",
-        f"{seen.starved}",
-        f"{seen.resident_bytes / _MIB:,.0f} MiB ({seen.growth_bytes / _MIB:+.0f})",
-    ]
+    return fill(_TABLE.read_text(), {"observations": observations})
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from bench.soak.cluster import LEARNER, Reading, SoakedCluster, read
+from bench.studies.soak.readings import Readable, Reading
 
 _READ_EVERY_S = 1.0
 _TOLD_EVERY_S = 0.05
@@ -52,25 +52,27 @@ class Watcher(_Companion):
     """Reads a cluster.
 
     Attributes:
-        readings: oldest first.
+        readings: oldest first; the first is of before the context.
     """
 
-    def __init__(self, cluster: SoakedCluster) -> None:
-        self.readings: list[Reading] = []
-        super().__init__("watcher", _READ_EVERY_S, lambda: self.readings.append(read(cluster)))
+    def __init__(self, cluster: Readable) -> None:
+        self.readings: list[Reading] = [cluster.read()]
+        super().__init__("watcher", _READ_EVERY_S, lambda: self.readings.append(cluster.read()))
 
 
 class Teacher(_Companion):
-    """Asks the application that learns about inputs that nobody has asked about, and tells it how good each answer was.
+    """Asks an application that learns about inputs that nobody has asked about, and tells it how good each answer was.
 
     Attributes:
         ends: how exchanges ended, by what went wrong; "" for those that went well.
     """
 
-    def __init__(self, cluster: SoakedCluster) -> None:
+    def __init__(self, edge: str, application: str) -> None:
+        """Takes Envoy's address, host:port."""
+        self._application = application
         self.ends: Counter[str] = Counter()
         self._numbers = itertools.count()
-        self._connection = http.client.HTTPConnection(cluster.address, timeout=_TIMEOUT_S)
+        self._connection = http.client.HTTPConnection(edge, timeout=_TIMEOUT_S)
         super().__init__("teacher", _TOLD_EVERY_S, self._teach)
 
     def _teach(self) -> None:
@@ -87,7 +89,8 @@ class Teacher(_Companion):
             self.ends[repr(error)] += 1
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
-        self._connection.request("POST", f"/{LEARNER}/{path}", json.dumps(body), {"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        self._connection.request("POST", f"/{self._application}/{path}", json.dumps(body), headers)
         response = self._connection.getresponse()
         text = response.read()
         if response.status != http.client.OK:

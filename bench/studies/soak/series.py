@@ -7,10 +7,11 @@ from enum import StrEnum
 from itertools import pairwise
 from statistics import NormalDist, fmean
 
+MOST_SHARE_AN_HOUR = 0.02
+"""What is called growth: less takes days to matter."""
+
 _CONFIDENCE = 0.95
 _BUCKET_S = 10.0
-# What is called growth: less takes days to matter.
-_SHARE_AN_HOUR = 0.02
 _HOUR_S = 3_600.0
 _FEWEST_BUCKETS = 6
 
@@ -38,12 +39,16 @@ class Slope:
     level: float
 
     @property
+    def surely(self) -> float:
+        """By how much it rises in an hour at least, in levels."""
+        return (self.bytes_an_hour - self.uncertainty) / self.level
+
+    @property
     def verdict(self) -> Verdict:
-        """Whether it rises by more than a fiftieth an hour, surely, or surely not."""
-        allowed = _SHARE_AN_HOUR * self.level
-        if self.bytes_an_hour + self.uncertainty <= allowed:
+        """Whether it rises by more than MOST_SHARE_AN_HOUR, surely, or surely not."""
+        if self.bytes_an_hour + self.uncertainty <= MOST_SHARE_AN_HOUR * self.level:
             return Verdict.FLAT
-        return Verdict.GROWS if self.bytes_an_hour - self.uncertainty > allowed else Verdict.UNDECIDED
+        return Verdict.GROWS if self.surely > MOST_SHARE_AN_HOUR else Verdict.UNDECIDED
 
 
 @dataclass(frozen=True, slots=True)
