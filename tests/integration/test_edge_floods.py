@@ -118,7 +118,9 @@ def is_closed(connection: socket.socket) -> bool:
         connection.settimeout(10)
 
 
-def test_millions_of_calls_that_are_begun_and_taken_back_take_a_bounded_memory_and_nobody_is_kept_waiting(tmp_path: Path) -> None:
+def test_millions_of_calls_that_are_begun_and_taken_back_take_a_bounded_memory_and_nobody_is_kept_waiting(
+    tmp_path: Path,
+) -> None:
     [port] = ports.free_ports(1)
     address = ports.address(port)
     with echo_server(port), envoy(tmp_path, [address], address, EdgeSettings(heap_bytes=HEAP_BYTES)) as edge:

@@ -92,4 +92,4 @@ def test_an_objective_that_nothing_can_meet_is_no_reason_to_serve_others_worse(p
 
 def test_batches_with_a_large_cost_of_their_own_are_large_enough_to_keep_up_near_the_capacity() -> None:
     costly = ServiceTime(fixed_s=0.02, per_input_s=0.0002, noise=0.03)
-    assert _run({"app": (0.1, poisson(2_400))}, service_time=costly).of("app").attainment > 0.995
+    assert _run({"app": (0.1, poisson(2_400))}, service_time=costly).of("app").attainment > 0.99

@@ -1,10 +1,10 @@
 """Tasks that wait for a replica of one model version: a lane for each application, earliest deadline first in each.
 
-Lanes share the version's replicas. A strictly more important class of priority goes first. Within a class the earliest
-deadline goes first as long as nobody floods the model; when somebody does, a batch is divided by the applications'
-shares, and what one lane cannot use falls to the others. So an application that floods a model fills its own lane, and
-only its own queries become late. What a lane is behind the others by is kept as in start-time fair queueing (Goyal et
-al., 1996): whoever was away begins where the others are.
+Lanes share the version's replicas. A strictly more important class of priority goes first; within a class a batch is
+divided by the applications' shares, and what one lane cannot use falls to the others. So an application that floods a
+model fills its own lane, and only its own queries become late. A batching policy may have the earliest deadlines of a
+class go first instead. What a lane is behind the others by is kept as in start-time fair queueing (Goyal et al., 1996):
+whoever was away begins where the others are.
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
 
 - While nobody floods the model, no batch is larger than what takes two fifths of the tightest latency objective of
   those who ask, or than the smallest that keeps up with what comes, if that is larger: what arrives while it runs finds
-  one that is done soon. The earliest deadlines go first, whoever waits for them. A deadline that is too near for such a
-  batch gets a smaller one, as long as few do.
-- Somebody floods it when what waits cannot be worked off in time so, by all replicas. Then an application is measured
-  by its share. Of a lane that keeps up with its share, nothing is given up but what could not even make it alone; and
-  beside it, and beside one that was there an objective ago, no batch is larger than the above. Otherwise batches are as
-  large as the head's deadline allows. When even that is too little, the head has waited so long that only small batches
-  would make its deadline, and small batches serve fewer. Then as many are given up from the head as it takes for a
-  batch that serves the rest, or that serves nearly as many a second as the largest would: more would be too many when
-  the crowd is gone soon.
+  one that is done soon. A deadline that is too near for such a batch gets a smaller one, as long as few do.
+  Applications get what their shares say; where that is too little for those with the tightest objectives, and all can
+  be served in time nevertheless, the earliest deadlines go first.
+- Somebody floods it who has more waiting than its share can work off in time so, by all replicas. Of a lane that keeps
+  up, nothing is given up but what could not even make it alone; and beside it, and beside one that was there an
+  objective ago, no batch is larger than the above. Otherwise batches are as large as the head's deadline allows. When
+  even that is too little, the head has waited so long that only small batches would make its deadline, and small
+  batches serve fewer. Then as many are given up from the head as it takes for a batch that serves the rest, or that
+  serves nearly as many a second as the largest would: more would be too many when the crowd is gone soon.
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of that size: later
   arrivals have the better chances, so nothing is decided earlier than it must, and what was sent behind a straggler can
   no longer go elsewhere.
@@ -23,7 +23,7 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from services.query.engine.batching.latency import LatencyModel
 from services.query.engine.batching.plan import WAIT, Plan
@@ -39,8 +39,10 @@ _TIMER_S = 0.0005
 _SHARE = 0.4
 # In an overload it may take as much of it as leaves time for the choice.
 _OVERLOAD_SHARE = 0.8
-# Batches that keep up with a little more than what comes, so that what waits becomes less again.
+# Batches that keep up with a little more than what comes, so that what waits becomes less again, as long as such a batch
+# takes no more than this part of the widest objective.
 _HEADROOM = 1.05
+_STABLE_SHARE = 0.5
 _LEAST_S = 1e-6
 # So much of the time may go to batches that are smaller than those that keep up, counted over so long.
 _HURRY_SHARE = 0.05
@@ -109,8 +111,9 @@ class Adaptive:
         self._surveys = demand.surveys
         self._slo_s = demand.tightest_s(latency.mean_s(1))
         stable = latency.stable_size(_HEADROOM * demand.per_s / self._replicas)
-        self._stable = int(min(stable, self._efficient(_OVERLOAD_SHARE * demand.widest_s)))
-        self.full_size = max(1, self._stable, self._room(_SHARE * self._slo_s))
+        # Where even the widest objective leaves no room for it, somebody floods the model.
+        self._stable = int(stable) if stable <= self._room(_STABLE_SHARE * demand.widest_s) else 1
+        self.full_size = max(self._stable, self._room(_SHARE * self._slo_s))
 
     def _plan(self, queue: TaskQueue, replicas: int, start_s: float, *, idle: bool) -> Plan:
         waiting, lanes, target = len(queue), queue.lanes, self.full_size
@@ -118,11 +121,17 @@ class Adaptive:
         if waiting <= min(room, target):
             self._note_keeping_up(lanes, start_s)
             return Plan(waiting, is_full=waiting == target)
+        quotas = queue.quotas(target)
         size = min(target, waiting)
-        if self._all_keep_up(lanes, replicas, start_s, size):
+        behind = {lane for lane, quota in quotas if not self._keeps_up(lane, quota * replicas, start_s, size)}
+        by_deadline = (
+            bool(behind) and _are_tightest(behind, lanes) and self._all_keep_up(lanes, replicas, start_s, size)
+        )
+        if by_deadline or not behind:
             self._note_keeping_up(lanes, start_s)
-            return self._by_deadline(lanes, waiting, start_s, idle=idle)
-        return self._by_share(queue, replicas, start_s, room, idle=idle)
+            return self._calm(lanes, waiting, start_s, idle=idle, by_share=not by_deadline)
+        self._note_keeping_up([lane for lane in lanes if lane not in behind], start_s)
+        return self._flooded(quotas, behind, replicas, start_s, room, idle=idle)
 
     def _all_keep_up(self, lanes: Sequence[Lane], replicas: int, start_s: float, size: int) -> bool:
         """Whether batches of `size`, earliest deadlines first, answer all that waits in time.
@@ -138,7 +147,7 @@ class Adaptive:
             left_s /= 2
         return True
 
-    def _by_deadline(self, lanes: Sequence[Lane], waiting: int, start_s: float, *, idle: bool) -> Plan:
+    def _calm(self, lanes: Sequence[Lane], waiting: int, start_s: float, *, idle: bool, by_share: bool) -> Plan:
         """While nobody floods: only what could not even make it in the smallest batch that keeps up is given up."""
         stable = min(waiting, self._stable)
         least = 1 if start_s >= self._hurries_from_s else stable
@@ -157,18 +166,23 @@ class Adaptive:
         if size < min(stable, waiting):
             took_s = self._latency.mean_s(size)
             self._hurries_from_s = max(self._hurries_from_s, start_s - _HURRIES_S) + took_s / _HURRY_SHARE
-        return Plan(size, late, is_full=True, by_share=False)
+        return Plan(size, late, is_full=True, by_share=by_share)
 
-    def _by_share(self, queue: TaskQueue, replicas: int, start_s: float, room: int, *, idle: bool) -> Plan:
+    def _flooded(
+        self,
+        quotas: Sequence[tuple[Lane, int]],
+        flooded: Collection[Lane],
+        replicas: int,
+        start_s: float,
+        room: int,
+        *,
+        idle: bool,
+    ) -> Plan:
         """While somebody floods."""
-        waiting, lanes, target = len(queue), queue.lanes, self.full_size
-        quotas = queue.quotas(target)
-        size = min(target, waiting)
-        flooded = {lane for lane, quota in quotas if not self._keeps_up(lane, quota * replicas, start_s, size)}
-        self._note_keeping_up([lane for lane in lanes if lane not in flooded], start_s)
-        spares_others = bool(flooded) and self._expects_others(flooded, start_s - self._slo_s)
+        waiting, target = sum(len(lane) for lane, _ in quotas), self.full_size
+        spares_others = self._expects_others(flooded, start_s - self._slo_s)
         if room >= waiting:
-            return Plan(waiting if flooded and not spares_others else target, is_full=True)
+            return Plan(target if spares_others else waiting, is_full=True)
         wanted = target if spares_others else max(target, self._efficient(_OVERLOAD_SHARE * self._slo_s))
         total = sum(quota for _, quota in quotas)
         room = target if spares_others else self._largest
@@ -229,6 +243,12 @@ class Adaptive:
             return room >= 1 and room * part >= min(wanted * part, (waiting - place) / replicas)
 
         return _first(waiting, leaves_time)
+
+
+def _are_tightest(some: Collection[Lane], lanes: Iterable[Lane]) -> bool:
+    """Whether all others want their answers less soon than any of them."""
+    widest = max(lane.application.latency_slo_micros for lane in some)
+    return all(lane.application.latency_slo_micros > widest for lane in lanes if lane not in some)
 
 
 def _first(count: int, holds: Callable[[int], bool]) -> int:
