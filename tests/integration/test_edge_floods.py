@@ -118,7 +118,7 @@ def is_closed(connection: socket.socket) -> bool:
         connection.settimeout(10)
 
 
-def test_millions_of_calls_that_are_begun_and_taken_back_take_a_bounded_memory_and_nobody_is_kept_waiting(
+def test_millions_of_calls_that_are_begun_and_taken_back_take_bounded_memory_and_others_are_served(
     tmp_path: Path,
 ) -> None:
     [port] = ports.free_ports(1)

@@ -39,7 +39,7 @@ _TIMER_S = 0.0005
 _SHARE = 0.4
 # In an overload it may take as much of it as leaves time for the choice.
 _OVERLOAD_SHARE = 0.8
-# Batches that keep up with a little more than what comes, so that what waits becomes less again, as long as such a batch
+# Batches that keep up with a little more than what comes, so that what waits becomes less again, as long as such a one
 # takes no more than this part of the widest objective.
 _HEADROOM = 1.05
 _STABLE_SHARE = 0.5
@@ -246,9 +246,9 @@ class Adaptive:
 
 
 def _are_tightest(some: Collection[Lane], lanes: Iterable[Lane]) -> bool:
-    """Whether all others want their answers less soon than any of them."""
-    widest = max(lane.application.latency_slo_micros for lane in some)
-    return all(lane.application.latency_slo_micros > widest for lane in lanes if lane not in some)
+    """Whether there are some, and all others want their answers less soon than any of them."""
+    widest = max((lane.application.latency_slo_micros for lane in some), default=math.inf)
+    return bool(some) and all(lane.application.latency_slo_micros > widest for lane in lanes if lane not in some)
 
 
 def _first(count: int, holds: Callable[[int], bool]) -> int:

@@ -124,7 +124,7 @@ class LatencyModel:
     def stable_size(self, rate: float) -> float:
         """The smallest batch that serves `rate` inputs a second; infinity when none does."""
         left = 1.0 - rate * self._per_input_s
-        return math.ceil(rate * self._fixed_s / left) if left > 0.0 else math.inf
+        return max(1, math.ceil(rate * self._fixed_s / left)) if left > 0.0 else math.inf
 
     def _fit(self) -> None:
         mean_size = self._sizes / self._weight
