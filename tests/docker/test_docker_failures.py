@@ -11,7 +11,7 @@ from docker.models.containers import Container
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import Answer, RestClient
-from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster, containers, crash, of_role, replicas
+from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster, containers, crash, killed, of_role, replicas
 from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
@@ -132,9 +132,8 @@ def test_predictions_go_on_without_redis_and_the_configuration_is_kept(
     [redis] = of_role(engine, docker_cluster, "redis")
 
     with load_on(docker_cluster, name) as load:
-        redis.kill()
-        load.wait_for_more(100)
-        redis.start()
+        with killed(redis):
+            load.wait_for_more(100)
         wait_until(lambda: serves(docker_cluster), within_s=30)
         load.wait_for_more(100)
 
@@ -196,10 +195,9 @@ def test_requests_wait_for_the_only_query_service_though_its_name_is_away(
 
     with load_on(connection, "lone") as load:
         for _ in range(3):
-            query.kill()
-            # Envoy asks for the name once a second, and it is no more until the container is started.
-            time.sleep(1.5)
-            query.start()
+            with killed(query):
+                # Envoy asks for the name once a second, and it is no more until the container is started.
+                time.sleep(1.5)
             load.wait_for_more(asked_after_s=time.monotonic())
 
     assert_all_predicted(load.answers)
