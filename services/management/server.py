@@ -49,7 +49,7 @@ async def running(settings: Settings) -> AsyncIterator[int]:
             on_read=lambda configuration: quarantine.hold(configuration.unreadable),
         )
         stack.push_async_callback(store.close)
-        selection = SelectionStore.connect(settings.redis_url, read_timeout_s=_STORE_ANSWERS_WITHIN_S)
+        selection = SelectionStore.connect(settings.redis_url, timeout_s=_STORE_ANSWERS_WITHIN_S)
         stack.push_async_callback(selection.close)
         leases = Leases(store, settings.lease_ttl_s)
         health = Health(store)

@@ -21,6 +21,7 @@ from tests.fixtures.journals import (
     ARMS,
     DIGITS,
     ONE_RIGHT,
+    PATIENCE_S,
     Answer,
     Counting,
     Failing,
@@ -244,7 +245,7 @@ def test_many_journals_learn_in_one_context_as_if_one_had_learned_all(redis_serv
     labels = [chance.choice(("0", "0.25", "1")) for _ in range(count)]
     regression = dataclasses.replace(DIGITS, loss="absolute")
     with ExitStack() as stack:
-        running = [stack.enter_context(running_learner(redis_server)) for _ in range(journals)]
+        running = [stack.enter_context(running_learner(redis_server, timeout_s=PATIENCE_S)) for _ in range(journals)]
         for query_id in range(count):
             chance.choice(running).record([prediction(query_id, "0", arm=ARMS[query_id % 2])])
         wait_until_recorded(redis_server, count)
@@ -271,7 +272,7 @@ def test_many_journals_learn_in_one_context_as_if_one_had_learned_all(redis_serv
 def test_many_journals_learn_what_does_not_add_up_without_losing_any(redis_server: RedisServer) -> None:
     count, journals = 1_000, 8
     with ExitStack() as stack:
-        running = [stack.enter_context(running_learner(redis_server)) for _ in range(journals)]
+        running = [stack.enter_context(running_learner(redis_server, timeout_s=PATIENCE_S)) for _ in range(journals)]
         answers: list[Answer[FeedbackResult]] = []
         for number in range(count):
             answers.append(Answer())

@@ -259,4 +259,4 @@ def test_without_redis_everything_fails_soon_and_honestly(away: RedisServer) -> 
                 await call
         assert time.monotonic() - asked < 5
 
-    run_with_store(away, scenario, read_timeout_s=0.1)
+    run_with_store(away, scenario, timeout_s=0.1)

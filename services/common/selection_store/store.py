@@ -19,8 +19,7 @@ from services.common.selection_store.predictions import Predictions
 from services.common.selection_store.revisions import Revisions
 from services.common.selection_store.states import read_states
 
-_CONNECT_TIMEOUT_S = 1.0
-_READ_TIMEOUT_S = 1.0
+_TIMEOUT_S = 1.0
 # Some 25 MB for an application that has so much.
 _FEEDBACK_KEPT = 50_000
 # Some 35 MB.
@@ -46,13 +45,13 @@ class SelectionStore:
         cls,
         url: str,
         prefix: str = "clipper",
-        read_timeout_s: float = _READ_TIMEOUT_S,
+        timeout_s: float = _TIMEOUT_S,
         predictions_kept: int = _PREDICTIONS_KEPT,
         feedback_kept: int = _FEEDBACK_KEPT,
     ) -> Self:
         """A store on the Redis at `url`; connects on first use and again whenever a connection broke.
 
-        A Redis that is silent for `read_timeout_s` counts as unreachable. Of an application the newest
+        A Redis that is silent for `timeout_s`, asked or dialled, counts as unreachable. Of an application the newest
         `predictions_kept` predictions are there for their feedback and for its event log, and there about the newest
         `feedback_kept` feedback.
         """
@@ -60,8 +59,8 @@ class SelectionStore:
             url,
             protocol=2,
             decode_responses=True,
-            socket_connect_timeout=_CONNECT_TIMEOUT_S,
-            socket_timeout=read_timeout_s,
+            socket_connect_timeout=timeout_s,
+            socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), retries=0),
         )
         return cls(client, prefix, predictions_kept, feedback_kept)
