@@ -15,7 +15,7 @@ from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.versions import Route
 from services.query.front import StreamCall, UnaryCall
 from services.query.predictor import Predictor
-from services.query.query_ids import QueryIds
+from services.query.redis_thread import QueryIds
 from services.query.request_limits import RequestLimits
 from services.query.rest import feedback
 from services.query.telemetry.exposition import as_json
