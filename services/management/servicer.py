@@ -179,6 +179,8 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
     async def _state(self, application: Application, context: str) -> State:
         key = ContextKey(application.name, application.registration, context)
         [state] = await self._store.read_states([key])
+        if state is None:
+            raise ValueError(f"the state of {key} cannot be read")
         return dict(sorted(state.items()))
 
     async def _change(self, decide: Decision) -> None:

@@ -18,8 +18,8 @@ _REFUSALS: tuple[tuple[str, type[RedisError] | None, str], ...] = (
     ("READONLY", ReadOnlyError, "it is a read-only replica of another Redis"),
     ("MISCONF", None, "it cannot save them to its disk (Redis's log says why)"),
 )
-# In how many looks an event loop has to look in vain before it is Redis that is silent, and not itself that is slow.
-_LOOKS = 10
+# So often an event loop has to look in vain before it is Redis that is silent, and not itself that is slow.
+_LOOKS = 20
 
 _AnswerT = TypeVar("_AnswerT")
 

@@ -99,6 +99,8 @@ class _Learning:
             key = self._lessons[number].key
             if key in unreadable:
                 self._fail(number, FeedbackStatus.FAILED, unreadable[key])
+            elif verdict == FeedbackStatus.FAILED.value:
+                self._fail(number, FeedbackStatus.FAILED, ValueError(f"nothing can be added to the state of {key}"))
             elif verdict != _CHANGED:
                 self._statuses[number] = FeedbackStatus(verdict)
 

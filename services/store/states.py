@@ -1,5 +1,6 @@
 """States as they lie in Redis: a hash for each context, name -> number as text."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +8,16 @@ from services.common.selection_records import ContextKey, State
 from services.store.connection import Connection
 from services.store.keys import Keys
 
+_LOG = logging.getLogger(__name__)
 
-async def read_states(connection: Connection, keys: Keys, contexts: Sequence[ContextKey]) -> list[State]:
-    """The states of contexts, in one round trip; one that nothing was learned in has an empty state."""
+
+async def read_states(connection: Connection, keys: Keys, contexts: Sequence[ContextKey]) -> list[State | None]:
+    """The states of contexts, in one round trip: empty where nothing was learned, None where it is unreadable."""
     pipe = connection.client.pipeline(transaction=False)
     for context in contexts:
         pipe.hgetall(keys.context(context))
     found = await connection.ask(pipe.execute())
-    return [{name: float(text) for name, text in texts.items()} for texts in found]
+    return [_readable(key, texts) for key, texts in zip(contexts, found, strict=True)]
 
 
 async def read_contexts(
@@ -34,6 +37,14 @@ def as_state(pairs: Sequence[str]) -> State:
         ValueError: it is none.
     """
     return finite(dict(zip(pairs[::2], map(float, pairs[1::2]), strict=True)))
+
+
+def _readable(key: ContextKey, texts: Mapping[str, str]) -> State | None:
+    try:
+        return finite({name: float(text) for name, text in texts.items()})
+    except ValueError as error:
+        _LOG.error("the state of a context cannot be read", extra={"key": key}, exc_info=error)
+        return None
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:

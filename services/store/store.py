@@ -165,8 +165,8 @@ class Store:
 
     # Selection
 
-    async def read_states(self, keys: Sequence[ContextKey]) -> list[State]:
-        """The states of contexts, in one round trip; one that nothing was learned in has an empty state."""
+    async def read_states(self, keys: Sequence[ContextKey]) -> list[State | None]:
+        """The states of contexts, in one round trip: empty where nothing was learned, None where it is unreadable."""
         return await read_states(self._selection, self._keys, keys)
 
     async def contexts(self, application: str, registration: int, start: int = 0, count: int = 1_000) -> list[str]:

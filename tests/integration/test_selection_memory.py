@@ -75,6 +75,28 @@ def test_a_context_that_is_left_alone_is_forgotten_and_learning_keeps_it(redis_s
     run_with_store(redis_server, scenario)
 
 
+def test_feedback_stands_behind_its_prediction_though_predictions_are_ahead_of_the_clock(
+    redis_server: RedisServer,
+) -> None:
+    async def scenario(store: Store) -> None:
+        with connect(redis_server) as client:
+            # As after thousands of recordings in one moment, each of which has a millisecond of its own.
+            ahead = client.xadd("clipper:selection_predictions:digits:7", {"prediction": ""}, f"{NOW_MS * 2}-1")
+            client.xdel("clipper:selection_predictions:digits:7", str(ahead))
+        for query_id in (3, 4):
+            await store.record([Recorded(prediction(query_id), NOW_MS)])
+            await store.learn([addition({"a": 1.0}, once=query_id), addition({"a": 1.0}, once=str(query_id))])
+        kinds, after = [], ""
+        while page := (await store.events("digits", 7, after, count=2)):
+            kinds += [json.loads(event)["event"] for event in page.events]
+            after = page.next_after
+            if not page.events:
+                break
+        assert kinds == ["prediction", "feedback", "feedback"] * 2
+
+    run_with_store(redis_server, scenario)
+
+
 def test_contexts_are_listed_by_their_last_change_a_page_at_a_time(redis_server: RedisServer) -> None:
     async def scenario(store: Store) -> None:
         for context in ("ann", "bob", "", "ann"):

@@ -119,6 +119,51 @@ def test_numbers_that_no_state_can_hold_fail_alone(redis_server: RedisServer) ->
     run_with_store(redis_server, scenario)
 
 
+def test_lessons_of_both_kinds_and_several_contexts_are_learned_together(redis_server: RedisServer) -> None:
+    async def scenario(store: Store) -> None:
+        ann, bob = key_of(context="ann"), key_of(context="bob")
+        lessons = [
+            revision(halve, once=1, key=ann),
+            addition({"a": 1.0}, once=2, init={"b": 3.0}),
+            revision(halve, once=3, key=bob),
+            revision(halve, once=4, key=ann),
+            revision(halve, once=3, key=bob),
+        ]
+        outcomes = await store.learn(lessons)
+        assert statuses(outcomes) == [FeedbackStatus.LEARNED] * 4 + [FeedbackStatus.ALREADY_LEARNED]
+        assert await store.read_states([ann, key_of(), bob]) == [outcomes[index].state for index in (0, 1, 2)]
+        assert outcomes[0].state == outcomes[3].state == {"a": 0.75, "steps": 2.0}
+        assert outcomes[4].state == {"a": 0.5, "steps": 1.0}
+
+    run_with_store(redis_server, scenario)
+
+
+def test_what_was_confirmed_before_redis_went_away_is_told(redis_server: RedisServer) -> None:
+    def last(state: State) -> State:
+        redis_server.kill()
+        return halve(state)
+
+    async def scenario(store: Store) -> None:
+        learned, lost = await store.learn([addition({"a": 1.0}), revision(last, key=key_of(context="ann"))])
+        assert learned == Outcome(FeedbackStatus.LEARNED, {"a": 1.0})
+        assert (lost.status, type(lost.error)) == (FeedbackStatus.UNAVAILABLE, StoreUnavailable)
+
+    run_with_store(redis_server, scenario)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "nan", "", "1e308"])
+def test_a_state_that_is_none_or_takes_no_more_harms_its_context_alone(redis_server: RedisServer, text: str) -> None:
+    async def scenario(store: Store) -> None:
+        ann = key_of(context="ann")
+        redis_server.client().hset("clipper:selection:digits:7:ann", "a", text)
+        bob = key_of(context="bob")
+        lessons = [addition({"a": 1e308}, key=ann, once="x"), addition({"a": 1.0}), revision(halve, once="y", key=bob)]
+        assert statuses(await store.learn(lessons)) == [FeedbackStatus.FAILED] + [FeedbackStatus.LEARNED] * 2
+        assert await store.read_states([ann, key_of()]) == [None, {"a": 1.0}]
+
+    run_with_store(redis_server, scenario)
+
+
 def test_revisions_by_many_at_once_lose_none(redis_server: RedisServer) -> None:
     async def writer(number: int) -> None:
         store = Store.connect(redis_server.url)
@@ -227,6 +272,23 @@ def test_a_recorded_prediction_that_is_unreadable_is_unknown_and_no_other(redis_
             assert [joined is not None for joined in await store.join(queries)] == [False, True]
 
     run_with_store(redis_server, scenario)
+
+
+@pytest.mark.parametrize(("is_dialled", "round_s"), [(True, 0.1), (False, 0.4)], ids=["dialled", "asked"])
+def test_who_has_no_processor_does_not_take_redis_for_away(
+    redis_server: RedisServer, is_dialled: bool, round_s: float
+) -> None:
+    async def scenario(store: Store) -> None:
+        if not is_dialled:
+            await store.read_states([key_of()])
+        asked = asyncio.create_task(store.read_states([key_of()]))
+        while not asked.done():
+            await asyncio.sleep(0)
+            # This is how long its loop takes to come round.
+            time.sleep(round_s)
+        assert asked.result() == [{}]
+
+    run_with_store(redis_server, scenario, timeout_s=0.3)
 
 
 @pytest.fixture(params=["killed", "frozen"])

@@ -9,7 +9,8 @@
 --
 -- Answers what became of each lesson, in FeedbackStatus's words, or CHANGED where the state is not that of which it was
 -- made: nothing was done, and it is to be made again. Then each context's state.
-local LEARNED, ALREADY_LEARNED, GONE, CHANGED = 'learned', 'already learned', 'unknown query', 'changed'
+local LEARNED, ALREADY_LEARNED, GONE, FAILED = 'learned', 'already learned', 'unknown query', 'failed'
+local CHANGED = 'changed'
 
 local plan = cjson.decode(ARGV[1])
 local now = now_ms()
@@ -50,14 +51,21 @@ local function touch(context, application)
   redis.call('PEXPIRE', KEYS[context.contexts], application.context_ttl_ms)
 end
 
+-- Returns whether it could: what is there may be no number, or so large that nothing can be added.
 local function add(lesson, context)
   local state = KEYS[context.key]
   for name, value in pairs(lesson.init) do
     redis.call('HSETNX', state, name, string.format('%.17g', value))
   end
   for name, increment in pairs(lesson.increments) do
-    redis.call('HINCRBYFLOAT', state, name, string.format('%.17g', increment))
+    local answer = redis.pcall('HINCRBYFLOAT', state, name, string.format('%.17g', increment))
+    if type(answer) == 'table' and answer.err then
+      -- Whatever else is the matter is so with all lessons.
+      if not string.find(answer.err, '^%-?ERR ') then error(answer.err) end
+      return false
+    end
   end
+  return true
 end
 
 local function replace(context)
@@ -92,7 +100,7 @@ local function learn(lesson)
   if not context.registered then return GONE end
   if is_learned(lesson) then return ALREADY_LEARNED end
   if not context.is_ready then return CHANGED end
-  if lesson.increments then add(lesson, context) end
+  if lesson.increments and not add(lesson, context) then return FAILED end
   mark(lesson, context.registered)
   publish(context, lesson.event)
   context.has_changed = true
