@@ -145,6 +145,8 @@ class _LearningPlan(Plan):
     @property
     def document(self) -> dict[str, object]:
         """Tells the script."""
+        for key, after in self._after.items():
+            self.contexts[key]["after"] = {name: repr(value) for name, value in after.items()}
         return {"contexts": list(self.contexts.values()), "lessons": self._lessons}
 
     def take(self, number: int, lesson: Lesson, state: State | None) -> None:
@@ -167,8 +169,7 @@ class _LearningPlan(Plan):
         if lesson.mark in self._marks:
             return
         after = finite(observe(self._after.get(lesson.key, state)))
-        texts = {name: repr(value) for name, value in after.items()}
-        self._put(number, lesson, {"names": len(state), "before": dict(state), "after": texts}, {"is_made": True})
+        self._put(number, lesson, {"names": len(state), "before": dict(state)}, {"is_made": True})
         self._after[lesson.key] = after
         if lesson.mark is not None:
             self._marks.add(lesson.mark)

@@ -66,11 +66,11 @@ def test_an_older_one_is_asked_for() -> None:
     assert world.joins[0].query == QueryKey("app", REGISTRATION, 0)
 
 
-def test_one_that_the_store_does_not_know_yet_is_looked_for_twice_more() -> None:
+def test_one_that_the_store_does_not_know_yet_is_looked_for_thrice_more() -> None:
     world = _only_b()
     told = world.tell(FeedbackItem(query_id=9, label="1"))
     world.join(_one(told), None)
-    for wait_s in (0.1, 0.2):
+    for wait_s in (0.1, 0.2, 0.3):
         assert world.engine.wake_at_s == pytest.approx(world.now_s + wait_s)
         world.pass_time(wait_s * 0.9)
         assert world.joins == []
