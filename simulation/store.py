@@ -1,6 +1,6 @@
 """What Redis keeps of predictions and of what was learned from them: in a moment, without chance."""
 
-from services.common.lessons import Addition, FeedbackStatus, Lesson, Outcome
+from services.common.lessons import FeedbackStatus, Lesson, Outcome
 from services.common.selection_records import ContextKey, PredictionRecord, QueryKey, Recorded, State
 
 _Mark = tuple[str, int, int | str]
@@ -44,9 +44,9 @@ class SimulatedStore:
 
 
 def _after(lesson: Lesson, before: State) -> State:
-    if not isinstance(lesson, Addition):
+    if lesson.observe:
         return lesson.observe(before)
     after = {**before, **(lesson.init(before) if lesson.init else {})}
-    for name, increment in lesson.increments().items():
+    for name, increment in (lesson.increments() if lesson.increments else {}).items():
         after[name] = after.get(name, 0.0) + increment
     return after

@@ -1,10 +1,14 @@
 """Lessons: what feedback changes in a context's state, and what became of that."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
 from services.common.selection_records import NOTHING, ContextKey, State
+
+Observe = Callable[[State], Mapping[str, float]]
+# What is learned once, whoever tells it: an application's name, its registration, and a query's id or a client's name.
+Mark = tuple[str, int, int | str]
 
 
 class FeedbackStatus(Enum):
@@ -20,8 +24,8 @@ class FeedbackStatus(Enum):
     """The policy or the models failed; nothing was changed."""
 
 
-class Addition(NamedTuple):
-    """What feedback adds to a state.
+class Lesson(NamedTuple):
+    """What feedback adds to a state, or makes of it: it has `increments` or `observe`.
 
     Attributes:
         key: the context.
@@ -29,42 +33,20 @@ class Addition(NamedTuple):
         event: what the events tell of it; of JSON's types.
         increments: gives what is added, by name; finite.
         init: gives what a state lacks before anything can be added; None: nothing ever.
-    """
-
-    key: ContextKey
-    once: int | str | None
-    event: Mapping[str, object]
-    increments: Callable[[], Mapping[str, float]]
-    init: Callable[[State], Mapping[str, float]] | None = None
-
-    @property
-    def step(self) -> Hashable:
-        """The same for lessons that the store learns in one step: all additions."""
-        return None
-
-
-class Revision(NamedTuple):
-    """What feedback makes of a state.
-
-    Attributes:
-        key: the context.
-        once: as for additions.
-        event: as for additions.
         observe: gives the whole state afterwards; called again when others have changed the state meanwhile.
     """
 
     key: ContextKey
     once: int | str | None
     event: Mapping[str, object]
-    observe: Callable[[State], Mapping[str, float]]
+    increments: Callable[[], Mapping[str, float]] | None = None
+    init: Callable[[State], Mapping[str, float]] | None = None
+    observe: Observe | None = None
 
     @property
-    def step(self) -> Hashable:
-        """The same for lessons that the store learns in one step: revisions of one context."""
-        return self.key
-
-
-Lesson = Addition | Revision
+    def mark(self) -> Mark | None:
+        """What it is learned once under."""
+        return None if self.once is None else (self.key.application, self.key.registration, self.once)
 
 
 class Outcome(NamedTuple):
@@ -73,7 +55,7 @@ class Outcome(NamedTuple):
     Attributes:
         status: that.
         state: the context's state afterwards; empty unless LEARNED or ALREADY_LEARNED.
-        error: what a function of the lesson raised; None unless FAILED.
+        error: why; None unless FAILED or UNAVAILABLE.
     """
 
     status: FeedbackStatus

@@ -8,7 +8,7 @@ from grpc_health.v1.health import aio
 
 from services.common.errors import StoreUnavailable
 from services.common.names import MANAGEMENT_SERVICE
-from services.common.store import Store
+from services.store import Store
 
 _LOG = logging.getLogger(__name__)
 _CHECK_INTERVAL_S = 1.0

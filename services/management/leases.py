@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from services.common.errors import Conflict, NotServing, StoreUnavailable
 from services.common.records import Replica
-from services.common.store import Store
 from services.management import replicas
 from services.management.amnesty import Amnesty
 from services.management.replicas import Applicant
+from services.store import Store
 
 _LOG = logging.getLogger(__name__)
 # A lapsed replica then stays registered for at most a quarter longer than its lease ran.

@@ -13,16 +13,14 @@ from grpc_reflection.v1alpha import reflection
 from services.common.lifecycle import BackgroundTasks
 from services.common.names import MANAGEMENT_SERVICE
 from services.common.quarantine import Quarantine
-from services.common.selection_store import SelectionStore
-from services.common.store import Store
 from services.management.health import Health
 from services.management.interceptor import StatusInterceptor
 from services.management.leases import Leases
 from services.management.servicer import ManagementServicer
 from services.management.settings import Settings
+from services.store import Store
 
 _LOG = logging.getLogger(__name__)
-_STORE_ANSWERS_WITHIN_S = 2.0
 _OPTIONS = (
     # A second process on the same port is a mistake to be told, not a partner to share it with.
     ("grpc.so_reuseport", 0),
@@ -45,15 +43,12 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         quarantine = Quarantine()
         store = Store.connect(
             settings.redis_url,
-            read_timeout_s=_STORE_ANSWERS_WITHIN_S,
             on_read=lambda configuration: quarantine.hold(configuration.unreadable),
         )
         stack.push_async_callback(store.close)
-        selection = SelectionStore.connect(settings.redis_url, timeout_s=_STORE_ANSWERS_WITHIN_S)
-        stack.push_async_callback(selection.close)
         leases = Leases(store, settings.lease_ttl_s)
         health = Health(store)
-        server = _server(ManagementServicer(store, selection, leases, settings.policy_prefixes), health)
+        server = _server(ManagementServicer(store, leases, settings.policy_prefixes), health)
         port = server.add_insecure_port(settings.address)
         await health.begin()
         await server.start()

@@ -18,10 +18,9 @@ from services.common.errors import StoreUnavailable
 from services.common.names import SINGLE
 from services.common.records import Application, Change, Configuration, Replica, version_key
 from services.common.selection_records import ContextKey, State
-from services.common.selection_store import SelectionStore
-from services.common.store import Decision, Store
 from services.management import applications, convert, models, replicas, rest
 from services.management.leases import Leases
+from services.store import Decision, Store
 
 _LOG = logging.getLogger(__name__)
 _IN_FORCE_WITHIN_S = 1.0
@@ -32,12 +31,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ManagementServicer(pb_grpc.ManagementServiceServicer):
     """The management service's edge."""
 
-    def __init__(
-        self, store: Store, selection: SelectionStore, leases: Leases, policy_prefixes: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, store: Store, leases: Leases, policy_prefixes: Sequence[str] = ()) -> None:
         self._store = store
         self._policy_prefixes = policy_prefixes
-        self._selection = selection
         self._leases = leases
 
     async def Ping(self, request: pb.PingRequest, context: Context) -> pb.PingResponse:
@@ -62,7 +58,7 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
         await self._change(decide)
         # What an unreadable record had learned under is not known; it lapses by itself.
         if deleted is not None:
-            await self._selection.delete_application(name, deleted.registration)
+            await self._store.delete_application(name, deleted.registration)
         return pb.DeleteApplicationResponse(rest=convert.text(rest.application_deleted(name)))
 
     async def GetApplication(self, request: pb.GetApplicationRequest, context: Context) -> pb.GetApplicationResponse:
@@ -152,7 +148,7 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
     ) -> pb.DeleteSelectionStateResponse:
         app_name, user = convert.context(request)
         application = await self._application(app_name)
-        await self._selection.delete_context(ContextKey(app_name, application.registration, user))
+        await self._store.delete_context(ContextKey(app_name, application.registration, user))
         return pb.DeleteSelectionStateResponse(rest=convert.text(rest.state_deleted(app_name, user)))
 
     async def GetSelectionEvents(
@@ -160,7 +156,7 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
     ) -> pb.GetSelectionEventsResponse:
         app_name, after, count = convert.events_page(request)
         application = await self._application(app_name)
-        page = await self._selection.events(app_name, application.registration, after, count)
+        page = await self._store.events(app_name, application.registration, after, count)
         return convert.get_selection_events(page.events, page.next_after)
 
     async def HoldReplicaLease(
@@ -182,7 +178,9 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def _state(self, application: Application, context: str) -> State:
         key = ContextKey(application.name, application.registration, context)
-        [state] = await self._selection.read_states([key])
+        [state] = await self._store.read_states([key])
+        if state is None:
+            raise ValueError(f"the state of {key} cannot be read")
         return dict(sorted(state.items()))
 
     async def _change(self, decide: Decision) -> None:

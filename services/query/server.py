@@ -10,25 +10,23 @@ from grpc_reflection.v1alpha import reflection as grpc_reflection
 
 from services.common.names import QUERY_SERVICE
 from services.common.quarantine import Quarantine
-from services.common.selection_store import SelectionStore
-from services.common.store import Store
 from services.query.api.health import Health
 from services.query.api.reflection import Reflection
 from services.query.api.request_limits import RequestLimits
 from services.query.api.servicer import QueryServicer
-from services.query.catalog import Catalog
 from services.query.driver import Driver, Entrant
 from services.query.engine.admission import Admission
 from services.query.engine.engine import Engine
 from services.query.engine.policies.registry import Policies
 from services.query.front import Front, Loop
-from services.query.journal import Journal
 from services.query.processes.parent_link import ParentLink
+from services.query.redis_thread import Catalog, Journal, QueryIdSupply, RedisThread
 from services.query.replicas.link import ReplicaLink
 from services.query.settings import Settings
 from services.query.telemetry.exposition import CountsCollector
 from services.query.telemetry.metrics_port import MetricsPort
 from services.query.telemetry.recorder import Telemetry
+from services.store import Store
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,27 +57,26 @@ class QueryServer:
         self._parent = parent
         policies, quarantine = Policies(settings.policy_prefixes), Quarantine()
         engine = Engine(settings.cache_size_bytes, settings.queue_capacity, policies=policies)
-        store = SelectionStore.connect(settings.redis_url, predictions_kept=settings.awaited_predictions)
-        self._journal = Journal(store)
+        store = Store.connect(settings.redis_url, predictions_kept=settings.awaited_predictions)
+        self._redis = RedisThread(store)
+        journal, query_ids = Journal(store, self._redis), QueryIdSupply(store)
         loop = Loop()
-        self._telemetry = Telemetry(engine, self._journal, quarantine, loop.lag_micros, self._refuses_store)
+        self._telemetry = Telemetry(engine, journal, quarantine, loop.lag_micros, self._refuses_store)
         admission = Admission[Entrant](settings.queue_capacity, _MOST_WAITING_MESSAGES * settings.max_message_bytes)
-        self._driver = Driver(
-            engine, admission, loop, self._telemetry, ReplicaLink, self._journal, policies, quarantine
-        )
-        self._catalog = Catalog(Store.connect(settings.redis_url), self._driver.post_configuration, quarantine)
+        self._driver = Driver(engine, admission, loop, self._telemetry, ReplicaLink, journal, policies, quarantine)
+        self._catalog = Catalog(store, self._redis, self._driver.post_configuration, quarantine)
         self._health = Health(self._is_behind, self._refuses_store)
         self._metrics: MetricsPort | None = None
         with contextlib.ExitStack() as on_failure:
-            query_ids = self._catalog.start()
-            on_failure.callback(self._catalog.close)
-            self._journal.start()
-            on_failure.callback(self._journal.close)
+            self._redis.start(self._catalog, journal, query_ids)
+            on_failure.callback(self._redis.close)
+            self._catalog.wait()
+            query_ids.wait()
             if parent is None:
                 self._metrics = MetricsPort(settings.metrics_address, CountsCollector(self._telemetry.counts))
                 on_failure.callback(self._metrics.close)
             limits = RequestLimits(settings.max_inputs)
-            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids, self._telemetry, limits))
+            self._front = self._make_front(loop, QueryServicer(self._driver, query_ids.ids, self._telemetry, limits))
             on_failure.pop_all()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER_ALLOCATIONS)
@@ -129,8 +126,7 @@ class QueryServer:
         time.sleep(self._settings.lame_duck_s)
         self._health.close()
         self._front.drain(self._settings.drain_grace_s)
-        self._catalog.close()
-        self._journal.close()
+        self._redis.close()
         self._driver.close()
         self._telemetry.close()
         if self._metrics is not None:

@@ -55,6 +55,12 @@ def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer)
     journal.close()
 
 
+def test_closing_a_journal_records_what_it_was_given_in_the_last_moment(redis_server: RedisServer) -> None:
+    with running_learner(redis_server) as journal:
+        journal.record([prediction(1)])
+    wait_until_recorded(redis_server, 1)
+
+
 def test_closing_a_journal_without_redis_takes_a_moment_and_answers_all(redis_server: RedisServer) -> None:
     redis_server.freeze()
     with running_learner(redis_server) as journal:

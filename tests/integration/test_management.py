@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from clipper.v1 import management_service_pb2 as pb
 
-from services.common.store import Store
+from services.store import Store
 from tests.fixtures import management
 from tests.fixtures.management import Stub, register, serving
 from tests.fixtures.redis_server import RedisServer

@@ -11,7 +11,7 @@ from clipper.v1 import management_service_pb2 as pb
 
 from services.common.names import InputType
 from services.common.records import Change, Replica
-from services.common.store import Store
+from services.store import Store
 from tests.fixtures.management import (
     RELEASE,
     RENEWAL,

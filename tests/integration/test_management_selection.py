@@ -11,10 +11,9 @@ import grpc
 from clipper.v1 import management_service_pb2 as pb
 from redis.asyncio import Redis
 
-from services.common.lessons import Addition, FeedbackStatus
+from services.common.lessons import FeedbackStatus, Lesson
 from services.common.selection_records import ContextKey, PredictionRecord, Recorded
-from services.common.selection_store import SelectionStore
-from services.common.store import Store
+from services.store import Store
 from tests.fixtures import management
 from tests.fixtures.management import Failure, Stub, failure, register, serving
 from tests.fixtures.redis_server import RedisServer
@@ -28,7 +27,7 @@ LINKS = pb.AddModelLinksRequest(app_name="clever", model_names=["svm", "forest"]
 class World:
     """A management service with the application "clever", and what query services write beside it."""
 
-    def __init__(self, stub: Stub, store: Store, selection: SelectionStore) -> None:
+    def __init__(self, stub: Stub, store: Store, selection: Store) -> None:
         self.stub = stub
         self._store = store
         self._selection = selection
@@ -47,7 +46,7 @@ class World:
         """Learns from feedback."""
         key = ContextKey("clever", registration or await self.registration(), context)
         event = {"event": "feedback", "context": context, "losses": {"svm": 1.0}}
-        [outcome] = await self._selection.learn([Addition(key, None, event, lambda: increments)])
+        [outcome] = await self._selection.learn([Lesson(key, None, event, lambda: increments)])
         return outcome.status
 
     async def state(self, context: str) -> dict[str, float]:
@@ -64,7 +63,7 @@ class World:
 
 @asynccontextmanager
 async def world(redis: RedisServer) -> AsyncIterator[World]:
-    store, selection = Store.connect(redis.url), SelectionStore.connect(redis.url)
+    store, selection = Store.connect(redis.url), Store.connect(redis.url)
     async with serving(redis) as stub:
         await register(stub, CLEVER, FOREST, SVM, LINKS)
         yield World(stub, store, selection)

@@ -17,7 +17,7 @@ from clipper.v1 import query_service_pb2, query_service_pb2_grpc
 from clipper_admin.hosts.identity import ProcessIdentity
 from services.common.names import QUERY_SERVICE
 from services.query.processes.port_claim import PortClaim
-from services.query.query_ids import FIRST_BLOCK
+from services.query.redis_thread.query_ids import FIRST_BLOCK
 from tests.fixtures import model_containers
 from tests.fixtures.edges import envoy
 from tests.fixtures.query_services import (

@@ -1,5 +1,6 @@
 """Choosing and learning while Redis is away, and after a query service died: nothing waits, nothing is lost."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import grpc
 import pytest
 
+from services.common.names import QUERY_SERVICE
 from services.common.records import Application
 from services.common.selection_records import QueryKey
 from tests.fixtures.choosing import ALREADY_LEARNED, LEARNED, Choosing, models
 from tests.fixtures.journals import run_with_store
-from tests.fixtures.query_services import Registry, refusal
+from tests.fixtures.query_services import NOT_SERVING, Registry, refusal, request, wait_until_predicted
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import wait_until
 
@@ -105,3 +107,25 @@ def test_what_a_service_has_in_hand_when_it_drains_is_recorded(
     with Choosing(redis_server, tmp_path, "app") as another:
         another.wait()
         assert another.tell("app", {"query_id": prediction.query_id, "label": "1"}) == [LEARNED]
+
+
+def test_while_a_policy_is_imported_others_are_learned_about_and_query_ids_given(
+    application: Application, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    variables = {"policy_prefixes": "tests.fixtures.gated_policy", "gate": str(gate)}
+    with Choosing(redis_server, tmp_path, "app", **variables) as service, Choosing(redis_server, tmp_path) as another:
+        service.wait()
+        Registry(redis_server).add_choice("slow", "tests.fixtures.gated_policy:Slow", "a")
+        wait_until(lambda: _is_behind(service))
+        another.expected_errors.add("quarantined: it is left out until it is registered again or deleted")
+        wait_until_predicted(another, request("app", [[0.0]]))
+        for asked, told in ((service, service), (another, service), (service, another)):
+            (prediction,) = asked.predict("app", 1.0, context="ann")
+            assert told.tell("app", {"query_id": prediction.query_id, "label": "1"}) == [LEARNED]
+        gate.write_text("go on")
+
+
+def _is_behind(service: Choosing) -> bool:
+    return service.health(QUERY_SERVICE) == NOT_SERVING

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.lessons import FeedbackStatus, Revision
+from services.common.lessons import FeedbackStatus
 from services.common.records import Application, Change
 from services.common.selection_records import QueryKey, Recorded
-from services.common.selection_store import SelectionStore
+from services.store import Store
 from tests.fixtures.journals import (
     DIGITS,
     change,
@@ -22,7 +22,7 @@ from tests.fixtures.journals import (
     register,
     run_with_store,
 )
-from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, statuses
+from tests.fixtures.lessons import NOW_MS, addition, halve, revision, state_of, statuses
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import eventually
 
@@ -39,7 +39,7 @@ def test_everything_lives_as_long_as_the_application_says(redis_server: RedisSer
     application = dataclasses.replace(DIGITS, feedback_window_s=100, context_ttl_s=5_000)
     register(redis_server, application)
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.record([Recorded(prediction(3), NOW_MS)])
         await store.learn([addition({"a": 1.0}, once=3), addition({"a": 1.0}, once="x")])
 
@@ -60,7 +60,7 @@ def test_everything_lives_as_long_as_the_application_says(redis_server: RedisSer
 def test_a_context_that_is_left_alone_is_forgotten_and_learning_keeps_it(redis_server: RedisServer) -> None:
     register(redis_server, dataclasses.replace(DIGITS, context_ttl_s=1))
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         left, kept = key_of(context="left"), key_of(context="kept")
         await store.learn([addition({"a": 1.0}, key=left), addition({"a": 0.0}, key=kept)])
         assert set(await store.contexts("digits", 7)) == {"left", "kept"}
@@ -75,8 +75,30 @@ def test_a_context_that_is_left_alone_is_forgotten_and_learning_keeps_it(redis_s
     run_with_store(redis_server, scenario)
 
 
+def test_feedback_stands_behind_its_prediction_though_predictions_are_ahead_of_the_clock(
+    redis_server: RedisServer,
+) -> None:
+    async def scenario(store: Store) -> None:
+        with connect(redis_server) as client:
+            # As after thousands of recordings in one moment, each of which has a millisecond of its own.
+            ahead = client.xadd("clipper:selection_predictions:digits:7", {"prediction": ""}, f"{NOW_MS * 2}-1")
+            client.xdel("clipper:selection_predictions:digits:7", str(ahead))
+        for query_id in (3, 4):
+            await store.record([Recorded(prediction(query_id), NOW_MS)])
+            await store.learn([addition({"a": 1.0}, once=query_id), addition({"a": 1.0}, once=str(query_id))])
+        kinds, after = [], ""
+        while page := (await store.events("digits", 7, after, count=2)):
+            kinds += [json.loads(event)["event"] for event in page.events]
+            after = page.next_after
+            if not page.events:
+                break
+        assert kinds == ["prediction", "feedback", "feedback"] * 2
+
+    run_with_store(redis_server, scenario)
+
+
 def test_contexts_are_listed_by_their_last_change_a_page_at_a_time(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         for context in ("ann", "bob", "", "ann"):
             await store.learn([addition({"a": 1.0}, key=key_of(context=context))])
             await asyncio.sleep(0.002)
@@ -92,12 +114,12 @@ def test_contexts_are_listed_by_their_last_change_a_page_at_a_time(redis_server:
 def test_an_application_that_is_not_registered_as_such_is_refused(redis_server: RedisServer, registration: int) -> None:
     stranger = dataclasses.replace(DIGITS, registration=registration)
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         key = key_of(stranger)
         await store.record([Recorded(prediction(1, application=stranger), NOW_MS), Recorded(prediction(2), NOW_MS)])
         outcomes = await store.learn([addition({"a": 1.0}, key=key), addition({"a": 1.0})])
         assert statuses(outcomes) == [FeedbackStatus.UNKNOWN_QUERY, FeedbackStatus.LEARNED]
-        assert statuses(await store.learn([Revision(key, 1, event(key), halve)])) == [FeedbackStatus.UNKNOWN_QUERY]
+        assert statuses(await store.learn([revision(halve, once=1, key=key)])) == [FeedbackStatus.UNKNOWN_QUERY]
         assert await store.join([QueryKey("digits", registration, 1)]) == [None]
         assert len((await store.events("digits", 7)).events) == 2
 
@@ -106,7 +128,7 @@ def test_an_application_that_is_not_registered_as_such_is_refused(redis_server: 
         assert client.keys(f"clipper:*:digits:{registration}*") == []
 
 
-async def fill(store: SelectionStore, application: Application, context: str, first_query_id: int) -> None:
+async def fill(store: Store, application: Application, context: str, first_query_id: int) -> None:
     """Leaves traces of a context everywhere."""
     key = key_of(application, context)
     ids = range(first_query_id, first_query_id + 3_000, 1_000)
@@ -119,7 +141,7 @@ async def fill(store: SelectionStore, application: Application, context: str, fi
 
 
 def test_a_forgotten_context_leaves_nothing_behind_and_others_stay(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> tuple[bool, bool]:
+    async def scenario(store: Store) -> tuple[bool, bool]:
         await fill(store, DIGITS, "ann", 0)
         await fill(store, DIGITS, "", 10)
         await fill(store, OTHER, "ann", 20)
@@ -147,7 +169,7 @@ def test_a_forgotten_context_leaves_nothing_behind_and_others_stay(redis_server:
 def test_a_context_of_any_letters_is_forgotten(redis_server: RedisServer) -> None:
     awkward = 'Ännchen "A",\n\\u0041 \u2028:*[x]'
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await fill(store, DIGITS, awkward, 0)
         assert await store.contexts("digits", 7) == [awkward]
         assert await store.delete_context(key_of(context=awkward))
@@ -159,7 +181,7 @@ def test_a_context_of_any_letters_is_forgotten(redis_server: RedisServer) -> Non
 
 
 def test_a_deleted_application_leaves_no_key_behind_and_nothing_comes_back(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         for number, context in enumerate(("", "ann", "other:8:", "x:digits:7:y", "*")):
             await fill(store, DIGITS, context, 10_000 * number)
         neighbours = ("x:digits:7:y", "ann")
@@ -180,7 +202,7 @@ def test_a_deleted_application_leaves_no_key_behind_and_nothing_comes_back(redis
 def test_an_application_that_is_registered_again_starts_afresh(redis_server: RedisServer) -> None:
     again = dataclasses.replace(DIGITS, registration=9)
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.learn([addition({"a": 1.0}, once=1)])
         await change(redis_server, Change.put(again))
         assert await state_of(store, key_of(again)) == {}
@@ -193,7 +215,7 @@ def test_an_application_that_is_registered_again_starts_afresh(redis_server: Red
 
 
 def test_events_are_read_in_order_page_by_page(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         for number in range(10):
             await store.record([Recorded(prediction(number), NOW_MS + number)])
             await store.learn([addition({"a": 1.0}, once=number)])
@@ -227,7 +249,7 @@ def test_events_are_read_in_order_page_by_page(redis_server: RedisServer) -> Non
 
 @pytest.mark.parametrize("after", ["x", "1-1", "1-1,", "1-1,2-2,3-3", "-,+", "$,$"])
 def test_what_is_no_cursor_is_refused(redis_server: RedisServer, after: str) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         with pytest.raises(InvalidInput, match="cursor"):
             await store.events("digits", 7, after)
 
@@ -237,7 +259,7 @@ def test_what_is_no_cursor_is_refused(redis_server: RedisServer, after: str) -> 
 def test_the_newest_predictions_await_feedback_and_the_oldest_make_way_which_is_counted(
     redis_server: RedisServer,
 ) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.record([Recorded(prediction(1, application=OTHER), NOW_MS)])
         missed: Counter[str] = Counter()
         for first in range(0, 2_000, 200):
@@ -256,7 +278,7 @@ def test_the_newest_predictions_await_feedback_and_the_oldest_make_way_which_is_
 def test_predictions_whose_feedback_can_no_longer_come_are_not_missed(redis_server: RedisServer) -> None:
     register(redis_server, dataclasses.replace(DIGITS, feedback_window_s=1))
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.record([Recorded(prediction(number), NOW_MS) for number in range(100)])
         await asyncio.sleep(1.1)
         assert await store.record([Recorded(prediction(100 + number), NOW_MS) for number in range(100)]) == {}
@@ -265,7 +287,7 @@ def test_predictions_whose_feedback_can_no_longer_come_are_not_missed(redis_serv
 
 
 def test_an_ordinary_prediction_takes_few_bytes(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         with connect(redis_server) as client:
             client.config_set("auto-aof-rewrite-percentage", 0)
             sizes = []
@@ -282,7 +304,7 @@ def test_an_ordinary_prediction_takes_few_bytes(redis_server: RedisServer) -> No
 
 
 def test_the_event_log_is_bounded_and_predictions_do_not_crowd_out_feedback(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.learn([addition({"a": 1.0}, once=number) for number in range(50)])
         for first in range(0, 2_000, 200):
             await store.record([Recorded(prediction(first + number), NOW_MS) for number in range(200)])

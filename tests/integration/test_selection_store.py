@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from services.common.errors import StoreUnavailable
-from services.common.lessons import FeedbackStatus, Outcome, Revision
+from services.common.lessons import FeedbackStatus, Outcome
 from services.common.records import Kind
 from services.common.selection_records import PredictionRecord, QueryKey, Recorded, State
-from services.common.selection_store import SelectionStore
+from services.store import Store
 from tests.fixtures.journals import (
     DIGITS,
     key_of,
@@ -19,7 +19,7 @@ from tests.fixtures.journals import (
     register,
     run_with_store,
 )
-from tests.fixtures.lessons import NOW_MS, addition, event, halve, state_of, statuses
+from tests.fixtures.lessons import NOW_MS, addition, halve, revision, state_of, statuses
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.vandal import UNREADABLE, Vandal
 
@@ -33,14 +33,14 @@ def registered(redis_server: RedisServer) -> None:
 
 
 def test_a_context_that_nothing_was_learned_in_has_an_empty_state(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         assert await store.read_states([key_of(), key_of(context="ann")]) == [{}, {}]
 
     run_with_store(redis_server, scenario)
 
 
 def test_what_is_added_adds_up_and_is_told_with_each_lesson(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         ann = key_of(context="ann")
         outcomes = await store.learn(
             [addition({"a": 1.0}), addition({"a": 0.5, "b": -1e-7}), addition({"a": 3.0}, key=ann)]
@@ -57,7 +57,7 @@ def test_what_is_added_adds_up_and_is_told_with_each_lesson(redis_server: RedisS
 
 @pytest.mark.parametrize("once", [4711, "4711", 'a "name" of:\n the client\'s own'], ids=["query", "digits", "text"])
 def test_what_has_a_name_is_learned_once(redis_server: RedisServer, once: int | str) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         lesson = addition({"a": 1.0}, once=once)
         assert statuses(await store.learn([lesson, lesson])) == [FeedbackStatus.LEARNED, FeedbackStatus.ALREADY_LEARNED]
         assert await store.learn([lesson]) == [Outcome(FeedbackStatus.ALREADY_LEARNED, {"a": 1.0})]
@@ -68,7 +68,7 @@ def test_what_has_a_name_is_learned_once(redis_server: RedisServer, once: int | 
 def test_neighbouring_query_ids_a_name_of_digits_and_other_applications_are_not_taken_for_one_another(
     redis_server: RedisServer,
 ) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         lessons = [addition({"a": 1.0}, once=once) for once in (1023, 1024, 1025, 2048, "1024", 2**53 - 1)]
         lessons.append(addition({"a": 1.0}, once=1024, key=key_of(OTHER)))
         assert statuses(await store.learn(lessons)) == [FeedbackStatus.LEARNED] * 7
@@ -78,7 +78,7 @@ def test_neighbouring_query_ids_a_name_of_digits_and_other_applications_are_not_
 
 
 def test_what_has_no_name_is_learned_each_time(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.learn([addition({"a": 1.0})] * 3)
         assert await state_of(store) == {"a": 3.0}
 
@@ -86,7 +86,7 @@ def test_what_has_no_name_is_learned_each_time(redis_server: RedisServer) -> Non
 
 
 def test_a_state_gets_what_it_lacks_before_anything_is_added_and_once_only(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.learn([addition({"a": 1.0}, init={"a": 10.0})])
         await store.learn([addition({"b": 1.0}, init={"a": 10.0, "b": 20.0}) for _ in range(2)])
         assert await state_of(store) == {"a": 11.0, "b": 22.0}
@@ -95,8 +95,8 @@ def test_a_state_gets_what_it_lacks_before_anything_is_added_and_once_only(redis
 
 
 def test_a_state_that_was_forgotten_meanwhile_begins_with_what_it_lacks(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
-        elsewhere = SelectionStore.connect(redis_server.url)
+    async def scenario(store: Store) -> None:
+        elsewhere = Store.connect(redis_server.url)
         lesson = addition({"a": 1.0}, init={"a": 10.0, "b": 20.0})
         await store.learn([lesson])
         await elsewhere.delete_context(key_of())
@@ -108,7 +108,7 @@ def test_a_state_that_was_forgotten_meanwhile_begins_with_what_it_lacks(redis_se
 
 
 def test_numbers_that_no_state_can_hold_fail_alone(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         outcomes = await store.learn(
             [addition({"a": float("nan")}), addition({"a": 1.0}), addition({"a": -float("inf")})]
         )
@@ -119,16 +119,61 @@ def test_numbers_that_no_state_can_hold_fail_alone(redis_server: RedisServer) ->
     run_with_store(redis_server, scenario)
 
 
+def test_lessons_of_both_kinds_and_several_contexts_are_learned_together(redis_server: RedisServer) -> None:
+    async def scenario(store: Store) -> None:
+        ann, bob = key_of(context="ann"), key_of(context="bob")
+        lessons = [
+            revision(halve, once=1, key=ann),
+            addition({"a": 1.0}, once=2, init={"b": 3.0}),
+            revision(halve, once=3, key=bob),
+            revision(halve, once=4, key=ann),
+            revision(halve, once=3, key=bob),
+        ]
+        outcomes = await store.learn(lessons)
+        assert statuses(outcomes) == [FeedbackStatus.LEARNED] * 4 + [FeedbackStatus.ALREADY_LEARNED]
+        assert await store.read_states([ann, key_of(), bob]) == [outcomes[index].state for index in (0, 1, 2)]
+        assert outcomes[0].state == outcomes[3].state == {"a": 0.75, "steps": 2.0}
+        assert outcomes[4].state == {"a": 0.5, "steps": 1.0}
+
+    run_with_store(redis_server, scenario)
+
+
+def test_what_was_confirmed_before_redis_went_away_is_told(redis_server: RedisServer) -> None:
+    def last(state: State) -> State:
+        redis_server.kill()
+        return halve(state)
+
+    async def scenario(store: Store) -> None:
+        learned, lost = await store.learn([addition({"a": 1.0}), revision(last, key=key_of(context="ann"))])
+        assert learned == Outcome(FeedbackStatus.LEARNED, {"a": 1.0})
+        assert (lost.status, type(lost.error)) == (FeedbackStatus.UNAVAILABLE, StoreUnavailable)
+
+    run_with_store(redis_server, scenario)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "nan", "", "1e308"])
+def test_a_state_that_is_none_or_takes_no_more_harms_its_context_alone(redis_server: RedisServer, text: str) -> None:
+    async def scenario(store: Store) -> None:
+        ann = key_of(context="ann")
+        redis_server.client().hset("clipper:selection:digits:7:ann", "a", text)
+        bob = key_of(context="bob")
+        lessons = [addition({"a": 1e308}, key=ann, once="x"), addition({"a": 1.0}), revision(halve, once="y", key=bob)]
+        assert statuses(await store.learn(lessons)) == [FeedbackStatus.FAILED] + [FeedbackStatus.LEARNED] * 2
+        assert await store.read_states([ann, key_of()]) == [None, {"a": 1.0}]
+
+    run_with_store(redis_server, scenario)
+
+
 def test_revisions_by_many_at_once_lose_none(redis_server: RedisServer) -> None:
     async def writer(number: int) -> None:
-        store = SelectionStore.connect(redis_server.url)
+        store = Store.connect(redis_server.url)
         for step in range(25):
             names = [f"{number}-{step}-{part}" for part in range(4)]
-            outcomes = await store.learn([Revision(key_of(), name, event(key_of()), halve) for name in names])
+            outcomes = await store.learn([revision(halve, once=name) for name in names])
             assert statuses(outcomes) == [FeedbackStatus.LEARNED] * 4
         await store.close()
 
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await asyncio.gather(*(writer(number) for number in range(8)))
         state = await state_of(store)
         assert state["steps"] == 800
@@ -138,14 +183,14 @@ def test_revisions_by_many_at_once_lose_none(redis_server: RedisServer) -> None:
 
 
 def test_a_revision_may_drop_names_and_is_learned_once(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.learn([addition({"a": 1.0, "old": 1.0})])
-        revision = Revision(key_of(), 5, event(key_of()), lambda state: {"a": state["a"] + 0.1})
-        assert statuses(await store.learn([revision, revision])) == [
+        dropping = revision(lambda state: {"a": state["a"] + 0.1}, once=5)
+        assert statuses(await store.learn([dropping, dropping])) == [
             FeedbackStatus.LEARNED,
             FeedbackStatus.ALREADY_LEARNED,
         ]
-        assert await store.learn([revision]) == [Outcome(FeedbackStatus.ALREADY_LEARNED, {"a": 1.1})]
+        assert await store.learn([dropping]) == [Outcome(FeedbackStatus.ALREADY_LEARNED, {"a": 1.1})]
 
     run_with_store(redis_server, scenario)
 
@@ -154,8 +199,8 @@ def test_a_revision_that_fails_changes_nothing_and_holds_up_none(redis_server: R
     def fail(state: State) -> State:
         raise RuntimeError("secret")
 
-    async def scenario(store: SelectionStore) -> None:
-        revisions = [Revision(key_of(), once, event(key_of()), observe) for once, observe in ((1, fail), (2, halve))]
+    async def scenario(store: Store) -> None:
+        revisions = [revision(observe, once=once) for once, observe in ((1, fail), (2, halve))]
         failed, learned = await store.learn(revisions)
         assert (failed.status, str(failed.error)) == (FeedbackStatus.FAILED, "secret")
         assert learned == Outcome(FeedbackStatus.LEARNED, {"a": 0.5, "steps": 1.0})
@@ -165,7 +210,7 @@ def test_a_revision_that_fails_changes_nothing_and_holds_up_none(redis_server: R
 
 
 def test_a_recorded_prediction_is_joined_as_it_was(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         awkward = 'ann "Ä"\n\\u0000\u2028, {1}'
         recorded = Recorded(
             PredictionRecord(
@@ -193,7 +238,7 @@ def test_a_recorded_prediction_is_joined_as_it_was(redis_server: RedisServer) ->
 
 
 def test_recording_the_same_prediction_again_changes_nothing(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.record([Recorded(prediction(3, "first"), NOW_MS)])
         await store.record([Recorded(prediction(3, "second"), NOW_MS)] * 2)
         [joined] = await store.join([QueryKey("digits", 7, 3)])
@@ -205,7 +250,7 @@ def test_recording_the_same_prediction_again_changes_nothing(redis_server: Redis
 
 
 def test_an_application_whose_record_is_unreadable_keeps_no_other_from_learning(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         texts = [*UNREADABLE.values(), b"7", b'{"registration":8,"feedback_window_s":"1 h"}']
         for number, text in enumerate(texts):
             Vandal(redis_server).put(Kind.APPLICATION, OTHER.name, text)
@@ -219,7 +264,7 @@ def test_an_application_whose_record_is_unreadable_keeps_no_other_from_learning(
 
 
 def test_a_recorded_prediction_that_is_unreadable_is_unknown_and_no_other(redis_server: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         await store.record([Recorded(prediction(number), NOW_MS) for number in (1, 2)])
         queries = [QueryKey(DIGITS.name, DIGITS.registration, number) for number in (1, 2)]
         for text in ("nonsense", "[]", "[1,2,3]", "[1,2,3,4]", "7"):
@@ -227,6 +272,23 @@ def test_a_recorded_prediction_that_is_unreadable_is_unknown_and_no_other(redis_
             assert [joined is not None for joined in await store.join(queries)] == [False, True]
 
     run_with_store(redis_server, scenario)
+
+
+@pytest.mark.parametrize(("is_dialled", "round_s"), [(True, 0.1), (False, 0.4)], ids=["dialled", "asked"])
+def test_who_has_no_processor_does_not_take_redis_for_away(
+    redis_server: RedisServer, is_dialled: bool, round_s: float
+) -> None:
+    async def scenario(store: Store) -> None:
+        if not is_dialled:
+            await store.read_states([key_of()])
+        asked = asyncio.create_task(store.read_states([key_of()]))
+        while not asked.done():
+            await asyncio.sleep(0)
+            # This is how long its loop takes to come round.
+            time.sleep(round_s)
+        assert asked.result() == [{}]
+
+    run_with_store(redis_server, scenario, timeout_s=0.3)
 
 
 @pytest.fixture(params=["killed", "frozen"])
@@ -242,7 +304,7 @@ def away(request: pytest.FixtureRequest, redis_server: RedisServer) -> Iterator[
 
 
 def test_without_redis_everything_fails_soon_and_honestly(away: RedisServer) -> None:
-    async def scenario(store: SelectionStore) -> None:
+    async def scenario(store: Store) -> None:
         asked = time.monotonic()
         for call in (
             store.read_states([key_of()]),
@@ -250,7 +312,7 @@ def test_without_redis_everything_fails_soon_and_honestly(away: RedisServer) -> 
             store.record([Recorded(prediction(1), NOW_MS)]),
             store.join([QueryKey("digits", 7, 1)]),
             store.learn([addition({"a": 1.0}, init={"a": 1.0})]),
-            store.learn([Revision(key_of(), 1, event(key_of()), halve)]),
+            store.learn([revision(halve, once=1)]),
             store.events("digits", 7),
             store.delete_context(key_of()),
             store.delete_application("digits", 7),

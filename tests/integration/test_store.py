@@ -13,7 +13,7 @@ import pytest
 from services.common.errors import AlreadyExists, StoreReplaced, StoreUnavailable
 from services.common.names import InputType
 from services.common.records import Application, Change, Configuration
-from services.common.store import Store
+from services.store import Store
 from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import wait_until
 

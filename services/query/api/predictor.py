@@ -13,7 +13,7 @@ from services.query.engine.choosing.selector import LONGEST_CONTEXT
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route, Version
 from services.query.front import UnaryCall
-from services.query.query_ids import QueryIds
+from services.query.redis_thread import QueryIds
 from services.query.telemetry.recorder import Telemetry
 
 

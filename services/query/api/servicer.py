@@ -16,7 +16,7 @@ from services.query.driver import Driver
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.versions import Route
 from services.query.front import StreamCall, UnaryCall
-from services.query.query_ids import QueryIds
+from services.query.redis_thread import QueryIds
 from services.query.telemetry.exposition import as_json
 from services.query.telemetry.recorder import Telemetry
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from services.common.errors import InvalidInput
-from services.common.lessons import Addition, Lesson, Revision
+from services.common.lessons import Lesson
 from services.common.selection_records import NOTHING, ContextKey, PredictionRecord, QueryKey, State
 from services.query.engine.choosing.selector import LONGEST_CONTEXT, Selector
 from services.query.engine.policies import guard
@@ -234,9 +234,9 @@ def _lesson(
     if isinstance(policy, AdditivePolicy) and policy.additive:
         has_init = type(policy).init is not SelectionPolicy.init
         init = partial(guard.init, policy, arms=arms) if has_init else None
-        return Addition(key, once, event, partial(guard.increments, policy, arms, observation), init)
+        return Lesson(key, once, event, partial(guard.increments, policy, arms, observation), init)
 
     def observe(state: State) -> State:
         return guard.observe(policy, {**state, **guard.init(policy, state, arms)}, arms, observation)
 
-    return Revision(key, once, event, observe)
+    return Lesson(key, once, event, observe=observe)

@@ -1,7 +1,7 @@
 """How feedback is learned: joined with its prediction, or with what all models say to its input, then handed over.
 
-Feedback by query id looks for its prediction among the recent ones, then in the store, and there a second and a third
-time, since another query service may have made it just now. Feedback on an input asks all models first. Either becomes
+Feedback by query id looks for its prediction among the recent ones, then in the store, and there again for a while,
+since another query service may have made it just now. Feedback on an input asks all models first. Either becomes
 a lesson for the store; what comes back decides. A request is reported as taught when all of its feedback is answered.
 """
 
@@ -22,7 +22,7 @@ from services.query.engine.requests import Query, Request
 from services.query.engine.versions import Route
 
 # Another query service records a prediction once it has gathered some, or in a while when it has much to do.
-_LOOK_AGAIN_AFTER_S = (0.1, 0.2)
+_LOOK_AGAIN_AFTER_S = (0.1, 0.2, 0.3)
 # Nobody waits for these answers as for a prediction, so the models have several latency objectives for them.
 _OBJECTIVES = 4.0
 _SHORTEST_S = 1.0

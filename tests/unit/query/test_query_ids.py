@@ -2,7 +2,7 @@
 
 import random
 
-from services.query.query_ids import FIRST_BLOCK, QueryIds
+from services.query.redis_thread.query_ids import FIRST_BLOCK, QueryIds
 
 
 def test_ids_count_up_from_the_start_of_the_block() -> None:

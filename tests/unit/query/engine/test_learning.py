@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import ModelFailed, NoCapacity, StoreUnavailable
-from services.common.lessons import Addition, FeedbackStatus, Outcome, Revision
+from services.common.lessons import FeedbackStatus, Outcome
 from services.common.selection_records import PredictionRecord, QueryKey, Recorded
 from services.query.engine.feedback import Feedback, FeedbackItem, FeedbackRequest
 from services.query.engine.requests import Request
@@ -66,11 +66,11 @@ def test_an_older_one_is_asked_for() -> None:
     assert world.joins[0].query == QueryKey("app", REGISTRATION, 0)
 
 
-def test_one_that_the_store_does_not_know_yet_is_looked_for_twice_more() -> None:
+def test_one_that_the_store_does_not_know_yet_is_looked_for_thrice_more() -> None:
     world = _only_b()
     told = world.tell(FeedbackItem(query_id=9, label="1"))
     world.join(_one(told), None)
-    for wait_s in (0.1, 0.2):
+    for wait_s in (0.1, 0.2, 0.3):
         assert world.engine.wake_at_s == pytest.approx(world.now_s + wait_s)
         world.pass_time(wait_s * 0.9)
         assert world.joins == []
@@ -182,12 +182,14 @@ def test_without_an_answer_it_fails_for_the_reason_that_there_is() -> None:
 # What is taught
 
 
-@pytest.mark.parametrize(("policy", "kind"), [("exp3", Addition), ("exp4", Revision)])
-def test_a_policy_that_adds_up_has_additions_and_another_one_revisions(policy: str, kind: type) -> None:
+@pytest.mark.parametrize(("policy", "adds"), [("exp3", True), ("exp4", False)])
+def test_a_policy_that_adds_up_has_increments_and_another_one_observes(policy: str, adds: bool) -> None:
     world = Choices(policy)
     told = world.tell(FeedbackItem(input=b"x", label="2"))
     world.answer_all()
-    assert isinstance(_one(told).lesson, kind)
+    lesson = _one(told).lesson
+    assert lesson is not None
+    assert (lesson.increments is not None, lesson.observe is None) == (adds, adds)
 
 
 def test_what_was_learned_is_known_here_at_once_and_told() -> None:

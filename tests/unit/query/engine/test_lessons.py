@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from services.common.lessons import Addition, Lesson, Revision
+from services.common.lessons import Lesson
 from services.common.selection_records import ContextKey, Recorded, State
 from services.query.engine.choosing.selector import Selector
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
@@ -85,15 +85,15 @@ def experience(what: Feedback, recorded: Recorded | None) -> Experience:
     return Experience(told.losses, told.answer_loss, told.lesson)
 
 
-def learned_by(experienced: Experience) -> Addition:
-    assert isinstance(experienced.lesson, Addition)
-    return experienced.lesson
+def learned_by(experienced: Experience) -> Mapping[str, float]:
+    assert experienced.lesson.increments is not None
+    return experienced.lesson.increments()
 
 
 def test_the_arm_that_answered_pays_for_its_output() -> None:
     experienced = experience(feedback(3, "2"), one())
     assert (experienced.key, experienced.losses) == (key_of(context="ann"), {"apple": 1.0})
-    assert learned_by(experienced).increments() == {"count:apple": 1.0, "loss:apple": 1.0}
+    assert learned_by(experienced) == {"count:apple": 1.0, "loss:apple": 1.0}
 
 
 @pytest.mark.parametrize(("label", "loss"), [("-1", 0.0), ("1", 1.0)])
@@ -135,7 +135,7 @@ def test_the_policy_sees_the_choices_probability_the_features_and_a_complete_sta
     record = one()
     record = record._replace(prediction=record.prediction._replace(probability=0.125, features=[2.0, 3.0]))
     lesson = experience(feedback(3, policy=policy), record).lesson
-    assert isinstance(lesson, Revision)
+    assert lesson.observe is not None
     assert lesson.observe({"pear": 0.5}) == {"apple": 0.625, "pear": 0.5, "steps": 1.0}
     assert policy.shown == [({"pear": 0.5, "apple": 0.25}, Observation({"apple": 0.0}, 0.125, [2.0, 3.0]))]
 
@@ -145,7 +145,7 @@ def test_feedback_by_input_is_as_sure_as_if_all_arms_had_been_asked() -> None:
     what = feedback(policy=policy, outputs={"apple": "1", "pear": "2"}, features=(4.0,), context="bob")
     experienced = experience(what, None)
     assert experienced.key == key_of(context="bob")
-    assert isinstance(experienced.lesson, Revision)
+    assert experienced.lesson.observe is not None
     experienced.lesson.observe({})
     [(_, observation)] = policy.shown
     assert observation == Observation({"apple": 0.0, "pear": 1.0}, 1.0, (4.0,))
