@@ -9,7 +9,7 @@ from services.common.records import version_key
 from services.query.api import json_predictions, protobuf
 from services.query.api.prepared import PreparedDefault
 from services.query.driver import Driver, Entrant
-from services.query.engine.choosing.selector import LONGEST_CONTEXT
+from services.query.engine.policies.selector import LONGEST_CONTEXT
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route, Version
 from services.query.front import UnaryCall

@@ -11,11 +11,11 @@ from services.common.selection_records import NOTHING, PredictionRecord, Recorde
 from services.query.engine import refusal
 from services.query.engine.choosing.chooser import Chooser, Wait
 from services.query.engine.choosing.selected import Pick, Selection
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
 from services.query.engine.policies.policy import Choice
+from services.query.engine.policies.selector import Selector
 from services.query.engine.policies.static import Single
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import Query, Request

@@ -15,8 +15,8 @@ from services.query.engine.requests import Spent
 if TYPE_CHECKING:
     from services.common.records import Application, ModelVersion
     from services.common.records import Replica as ReplicaRecord
-    from services.query.engine.choosing.selector import Selector
     from services.query.engine.lookout import Look
+    from services.query.engine.policies.selector import Selector
     from services.query.engine.requests import Task
 
 _MICROS = 1e-6

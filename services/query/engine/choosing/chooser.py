@@ -8,12 +8,12 @@ from services.query.engine.answers import Answers
 from services.query.engine.choosing.contexts import Contexts
 from services.query.engine.choosing.members import members_of
 from services.query.engine.choosing.selected import Pick, Selected, Selection, policy_failure
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.feedback import Feedback
 from services.query.engine.policies import guard
 from services.query.engine.policies.policy import Choice, State
+from services.query.engine.policies.selector import Selector
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import DefaultReason, Query, Request
 from services.query.engine.versions import Version

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from services.common.errors import ClipperError, describe
 from services.common.selection_records import PredictionRecord
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.effects import Outbox
 from services.query.engine.policies.guard import PolicyFailed
 from services.query.engine.policies.policy import Choice, State
+from services.query.engine.policies.selector import Selector
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import Request
 
