@@ -24,7 +24,7 @@ from services.query.engine.engine import Engine
 from services.query.engine.feedback import FeedbackRequest
 from services.query.engine.policies.registry import Policies
 from services.query.engine.requests import Request
-from services.query.engine.versions import Batch, Replica, Route, Version
+from services.query.engine.versions import Link, Replica, Route, Version
 from services.query.telemetry.recorder import Telemetry
 
 _LOG = logging.getLogger(__name__)
@@ -81,19 +81,6 @@ class Cancellable(Protocol):
     """
 
     on_cancel: Callable[[], None] | None
-
-
-class Link(Protocol):
-    """The connection to a replica."""
-
-    def send(self, batch: Batch) -> None:
-        """Starts a batch on its way."""
-
-    def release(self) -> None:
-        """Ends the connection, in which nothing is in flight, and returns at once."""
-
-    def close(self) -> None:
-        """Breaks the connection and waits for its thread."""
 
 
 class Journal(Protocol):
@@ -315,7 +302,7 @@ class Driver:
                 extra = {"application": application}
                 _LOG.warning("the selection policy failed", extra=extra, exc_info=feedback.error)
         try:
-            request.caller.deliver(request)  # type: ignore[attr-defined]
+            request.caller.deliver(request)
         except Exception:
             _LOG.exception("an answer could not be delivered")
 
@@ -326,7 +313,7 @@ class Driver:
             link = replica.link = self._open_link(self, replica)
             self._links.add(link)
         for batch in effects.sent:
-            batch.replica.link.send(batch)  # type: ignore[attr-defined]
+            batch.replica.link.send(batch)
         if effects.finished:
             self._finish(effects.finished, now_s)
         self._use_journal(effects)
@@ -338,7 +325,7 @@ class Driver:
             )
         for replica in effects.released:
             self._links.discard(replica.link)
-            replica.link.release()  # type: ignore[attr-defined]
+            replica.link.release()
         if self._in_force is not None and not self._engine.connecting:
             in_force, self._in_force = self._in_force, None
             in_force()
@@ -354,7 +341,7 @@ class Driver:
         self._young.pop(request, None)
         # One that cannot be delivered is not to keep the others from their answers.
         try:
-            request.caller.deliver(request)  # type: ignore[attr-defined]
+            request.caller.deliver(request)
         except Exception:
             _LOG.exception("an answer could not be delivered")
 

@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from services.query.engine.choosing.selected import Pick, Selection
+from services.query.engine.requests import Pick, Selection
 
 
 class ArmAnswer(TypedDict):

@@ -15,8 +15,7 @@ from services.query.api.choice import Choice, choice
 from services.query.api.json_documents import INPUT_SCHEMA, bad, context, embed, load, name
 from services.query.api.request_limits import RequestLimits
 from services.query.api.timing import timing
-from services.query.engine.choosing.selected import Selection
-from services.query.engine.requests import Query, Request
+from services.query.engine.requests import Query, Request, Selection
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ from services.query import wire
 from services.query.api.choice import choice
 from services.query.api.request_limits import RequestLimits
 from services.query.api.timing import timing
-from services.query.engine.choosing.selected import Pick, Selection
 from services.query.engine.feedback import FeedbackItem
-from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request
+from services.query.engine.requests import EXPLANATIONS, DefaultReason, Pick, Query, Request, Selection
 from services.query.engine.versions import Batch
 
 _MessageT = TypeVar("_MessageT", bound=Message)

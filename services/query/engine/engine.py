@@ -23,6 +23,7 @@ that keeps a batch for too long is sent no other until it answers. A request of 
 once, as soon as each of its items has its `joined` or `learned`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -38,7 +39,7 @@ from services.query.engine.effects import Effects, Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
 from services.query.engine.inventory import Inventory
 from services.query.engine.learning import Learning
-from services.query.engine.lookout import Look, Lookout
+from services.query.engine.lookout import Lookout
 from services.query.engine.policies.registry import Policies
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import DefaultReason, Request
@@ -226,7 +227,7 @@ class Engine:
         self.advance(now_s)
         if replica.state is not ReplicaState.DRAINING:
             replica.enter(ReplicaState.LOST)
-        replica.call_off_look()
+        replica.look_s = math.inf
         batches = replica.lost()
         for batch in batches:
             for task in batch.tasks:
@@ -278,23 +279,17 @@ class Engine:
 
     def _send(self, batch: Batch) -> None:
         self._outbox.effects.sent.append(batch)
-        if batch.replica.look is None:
-            self._look_later(batch.replica, batch.sent_s + batch.replica.patience.overdue_after_s(batch))
-
-    def _look_later(self, replica: Replica, look_s: float) -> None:
-        look = replica.look = Look(replica, look_s)
-        self._lookout.add(look)
+        self._lookout.sent(batch)
 
     def _look(self, replica: Replica, now_s: float) -> None:
         """Sees whether a replica has kept its oldest batch for too long."""
-        replica.look = None
         batch = next(iter(replica.in_flight.values()), None)
         if batch is None:
             return
         overdue_s = replica.began_s(batch) + replica.patience.overdue_after_s(batch)
         frozen_s = replica.began_s(batch) + replica.patience.frozen_after_s(batch)
         if now_s < frozen_s:
-            self._look_later(replica, overdue_s if now_s < overdue_s else frozen_s)
+            self._lookout.look_at(replica, overdue_s if now_s < overdue_s else frozen_s)
         if now_s >= overdue_s:
             self._route_round(replica, now_s, frozen=now_s >= frozen_s)
 
@@ -316,7 +311,7 @@ class Engine:
     def _trust(self, replica: Replica, answered: Batch, now_s: float) -> None:
         """Sends a replica batches again, which has answered one that was overdue, or its first."""
         replica.judge(ReplicaState.READY)
-        replica.call_off_look()
+        replica.look_s = math.inf
         answered.overdue = False
         for batch in replica.in_flight.values():
             batch.overdue = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from services.common.errors import InvalidInput
 from services.common.lessons import Addition, Lesson, Revision
@@ -83,13 +83,20 @@ class FeedbackItem(NamedTuple):
             raise InvalidInput(f"A reward is from 0 to 1, but it is {reward}")
 
 
+class Teller(Protocol):
+    """Who told feedback."""
+
+    def deliver(self, request: FeedbackRequest) -> None:
+        """Takes what became of it."""
+
+
 class FeedbackRequest:
     """One call of a client: feedback on one application, answered together.
 
     Attributes:
         route: the application as it was when the request came.
         at_ms: when that was, in Unix time.
-        caller: whatever the caller needs to deliver what became of it; the engine does not look at it.
+        caller: takes what became of it; the engine does not look at it.
         feedback: one an item.
         unanswered: of how many of them it is not known yet what becomes of them.
 
@@ -99,7 +106,7 @@ class FeedbackRequest:
 
     __slots__ = ("at_ms", "caller", "feedback", "route", "unanswered")
 
-    def __init__(self, route: Route, items: Sequence[FeedbackItem], at_ms: int, caller: object) -> None:
+    def __init__(self, route: Route, items: Sequence[FeedbackItem], at_ms: int, caller: Teller) -> None:
         for item in items:
             item.check(route.application)
         self.route = route

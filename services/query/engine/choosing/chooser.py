@@ -7,7 +7,7 @@ from services.common.selection_records import ContextKey
 from services.query.engine.answers import Answers
 from services.query.engine.choosing.contexts import Contexts
 from services.query.engine.choosing.members import members_of
-from services.query.engine.choosing.selected import Pick, Selected, Selection, policy_failure
+from services.query.engine.choosing.selected import Selected, policy_failure
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.feedback import Feedback
@@ -15,7 +15,7 @@ from services.query.engine.policies import guard
 from services.query.engine.policies.policy import Choice, State
 from services.query.engine.policies.selector import Selector
 from services.query.engine.recent import RecentPredictions
-from services.query.engine.requests import DefaultReason, Query, Request
+from services.query.engine.requests import DefaultReason, Pick, Query, Request, Selection
 from services.query.engine.versions import Version
 
 # The share of its time that a request may wait to learn what is known of its context.
@@ -89,7 +89,7 @@ class Chooser:
 
     def ask_all(self, request: Request, selection: Selection, now_s: float) -> None:
         """Takes a request for one input that is to be shown to all models that there are for it."""
-        versions = list(selection.selector.versions.values())
+        versions = list(request.route.versions.values())
         if versions:
             self._ask_members(request, selection, versions, now_s)
         else:
@@ -128,10 +128,10 @@ class Chooser:
                 self._choose(request, selector, self.contexts.known(key, selector), now_s)
 
     def _choose(self, request: Request, selector: Selector, state: State, now_s: float) -> None:
-        arms = selector.askable()
+        arms = request.route.askable()
         try:
             picks = [self._pick(query, selector, state, arms) for query in request.queries if arms]
-            versions = [selector.versions[arm] for pick in picks for arm in pick.choice.arms]
+            versions = [request.route.versions[arm] for pick in picks for arm in pick.choice.arms]
         except Exception as error:
             self._give_up(request, selector, state, DefaultReason.MODEL_ERROR, policy_failure(error))
             return

@@ -10,7 +10,7 @@ from services.common.names import InputType
 from services.common.records import Application
 from services.query.api import json_predictions as rest
 from services.query.api.request_limits import RequestLimits
-from services.query.engine.requests import DefaultReason, Request, Spent
+from services.query.engine.requests import NOBODY, DefaultReason, Request, Spent
 from services.query.engine.versions import Route
 from tests.fixtures.choices import answered
 
@@ -46,8 +46,8 @@ def refused_input(input_type: InputType, value: str) -> str:
 
 def finished(*outputs: str, first_query_id: int = 0) -> Request:
     """A request that a model answered with these outputs."""
-    route = Route(Application("app", InputType.DOUBLES, "unused", 1_000), None)
-    request = Request(route, None, [b""] * len(outputs), first_query_id, 0.0, 1.0, None)
+    route = Route(Application("app", InputType.DOUBLES, "unused", 1_000), {})
+    request = Request(route, None, [b""] * len(outputs), first_query_id, 0.0, 1.0, NOBODY)
     for query, output in zip(request.queries, outputs, strict=True):
         query.output = output
     return request

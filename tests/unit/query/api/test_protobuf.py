@@ -17,7 +17,7 @@ from services.query.api import protobuf
 from services.query.api.request_limits import RequestLimits
 from services.query.engine import requests, versions
 from services.query.engine.feedback import FeedbackItem
-from services.query.engine.requests import DefaultReason, Request, Spent, Task
+from services.query.engine.requests import NOBODY, DefaultReason, Request, Spent, Task
 from tests.fixtures.choices import answered
 
 _NOT_PROTOBUF = b"\xff\xff\xff"
@@ -25,8 +25,8 @@ _LIMITS = RequestLimits(max_inputs=8)
 
 
 def _request(*inputs: bytes, deadline_s: float = 1.0) -> Request:
-    route = versions.Route(Application("app", InputType.DOUBLES, "fallback", 1_000), None)
-    return Request(route, None, inputs, 40, 0.0, deadline_s, None)
+    route = versions.Route(Application("app", InputType.DOUBLES, "fallback", 1_000), {})
+    return Request(route, None, inputs, 40, 0.0, deadline_s, NOBODY)
 
 
 def _batch(input_type: InputType, *waiting: Request, sent_s: float = 0.25) -> versions.Batch:

@@ -7,14 +7,14 @@ import random
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.deadlines import Deadlines
-from services.query.engine.requests import Request
+from services.query.engine.requests import NOBODY, Request
 from services.query.engine.versions import Route
 
-_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1), None)
+_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1), {})
 
 
 def _request(deadline_s: float) -> Request:
-    return Request(_ROUTE, None, [b""], 0, 0.0, deadline_s, None)
+    return Request(_ROUTE, None, [b""], 0, 0.0, deadline_s, NOBODY)
 
 
 def _watching(*deadlines_s: float) -> tuple[Deadlines[Request], list[Request]]:

@@ -14,7 +14,7 @@ from services.query.engine.policies.selector import Selector
 
 def _selector(*models: str) -> Selector:
     application = Application("app", InputType.DOUBLES, "", 1_000, models or ("a", "b"), selection_policy="exp3")
-    return Selector(application, make(application), {})
+    return Selector(application, make(application))
 
 
 class _Watched(Contexts):
