@@ -37,6 +37,7 @@ from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
+from services.query.engine.intake import Intake
 from services.query.engine.inventory import Inventory
 from services.query.engine.learning import Learning
 from services.query.engine.lookout import Lookout
@@ -67,14 +68,15 @@ class Engine:
         self, cache_bytes: int, queue_capacity: int, random: Random | None = None, policies: Policies | None = None
     ) -> None:
         self._outbox = Outbox()
-        self._deadlines = Deadlines[Request | Wait | Feedback]()
+        self._deadlines = Deadlines()
         self.cache = PredictionCache(cache_bytes)
         self._answers = Answers(self.cache, self._outbox)
         self._lookout = Lookout()
-        self._dispatcher = Dispatcher(self._send, self._answers.give_up_late)
+        self._dispatcher = Dispatcher(self._answers, self._lookout, self._outbox)
+        self._intake = Intake(self.cache, self._answers, self._deadlines, self._dispatcher)
         self.recent = RecentPredictions()
         chance = random or Random()  # noqa: S311
-        self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, self.recent, chance)
+        self._chooser = Chooser(self._intake, self._answers, self._deadlines, self._outbox, self.recent, chance)
         self.contexts = self._chooser.contexts
         self._learning = Learning(self._chooser, self.recent, self._deadlines, self._outbox)
         self._inventory = Inventory(queue_capacity, policies or Policies())
@@ -111,11 +113,7 @@ class Engine:
         if request.deadline_s <= now_s:
             self._answers.finish_late(request)
         elif version is not None:
-            for query in request.queries:
-                self._answers.admit(query, version, now_s)
-            if request.unanswered:
-                self._deadlines.add(request)
-                self._dispatcher.submitted(version)
+            self._intake.ask(request, [version] * len(request.queries), now_s)
         elif request.route.selector is not None:
             self._chooser.submit(request, request.route.selector, now_s)
         else:
@@ -261,25 +259,12 @@ class Engine:
                     self._answers.finish_late(due)
                 elif isinstance(due, Wait):
                     self._chooser.waited(due, now_s)
-                else:
+                elif isinstance(due, Feedback):
                     self._learning.look_again(due)
         if self._lookout.next_s <= now_s:
             for replica in self._lookout.take_due(now_s):
                 self._look(replica, now_s)
         self._dispatcher.look(now_s)
-
-    def _ask(self, request: Request, versions: Sequence[Version], now_s: float) -> None:
-        """Has each query of a request wait for a version of its own."""
-        for query, version in zip(request.queries, versions, strict=True):
-            self._answers.admit(query, version, now_s)
-        if request.unanswered:
-            self._deadlines.add(request)
-            for version in versions:
-                self._dispatcher.submitted(version)
-
-    def _send(self, batch: Batch) -> None:
-        self._outbox.effects.sent.append(batch)
-        self._lookout.sent(batch)
 
     def _look(self, replica: Replica, now_s: float) -> None:
         """Sees whether a replica has kept its oldest batch for too long."""

@@ -132,7 +132,6 @@ class Feedback:
     Attributes:
         request: the request that it belongs to, until it is answered.
         item: what the client told.
-        unanswered: 1 until it has a status.
         looks: how often its prediction was looked for in vain.
         deadline_s: when that is looked for again.
         lesson: what the store is to learn; None until that is known, and where nobody learns.
@@ -153,13 +152,11 @@ class Feedback:
         "losses",
         "request",
         "status",
-        "unanswered",
     )
 
     def __init__(self, request: FeedbackRequest, item: FeedbackItem) -> None:
         self.request = request
         self.item = item
-        self.unanswered = 1
         self.looks = 0
         self.deadline_s = 0.0
         self.lesson: Lesson | None = None
@@ -167,6 +164,11 @@ class Feedback:
         self.answer_loss: float | None = None
         self.status: FeedbackStatus | None = None
         self.error: Exception | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it is not known yet what becomes of it."""
+        return self.status is None
 
     @property
     def query(self) -> QueryKey:

@@ -9,7 +9,7 @@ from services.common.errors import StoreUnavailable
 from services.common.lessons import FeedbackStatus, Outcome
 from services.common.selection_records import NOTHING, PredictionRecord, Recorded, State
 from services.query.engine import refusal
-from services.query.engine.choosing.chooser import Chooser, Wait
+from services.query.engine.choosing.chooser import Chooser
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
@@ -41,7 +41,7 @@ class Learning:
         self,
         chooser: Chooser,
         recent: RecentPredictions,
-        deadlines: Deadlines[Request | Wait | Feedback],
+        deadlines: Deadlines,
         outbox: Outbox,
     ) -> None:
         self._chooser = chooser
@@ -146,7 +146,6 @@ class Learning:
     def _answer(self, feedback: Feedback, status: FeedbackStatus, error: Exception | None = None) -> None:
         feedback.status = status
         feedback.error = error
-        feedback.unanswered = 0
         if status is not FeedbackStatus.LEARNED:
             feedback.losses, feedback.answer_loss = NOTHING, None
         request = feedback.request

@@ -28,21 +28,19 @@ _LEAST_S = 1e-6
 
 
 class Kept(Protocol):
-    """A batch, as far as it matters for how long it is kept.
-
-    Attributes:
-        size: how many tasks it has.
-        tightest_s, longest_s: of the latency objectives of those who wait for it.
-    """
+    """A batch, as far as it matters for how long it is kept."""
 
     @property
-    def size(self) -> int: ...  # noqa: D102
+    def size(self) -> int:
+        """How many tasks it has."""
 
     @property
-    def tightest_s(self) -> float: ...  # noqa: D102
+    def tightest_s(self) -> float:
+        """The tightest of the latency objectives for which its tasks wait."""
 
     @property
-    def longest_s(self) -> float: ...  # noqa: D102
+    def longest_s(self) -> float:
+        """The longest of them."""
 
 
 class Patience:

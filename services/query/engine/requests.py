@@ -278,3 +278,10 @@ class Task:
         self.waiters.append(query)
         if query.request.deadline_s > self.deadline_s:
             self.deadline_s = query.request.deadline_s
+
+    def queue_for(self, query: Query) -> None:
+        """Has it wait for a replica for the sake of one of its waiters, if it may be sent."""
+        if self.may_be_sent:
+            self.application = query.request.route.application
+            self.due_s = query.request.deadline_s
+            self.version.queue.push(self, self.application, self.due_s)

@@ -305,7 +305,7 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """How many tasks it has."""
+        """How many tasks it has; this and the next two are what `Patience` asks for."""
         return len(self.tasks)
 
     @property

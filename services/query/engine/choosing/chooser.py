@@ -1,6 +1,7 @@
 """Chooses the models for a request, once it is known what was learned in its context."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from random import Random
 
 from services.common.selection_records import ContextKey
@@ -10,7 +11,7 @@ from services.query.engine.choosing.members import members_of
 from services.query.engine.choosing.selected import Selected, policy_failure
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
-from services.query.engine.feedback import Feedback
+from services.query.engine.intake import Intake
 from services.query.engine.policies import guard
 from services.query.engine.policies.policy import Choice, State
 from services.query.engine.policies.selector import Selector
@@ -23,8 +24,6 @@ _MOST_WAIT = 0.25
 
 _NOBODY = Choice((), 1.0)
 
-Ask = Callable[[Request, Sequence[Version], float], None]
-
 
 class Wait:
     """Requests that wait for the state of one context.
@@ -33,24 +32,34 @@ class Wait:
         key: the context.
         deadline_s: when they are to wait no longer.
         requests: who waits, perhaps in vain: their clients may have gone.
-        unanswered: 1 until they wait no longer.
+        unanswered: how many of them have not been released.
     """
 
     __slots__ = ("deadline_s", "key", "requests", "unanswered")
 
-    def __init__(self, key: ContextKey, deadline_s: float) -> None:
+    def __init__(self, key: ContextKey) -> None:
         self.key = key
-        self.deadline_s = deadline_s
+        self.deadline_s = math.inf
         self.requests: list[Request] = []
-        self.unanswered = 1
+        self.unanswered = 0
+
+    def join(self, request: Request) -> None:
+        """Has a request wait."""
+        self.requests.append(request)
+        self.unanswered += 1
+
+    def end(self) -> list[Request]:
+        """Releases those who have waited."""
+        self.unanswered = 0
+        return self.requests
 
 
 class Chooser:
     """Takes the requests of applications that have a selection policy.
 
     Args:
-        answers: takes the answers of those for whom there is nobody to ask.
-        ask: asks a version for each query of a request.
+        intake: takes the requests for which it is known whom to ask.
+        answers: takes the answers of those for whom there is nobody.
         deadlines: takes who waits, for `waited`.
         outbox: takes what is to be read and what became of the requests.
         recent: remembers their predictions.
@@ -62,16 +71,16 @@ class Chooser:
 
     def __init__(
         self,
+        intake: Intake,
         answers: Answers,
-        ask: Ask,
-        deadlines: Deadlines[Request | Wait | Feedback],
+        deadlines: Deadlines,
         outbox: Outbox,
         recent: RecentPredictions,
         random: Random,
     ) -> None:
         self.contexts = Contexts(outbox)
+        self._intake = intake
         self._answers = answers
-        self._ask = ask
         self._outbox = outbox
         self._recent = recent
         self._random = random
@@ -110,19 +119,17 @@ class Chooser:
         until_s = now_s + _MOST_WAIT * (request.deadline_s - now_s)
         wait = self._waits.get(key)
         if wait is None:
-            wait = self._waits[key] = Wait(key, until_s)
-            self._deadlines.add(wait)
-        elif until_s < wait.deadline_s:
+            wait = self._waits[key] = Wait(key)
+        wait.join(request)
+        if until_s < wait.deadline_s:
             wait.deadline_s = until_s
             self._deadlines.add(wait)
-        wait.requests.append(request)
 
     def _release(self, key: ContextKey, now_s: float) -> None:
         wait = self._waits.pop(key, None)
         if wait is None:
             return
-        wait.unanswered = 0
-        for request in wait.requests:
+        for request in wait.end():
             selector = request.route.selector
             if request.unanswered and selector is not None:
                 self._choose(request, selector, self.contexts.known(key, selector), now_s)
@@ -143,7 +150,7 @@ class Chooser:
             self._ask_members(request, selection, versions, now_s)
         else:
             request.selection = selection
-            self._ask(request, versions, now_s)
+            self._intake.ask(request, versions, now_s)
 
     def _pick(self, query: Query, selector: Selector, state: State, arms: Sequence[str]) -> Pick:
         features = selector.features(query.input)
@@ -151,7 +158,7 @@ class Chooser:
 
     def _ask_members(self, request: Request, selection: Selection, versions: Sequence[Version], now_s: float) -> None:
         request.selection = selection
-        self._ask(members_of(request, selection, self._answers), versions, now_s)
+        self._intake.ask(members_of(request, selection, self._answers), versions, now_s)
 
     def _give_up(
         self, request: Request, selector: Selector, state: State, reason: DefaultReason, explanation: str = ""
