@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import equal
 from services.query.engine.policies.policy import (
     AdditivePolicy,
@@ -55,7 +55,7 @@ class Majority(_Equals):
 class Average(_Equals):
     """The mean of what the arms say, whatever the application's `combine`."""
 
-    PARAMETERS = BUILT_IN["average"]
+    PARAMETERS = BUILT_IN["average"].parameters
 
     def __init__(self, parameters: Mapping[str, float], combine: str = "average") -> None:
         super().__init__(parameters, "average")

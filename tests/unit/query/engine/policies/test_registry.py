@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.names import SELECTION_POLICIES, InputType
+from services.common.names import InputType
+from services.common.policies import BUILT_IN
 from services.common.records import Application
 from services.query.engine.policies.exp3 import Exp3
 from services.query.engine.policies.registry import MissingPolicy, Policies, load, make
@@ -83,7 +84,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         sys.modules.pop(module, None)
 
 
-@pytest.mark.parametrize("name", SELECTION_POLICIES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_policy_that_can_be_registered_is_there(name: str) -> None:
     make(_application(name))
 
