@@ -12,6 +12,7 @@ from services.common.errors import ClipperError, InvalidInput
 from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
 from services.query import wire
+from services.query.api.asked import Asked
 from services.query.api.choice import choice
 from services.query.api.request_limits import RequestLimits
 from services.query.api.timing import timing
@@ -120,6 +121,17 @@ def feedback_response(statuses: Sequence[FeedbackStatus]) -> bytes:
     """What became of native feedback."""
     results = [query_service_pb2.FeedbackResult(status=_FEEDBACK_STATUSES[status]) for status in statuses]
     return query_service_pb2.FeedbackResponse(results=results).SerializeToString()
+
+
+def asked(request: query_service_pb2.PredictRequest, expected: InputType) -> Asked:
+    """What a native request asks of an application that takes inputs of a type.
+
+    Raises:
+        InvalidInput: the inputs are of another type, or malformed.
+    """
+    version = request.version if request.HasField("version") else None
+    packed = inputs(request.inputs, expected)
+    return Asked(packed, version, request.context, request.explain, request.forbid_default)
 
 
 def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:

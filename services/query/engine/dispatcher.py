@@ -92,5 +92,6 @@ class Dispatcher:
             if tasks:
                 batch = replica.send(tasks, now_s)
                 self._outbox.effects.sent.append(batch)
-                self._lookout.sent(batch)
+                if replica.look_s == math.inf:
+                    self._lookout.sent(batch)
         return math.inf

@@ -26,10 +26,8 @@ class Lookout:
         self._numbers = itertools.count()
 
     def sent(self, batch: Batch) -> None:
-        """Has whoever was sent a batch looked at when that is overdue, unless somebody is to look at it before."""
-        replica = batch.replica
-        if replica.look_s == math.inf:
-            self.look_at(replica, batch.sent_s + replica.patience.overdue_after_s(batch))
+        """Has whoever was sent a batch looked at when that is overdue."""
+        self.look_at(batch.replica, batch.sent_s + batch.replica.patience.overdue_after_s(batch))
 
     def look_at(self, replica: Replica, look_s: float) -> None:
         """Has a replica looked at then, and not before."""
