@@ -141,7 +141,7 @@ class PredictStream:
         # not entered has none.
         self._pending: dict[_PipelinedCaller, Request | None] = {}
         self._half_closed = False
-        call.on_cancel = self._forget
+        call.watch(self._forget)
 
     def on_message(self, message: bytes) -> None:
         """Has one request wait to enter, or answers it with the limit that it exceeds.
