@@ -15,7 +15,7 @@ class ArmAnswer(TypedDict):
 
 
 class Choice(TypedDict):
-    """The fields."""
+    """The fields of the whole choice; `probability` is that of having asked just these arms."""
 
     probability: float
     arms: list[ArmAnswer]

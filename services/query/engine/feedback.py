@@ -84,7 +84,7 @@ class FeedbackItem(NamedTuple):
 
 
 class Teller(Protocol):
-    """Who told feedback."""
+    """Who told feedback, as the engine's driver needs it."""
 
     def deliver(self, request: FeedbackRequest) -> None:
         """Takes what became of it."""

@@ -74,7 +74,7 @@ class Spent(NamedTuple):
 
 
 class Caller(Protocol):
-    """Who asked."""
+    """Who asked for predictions, as the engine's driver needs it."""
 
     def deliver(self, request: Request) -> None:
         """Takes the finished request."""

@@ -34,7 +34,7 @@ class ReplicaLink:
     """The connection to one replica, for as long as the replica holds its lease."""
 
     def __init__(self, driver: Driver, replica: Replica) -> None:
-        """Starts dialling."""
+        """Starts a thread that dials the replica, and tells the driver of all that follows."""
         self._driver = driver
         self._replica = replica
         self._address = replica.record.address

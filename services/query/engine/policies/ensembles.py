@@ -22,7 +22,7 @@ class Ensemble(SelectionPolicy):
     asks_all = True
 
     def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
-        """Everybody."""
+        """Chooses every arm, with certainty."""
         return Choice(tuple(arms), 1.0)
 
     def combine(self, state: State, arms: Sequence[str], outputs: Mapping[str, str]) -> Combination:
@@ -37,7 +37,7 @@ class _Equals(Ensemble, AdditivePolicy):
     """All arms weigh the same, and nothing is learned."""
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
-        """Nothing."""
+        """Adds nothing: no observation changes what the arms weigh."""
         return {}
 
     def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:

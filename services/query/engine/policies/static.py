@@ -15,7 +15,7 @@ class Single(Bandit):
         return [1.0] + [0.0] * (len(arms) - 1)
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
-        """Nothing."""
+        """Adds nothing: no observation changes the shares."""
         return {}
 
 
@@ -34,5 +34,5 @@ class Static(Bandit):
         return proportional(weights) if any(weights) else equal(len(arms))
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
-        """Nothing."""
+        """Adds nothing: no observation changes the shares."""
         return {}
