@@ -22,6 +22,7 @@ under virtual time in simulations.
     batching/     how large the next batch of a replica is, and when it goes
     choosing/     whom to ask, where an application chooses among models
     policies/     the policies that choose
+    selection/    another name of these
     recent.py     the predictions of the last seconds
     feedback.py   what clients tell of predictions, and what that teaches
     learning.py   how it is learned

@@ -204,3 +204,13 @@ def test_policies_that_nobody_asks_for_any_more_are_forgotten() -> None:
     policies.prepare(applications[:1])
     assert policies.policy_of(applications[0]) is kept
     assert policies.policy_of(applications[1]) is not forgotten
+
+
+def test_what_is_imported_by_the_former_path_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "written_before.py"
+    module.write_text(
+        _OFFERED.replace("engine.policies", "engine.selection")
+        + "\nfrom services.query.engine.selection import bandit, memory, rewards\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert issubclass(load("written_before:Own", ["written_before"]), Exp3)
