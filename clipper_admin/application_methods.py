@@ -104,7 +104,7 @@ class ApplicationMethods:
 
     @needs_connection
     def unlink_model_from_app(self, app_name: str, model_name: str) -> None:
-        """Ends that."""
+        """Has an application use a model no longer; its queries get the default output unless it has another."""
         self._applications.unlink(app_name, model_name)
 
     @needs_connection

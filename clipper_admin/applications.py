@@ -55,7 +55,7 @@ class Applications:
         self._logger.info("Model %s is now linked to application %s", model_name, app_name)
 
     def unlink(self, app_name: str, model_name: str) -> None:
-        """Ends that."""
+        """Has an application use a model no longer."""
         self._client.post("delete_model_links", {"app_name": app_name, "model_names": [model_name]})
         self._logger.info("Model %s is no longer linked to application %s", model_name, app_name)
 
@@ -80,7 +80,7 @@ class Applications:
         return dict(self._client.post("get_selection_state", {"app_name": name, "context": context}))
 
     def delete_selection_state(self, name: str, context: str) -> None:
-        """Forgets that."""
+        """Forgets what was learned in a context, which starts afresh."""
         self._client.post("delete_selection_state", {"app_name": name, "context": context})
         self._logger.info("Selection state of context '%s' of application %s was successfully deleted", context, name)
 

@@ -17,10 +17,11 @@ from typing import NamedTuple
 from services.common.names import InputType
 from services.common.records import Application
 from services.common.selection_records import PredictionRecord
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.policies import losses
 from services.query.engine.policies.policy import Choice, Combination, SelectionPolicy, State
+from services.query.engine.policies.selector import Selector
+from services.query.engine.requests import NOBODY
 from services.query.engine.versions import Route
 from simulation.store import SimulatedStore
 
@@ -187,8 +188,8 @@ def play(
     application = Application(
         "world", InputType.DOUBLES, _DEFAULT.output, 1_000_000, tuple(arms), selection_policy="any", loss=loss.kind
     )
-    selector = Selector(application, policy, {})
-    route = Route(application, None, selector)
+    selector = Selector(application, policy)
+    route = Route(application, {}, selector)
     world_chance, policy_chance = Random(f"world {seed}"), Random(f"policy {seed}")
     steps = []
     for number in range(queries):
@@ -208,7 +209,7 @@ def play(
 def _tell(route: Route, selector: Selector, prediction: PredictionRecord, label: str, store: SimulatedStore) -> None:
     """Gives feedback on an answer, of which the engine makes a lesson."""
     item = FeedbackItem(query_id=prediction.query_id, label=label)
-    (feedback,) = FeedbackRequest(route, [item], 0, None).feedback
+    (feedback,) = FeedbackRequest(route, [item], 0, NOBODY).feedback
     feedback.teach(selector, prediction, 0)
     if feedback.lesson is not None:
         outcome = store.learn(feedback.lesson)

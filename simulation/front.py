@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.query.engine.admission import Admission, Message
-from services.query.engine.requests import Request
+from services.query.engine.requests import NOBODY, Request
 from services.query.engine.versions import Replica, Route
 from simulation.simulator import Simulator
 
@@ -173,7 +173,7 @@ class FrontSimulator(Simulator):
     def _submit(self, call: Call, let_in_s: float) -> None:
         route = self.engine.routes[call.application.name]
         request = Request(
-            route, route.version, call.data, self.next_query_id, call.arrival_s, call.deadline_s, caller=None
+            route, route.version, call.data, self.next_query_id, call.arrival_s, call.deadline_s, caller=NOBODY
         )
         self._let_in[request] = call, let_in_s
         self.submit(request, call.data)

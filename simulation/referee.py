@@ -10,7 +10,7 @@ from services.common.selection_records import PredictionRecord
 from services.query.engine.batching import LARGEST
 from services.query.engine.engine import Engine
 from services.query.engine.feedback import FeedbackRequest
-from services.query.engine.requests import DefaultReason, Query, Request
+from services.query.engine.requests import DefaultReason, Nobody, Query, Request
 from services.query.engine.versions import Batch, Version
 from simulation import replicas
 from simulation.report import Report, Score
@@ -21,7 +21,7 @@ _WITH_ERROR = (FeedbackStatus.UNAVAILABLE, FeedbackStatus.FAILED)
 _MICROS = 1e-6
 
 
-class Asked:
+class Asked(Nobody):
     """What a client remembers of its request.
 
     Attributes:
@@ -172,9 +172,8 @@ class Referee:
 
 
 def _may_answer(request: Request) -> list[Version]:
-    selector = request.route.selector
-    if selector is not None:
-        return list(selector.versions.values())
+    if request.route.selector is not None:
+        return list(request.route.versions.values())
     return [] if request.version is None else [request.version]
 
 

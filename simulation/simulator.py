@@ -21,7 +21,7 @@ from services.common.selection_records import ContextKey, PredictionRecord
 from services.query.engine.effects import Effects
 from services.query.engine.engine import Engine
 from services.query.engine.feedback import Feedback, FeedbackItem, FeedbackRequest
-from services.query.engine.requests import Request
+from services.query.engine.requests import NOBODY, Request
 from services.query.engine.versions import Replica, Route, Version
 from simulation.clients import Clients
 from simulation.loads import Load
@@ -220,7 +220,7 @@ class Simulator:
         self, route: Route, version: Version | None, inputs: list[bytes], deadline_s: float, context: str = ""
     ) -> Request:
         """A client submits a request."""
-        request = Request(route, version, inputs, self.next_query_id, self.now_s, deadline_s, None, context)
+        request = Request(route, version, inputs, self.next_query_id, self.now_s, deadline_s, NOBODY, context)
         self.submit(request, inputs)
         return request
 
@@ -241,7 +241,7 @@ class Simulator:
 
     def tell(self, route: Route, *items: FeedbackItem) -> None:
         """A client gives feedback."""
-        request = FeedbackRequest(route, items, self._now_ms, None)
+        request = FeedbackRequest(route, items, self._now_ms, NOBODY)
         self.referee.told(request)
         self.engine.feedback(request, self.now_s)
         self._dispatch_soon()

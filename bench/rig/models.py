@@ -21,7 +21,7 @@ class Classifier(Protocol):
     """What scikit-learn's classifiers have in common."""
 
     def fit(self, images: Images, digits: Digits) -> "Classifier":
-        """Trains."""
+        """Learns the digits of images."""
 
     def predict(self, images: Images) -> Digits:
         """The digit of each image."""

@@ -124,7 +124,6 @@ class Section:
         self.finding.draw(directory)
 
     def as_json(self) -> str:
-        """Every figure."""
         figures = dataclasses.asdict(self.finding)  # type: ignore[call-overload]
         return json.dumps({"circumstances": self.circumstances, **figures}, indent=1, default=_left_out)
 

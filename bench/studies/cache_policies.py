@@ -21,7 +21,7 @@ from bench.studies.cache_traces import UNIVERSE, all_traces
 from services.common.names import InputType
 from services.common.records import Application, ModelVersion
 from services.query.engine.cache import PredictionCache
-from services.query.engine.requests import Request, Task
+from services.query.engine.requests import NOBODY, Request, Task
 from services.query.engine.versions import Route, Version
 
 _OUTPUT = "0.5"
@@ -205,8 +205,8 @@ class Production:
 
     def __init__(self, capacity: int) -> None:
         version = Version(ModelVersion("m", "1", InputType.DOUBLES), 1)
-        route = Route(Application("app", InputType.DOUBLES, "", 1), version)
-        query = Request(route, version, [b""], 0, 0.0, 0.0, None).queries[0]
+        route = Route(Application("app", InputType.DOUBLES, "", 1), {"m": version})
+        query = Request(route, version, [b""], 0, 0.0, 0.0, NOBODY).queries[0]
         self._task = Task(version, b"", query, None)
         self._cache = PredictionCache(capacity)
 

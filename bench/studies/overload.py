@@ -57,7 +57,6 @@ class Sample:
         return self.outcome.good_per_s / self.capacity
 
     def checks(self) -> list[Check]:
-        """Its bounds."""
         what = f"{self.kind} within {ms(self.slo_s)} ms, {self.times:g} capacities"
         checks = []
         if self.times in _LEAST_GOODPUT:
@@ -74,7 +73,6 @@ class Overload(Finding):
     samples: Sequence[Sample]
 
     def checks(self) -> list[Check]:
-        """The bounds."""
         return [check for sample in self.samples for check in sample.checks()]
 
 

@@ -114,7 +114,7 @@ class VitalThread(threading.Thread):
         super().__init__(target=target, name=name, daemon=True)
 
     def run(self) -> None:
-        """Does it."""
+        """Calls the target; what it raises ends the process."""
         try:
             super().run()
         except BaseException as error:

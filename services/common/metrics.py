@@ -113,7 +113,7 @@ class Meter:
         return total
 
     def mark(self, events: int, now_s: float) -> None:
-        """Counts events."""
+        """Counts so many events, which came at `now_s`."""
         if now_s - self._ticked_s >= self._TICK_S:
             self._tick(now_s)
         self.count += events

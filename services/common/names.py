@@ -19,12 +19,8 @@ NO_CONTAINER = "NO_CONTAINER"
 PRIORITIES = ("high", "normal", "low")
 BATCHING_POLICIES = ("fixed", "aimd", "quantile", "adaptive")
 
-# The selection policies that are built in; others are entry points of the group, or classes as "package.module:Class"
-# that check_policy_path allows.
+# The selection policy of applications that have one model.
 SINGLE = "single"
-SELECTION_POLICIES = (
-    SINGLE, "static", "epsilon_greedy", "ucb1", "thompson", "exp3", "exp4", "majority", "average", "linucb",
-)  # fmt: skip
 SELECTION_POLICY_GROUP = "clipper.selection_policies"
 LOSSES = ("zero_one", "squared", "absolute")
 # How the outputs of several models become one.

@@ -28,7 +28,7 @@ class Application:
         share: weight against the other applications of its priority that use the same model; 0.001 to 1000.
         use_cache: whether predictions are taken from the cache and kept there.
         cache_ttl_micros: the oldest cached prediction that it takes; 0: of any age.
-        selection_policy: one of names.SELECTION_POLICIES, an entry point's name, or "package.module:Class".
+        selection_policy: one of policies.BUILT_IN, an entry point's name, or "package.module:Class".
         policy_parameters: parameters of the policy, sorted by name; the policy has defaults for the others.
         confidence_threshold: below it the answer is the default output; 0 to 1.
         loss: one of names.LOSSES; how wrong an output is.

@@ -33,8 +33,11 @@ _APPLICATION_OPTIONS = (
     "loss_scale", "feedback_window_s", "context_ttl_s", "combine",
 )  # fmt: skip
 _MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
-_PAGE_OPTIONS = ("after", "count")
-_OPTIONS = frozenset((*_APPLICATION_OPTIONS, "policy_parameters", *_MODEL_OPTIONS, *_PAGE_OPTIONS))
+_OPTIONS: Mapping[type[Message], Sequence[str]] = {
+    pb.AddApplicationRequest: (*_APPLICATION_OPTIONS, "policy_parameters"),
+    pb.AddModelRequest: _MODEL_OPTIONS,
+    pb.GetSelectionEventsRequest: ("after", "count"),
+}
 
 
 def complete(request: _MessageT) -> _MessageT:
@@ -43,8 +46,9 @@ def complete(request: _MessageT) -> _MessageT:
     Raises:
         InvalidInput: one is missing.
     """
+    options = _OPTIONS.get(type(request), ())
     for field in request.DESCRIPTOR.fields:
-        if field.has_presence and field.name not in _OPTIONS and not request.HasField(field.name):
+        if field.has_presence and field.name not in options and not request.HasField(field.name):
             raise InvalidInput(
                 f"Error parsing JSON: JSON object does not have required key: {field.name}. "
                 f"Expected JSON schema: {schema(request)}"
@@ -54,9 +58,9 @@ def complete(request: _MessageT) -> _MessageT:
 
 def schema(request: Message) -> str:
     """A request's JSON schema, in the notation of the admin REST."""
-    lines = []
+    lines, options = [], _OPTIONS.get(type(request), ())
     for field in request.DESCRIPTOR.fields:
-        lines.append(f'   "{field.name}" := {_json_type(field)}' + (" (optional)" if field.name in _OPTIONS else ""))
+        lines.append(f'   "{field.name}" := {_json_type(field)}' + (" (optional)" if field.name in options else ""))
     return "\n  {\n" + ",\n".join(lines) + "\n  }\n"
 
 

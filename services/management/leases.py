@@ -16,7 +16,7 @@ from typing import TypeVar
 from services.common.errors import Conflict, NotServing, StoreUnavailable
 from services.common.records import Replica
 from services.management import replicas
-from services.management.amnesty import Amnesty
+from services.management.grace_period import GracePeriod
 from services.management.replicas import Applicant
 from services.store import Store
 
@@ -84,12 +84,12 @@ class Leases:
     async def sweep_for_ever(self) -> None:
         """Removes replicas whose lease lapsed, unless an outage may have kept them from renewing it."""
         interval_s = self.time_to_live_s / _SWEEPS_PER_TIME_TO_LIVE
-        amnesty = Amnesty(self.time_to_live_s, interval_s)
+        grace_period = GracePeriod(self.time_to_live_s, interval_s)
         while True:
             try:
-                await self._sweep(amnesty)
+                await self._sweep(grace_period)
             except StoreUnavailable:
-                amnesty.outage()
+                grace_period.outage()
             except Exception:
                 _LOG.exception("a sweep failed")
             await asyncio.sleep(interval_s)
@@ -135,10 +135,10 @@ class Leases:
         _LOG.info("lease opened", extra={"replica": replica.key, "address": replica.address})
         return replica
 
-    async def _sweep(self, amnesty: Amnesty) -> None:
+    async def _sweep(self, grace_period: GracePeriod) -> None:
         now_ms = time.time_ns() // 1_000_000
         lapsed = await self._store.lapsed_leases(now_ms)
-        if amnesty.holds(time.monotonic()) or not lapsed:
+        if grace_period.holds(time.monotonic()) or not lapsed:
             return
         await self._store.update(lambda known: replicas.remove(known, lapsed))
         await self._store.forget_lapsed_leases(now_ms)

@@ -8,23 +8,22 @@ import importlib.metadata
 import math
 from collections.abc import Sequence
 
-from services.common import policy_parameters
 from services.common.errors import InvalidInput
 from services.common.names import (
     COMBINATIONS,
     LOSSES,
-    SELECTION_POLICIES,
     SELECTION_POLICY_GROUP,
     InputType,
     check_policy_path,
     is_class_path,
 )
+from services.common.policies import BUILT_IN
+from services.common.policies import check as check_parameters
 from services.common.records import Application
 from services.management import limits
 
 # Far beyond what anybody waits for, and within what Redis can count in milliseconds.
 _LONGEST_S = 10 * 365 * 86_400
-_LOOKS_AT_NUMBERS = ("linucb",)
 
 
 def check(application: Application, policy_prefixes: Sequence[str] = ()) -> None:
@@ -60,13 +59,13 @@ def _check_policy(application: Application, policy_prefixes: Sequence[str]) -> N
             raise InvalidInput(
                 f"The parameter '{name}' of a selection policy must be a finite number, but it is {value}"
             )
-    if policy in SELECTION_POLICIES:
-        policy_parameters.check(policy_parameters.BUILT_IN[policy], dict(application.policy_parameters))
+    if policy in BUILT_IN:
+        check_parameters(BUILT_IN[policy].parameters, dict(application.policy_parameters))
         _check_inputs(application)
     elif is_class_path(policy):
         check_policy_path(policy, policy_prefixes)
     elif not _is_installed(policy):
-        known = ", ".join(f"'{name}'" for name in SELECTION_POLICIES)
+        known = ", ".join(f"'{name}'" for name in BUILT_IN)
         raise InvalidInput(
             f"Invalid selection policy '{policy}'. It must be one of {known}, the name of an installed entry point of "
             f"the group '{SELECTION_POLICY_GROUP}', or a class as 'package.module:Class'"
@@ -74,7 +73,7 @@ def _check_policy(application: Application, policy_prefixes: Sequence[str]) -> N
 
 
 def _check_inputs(application: Application) -> None:
-    if application.selection_policy in _LOOKS_AT_NUMBERS and application.input_type is InputType.STRINGS:
+    if BUILT_IN[application.selection_policy].uses_features and application.input_type is InputType.STRINGS:
         raise InvalidInput(
             f"The selection policy '{application.selection_policy}' looks at inputs as numbers, but the application "
             f"takes '{application.input_type}'"

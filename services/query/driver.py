@@ -24,11 +24,11 @@ from services.query.engine.engine import Engine
 from services.query.engine.feedback import FeedbackRequest
 from services.query.engine.policies.registry import Policies
 from services.query.engine.requests import Request
-from services.query.engine.versions import Batch, Replica, Route, Version
+from services.query.engine.versions import Link, Replica, Route, Version
 from services.query.telemetry.recorder import Telemetry
 
 _LOG = logging.getLogger(__name__)
-_YOUNG_S = 0.05
+_UNWATCHED_S = 0.05
 # The kind of the quarantined whose application is there, and answers with its default output.
 _POLICIES = "selection_policies"
 # Between so many that are turned away others are attended to.
@@ -74,26 +74,10 @@ class Entrant(Message):
 
 
 class Cancellable(Protocol):
-    """A call whose client may go.
+    """A call whose client may go."""
 
-    Attributes:
-        on_cancel: called once when it has; to be told costs.
-    """
-
-    on_cancel: Callable[[], None] | None
-
-
-class Link(Protocol):
-    """The connection to a replica."""
-
-    def send(self, batch: Batch) -> None:
-        """Starts a batch on its way."""
-
-    def release(self) -> None:
-        """Ends the connection, in which nothing is in flight, and returns at once."""
-
-    def close(self) -> None:
-        """Breaks the connection and waits for its thread."""
+    def watch(self, on_cancel: Callable[[], None]) -> None:
+        """Has `on_cancel` called once when it has; to be told costs."""
 
 
 class Journal(Protocol):
@@ -146,7 +130,7 @@ class Driver:
         self._policies = policies
         self._quarantine = quarantine
         self._links: set[Link] = set()
-        self._young: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
+        self._unwatched: OrderedDict[Request, tuple[float, Cancellable]] = OrderedDict()
         self._posted: Configuration | None = None
         self._in_force: Callable[[], None] | None = None
         self._journal_events: deque[Callable[[float], None]] = deque()
@@ -184,7 +168,7 @@ class Driver:
         fifth of what a request costs, so a call is watched only once it has taken a while.
         """
         if request.unanswered:
-            self._young[request] = request.arrival_s + _YOUNG_S, call
+            self._unwatched[request] = request.arrival_s + _UNWATCHED_S, call
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""
@@ -267,9 +251,9 @@ class Driver:
         now_s = time.monotonic()
         if self._admission.due_s <= now_s:
             self._turn_away(now_s)
-        while self._grows_up_s <= now_s:
-            request, (_, call) = self._young.popitem(last=False)
-            call.on_cancel = functools.partial(self.cancel, request)
+        while self._next_watch_s <= now_s:
+            request, (_, call) = self._unwatched.popitem(last=False)
+            call.watch(functools.partial(self.cancel, request))
         self._engine.advance(now_s)
         self._carry_out(now_s)
 
@@ -315,18 +299,18 @@ class Driver:
                 extra = {"application": application}
                 _LOG.warning("the selection policy failed", extra=extra, exc_info=feedback.error)
         try:
-            request.caller.deliver(request)  # type: ignore[attr-defined]
+            request.caller.deliver(request)
         except Exception:
             _LOG.exception("an answer could not be delivered")
 
     def _carry_out(self, now_s: float) -> None:
         effects = self._engine.take_effects()
-        self._loop.wake_at_s = min(self._engine.wake_at_s, self._grows_up_s, self._admission.due_s)
+        self._loop.wake_at_s = min(self._engine.wake_at_s, self._next_watch_s, self._admission.due_s)
         for replica in effects.dialled:
             link = replica.link = self._open_link(self, replica)
             self._links.add(link)
         for batch in effects.sent:
-            batch.replica.link.send(batch)  # type: ignore[attr-defined]
+            batch.replica.link.send(batch)
         if effects.finished:
             self._finish(effects.finished, now_s)
         self._use_journal(effects)
@@ -338,7 +322,7 @@ class Driver:
             )
         for replica in effects.released:
             self._links.discard(replica.link)
-            replica.link.release()  # type: ignore[attr-defined]
+            replica.link.release()
         if self._in_force is not None and not self._engine.connecting:
             in_force, self._in_force = self._in_force, None
             in_force()
@@ -351,14 +335,14 @@ class Driver:
             self._admission.answered(time.monotonic() - requests[-1].submitted_s)
 
     def _deliver(self, request: Request) -> None:
-        self._young.pop(request, None)
+        self._unwatched.pop(request, None)
         # One that cannot be delivered is not to keep the others from their answers.
         try:
-            request.caller.deliver(request)  # type: ignore[attr-defined]
+            request.caller.deliver(request)
         except Exception:
             _LOG.exception("an answer could not be delivered")
 
     @property
-    def _grows_up_s(self) -> float:
+    def _next_watch_s(self) -> float:
         """When the next call is to be watched."""
-        return next(iter(self._young.values()))[0] if self._young else math.inf
+        return next(iter(self._unwatched.values()))[0] if self._unwatched else math.inf

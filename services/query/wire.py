@@ -1,4 +1,4 @@
-"""Protocol buffers' wire format, as far as a message is looked at before it is decoded."""
+"""Protocol buffers' wire format, as far as messages are looked at before they are decoded, or joined of parts."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -61,6 +61,21 @@ def read_varint(message: bytes, start: int) -> tuple[int, int]:
             return number & _UINT64, place
         shift += 7
     return 0, len(message) + 1
+
+
+def varint(number: int) -> bytes:
+    """A number as protobuf writes lengths: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def nested_tag(number: int) -> bytes:
+    """What a field of text, bytes, a message or packed numbers begins with; its length comes next."""
+    return varint(number << 3 | _LENGTH_DELIMITED)
 
 
 def count_parts(kind: Any, message: bytes, most: int, start: int = 0, end: int | None = None) -> int:

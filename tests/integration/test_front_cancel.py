@@ -20,7 +20,7 @@ class Kept:
         self.cancelled = 0
 
     def __call__(self, call: UnaryCall, request: bytes) -> None:
-        call.on_cancel = self._count
+        call.watch(self._count)
         self.calls.append(call)
 
     def _count(self) -> None:
@@ -77,7 +77,7 @@ def test_a_failing_on_cancel_does_not_end_the_front(caplog: pytest.LogCaptureFix
 
     def handle(call: UnaryCall, request: bytes) -> None:
         if request == b"keep":
-            call.on_cancel = fail_when_cancelled
+            call.watch(fail_when_cancelled)
             calls.append(call)
         else:
             call.reply(request)

@@ -32,11 +32,11 @@ class Kept:
         self.calls.append(call)
 
     def watched_unary(self, call: UnaryCall, request: bytes) -> None:
-        call.on_cancel = self._count
+        call.watch(self._count)
         self.calls.append(call)
 
     def stream(self, call: StreamCall) -> "Kept":
-        call.on_cancel = self._count
+        call.watch(self._count)
         self.streams.append(call)
         return self
 
@@ -120,7 +120,7 @@ def test_a_stuck_call_is_cancelled_after_the_grace(watched: bool) -> None:
         assert kept.cancelled == (1 if watched else 0)
         assert stuck.code() == grpc.StatusCode.UNAVAILABLE
         kept.calls[0].reply(b"late")
-        kept.calls[0].on_cancel = lambda: None
+        kept.calls[0].watch(lambda: None)
 
 
 def test_an_open_stream_is_cancelled_after_the_grace() -> None:

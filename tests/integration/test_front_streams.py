@@ -76,7 +76,7 @@ class Silent:
     """Keeps what it receives and answers nothing of its own accord."""
 
     def __init__(self, call: StreamCall) -> None:
-        call.on_cancel = self._count
+        call.watch(self._count)
         self.call = call
         self.received: list[bytes] = []
         self.cancelled = 0

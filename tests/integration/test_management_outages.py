@@ -133,7 +133,7 @@ def test_a_lease_outlives_an_outage_of_redis_on_the_same_stream(redis_server: Re
 
 
 async def hold(stub: Stub, stream: LeaseStream) -> None:
-    """Renews the lease for longer than an amnesty lasts; the replica stays registered throughout."""
+    """Renews the lease for longer than a grace period lasts; the replica stays registered throughout."""
     end = time.monotonic() + 2 * TTL_S
     while time.monotonic() < end:
         assert await replica_keys(stub) == ["forest:1:0"]

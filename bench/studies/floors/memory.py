@@ -46,7 +46,6 @@ class Reading:
 
     @property
     def mebibytes(self) -> tuple[float, float]:
-        """Both."""
         return self.peak_resident_bytes / _MEBIBYTE, self.cache_bytes / _MEBIBYTE
 
 

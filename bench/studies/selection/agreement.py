@@ -65,7 +65,6 @@ class Agreement(Finding):
     misplaced_defaults: int
 
     def checks(self) -> list[Check]:
-        """The ceilings."""
         four, five = self.subsets
         return [
             Check(

@@ -66,7 +66,6 @@ class Bookkeeping(Finding):
         return max(abs(a - b) / abs(b) for a, b in zip(self.learned, self.expected, strict=True))
 
     def checks(self) -> list[Check]:
-        """The ceiling."""
         return [Check("what was learned against what was confirmed, as a part", self.difference, most=_MOST_DIFFERENCE)]
 
     @property

@@ -41,7 +41,6 @@ class Convergence(Finding):
     finals: Mapping[str, Sequence[float]]
 
     def checks(self) -> list[Check]:
-        """The floors."""
         return [
             Check(
                 f"{policy}: weight on the best after {_QUERIES:,} queries, median", _median(finals), least=_LEAST_WEIGHT

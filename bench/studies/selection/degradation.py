@@ -94,7 +94,6 @@ class Degradation(Finding):
     runs: Mapping[str, Run]
 
     def checks(self) -> list[Check]:
-        """The ceilings."""
         _, best_error = self.best_single
         leaves = [
             Check(f"{policy}: queries until the degraded model is left", run.queries_to_leave, most=_LONGEST_LEAVE)

@@ -71,7 +71,6 @@ class Personalization(Finding):
     own: float
 
     def checks(self) -> list[Check]:
-        """The ceiling."""
         after = {name: errors[_JUDGED_AFTER] for name, errors in self.errors.items()}
         personal = after.pop(_PERSONAL.name)
         return [

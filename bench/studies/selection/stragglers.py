@@ -66,7 +66,6 @@ class Stragglers(Finding):
     mitigated: Mapping[int, Outcome]
 
     def checks(self) -> list[Check]:
-        """The ceilings."""
         return [
             Check(
                 f"members: {size}, p99 of the answer until the objective, ms",

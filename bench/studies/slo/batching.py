@@ -92,7 +92,6 @@ class RealModels(Finding):
     rows: Sequence[Row]
 
     def checks(self) -> list[Check]:
-        """The bounds."""
         slowest = max(self.rows, key=lambda row: row.best.outcome.p99_s)
         p99 = slowest.best.outcome.p99_s / _SLO_S
         checks = [

@@ -40,7 +40,6 @@ class Caching(Finding):
     computed: int
 
     def checks(self) -> list[Check]:
-        """The floors."""
         return [
             Check("the cache against none", self.gain, least=_LEAST_GAIN),
             Check("computations for a thousand identical queries", self.computed, most=1),

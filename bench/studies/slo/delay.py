@@ -56,7 +56,6 @@ class Delay(Finding):
     rows: Sequence[Row]
 
     def checks(self) -> list[Check]:
-        """The floor."""
         batches = {row.delay_ms: row.sample.mean_batch for row in self.rows}
         gain = batches[_SHOWN_MS] / batches[0]
         return [Check(f"a wait of {_SHOWN_MS} ms: predictions for each second of a replica", gain, least=_LEAST_GAIN)]

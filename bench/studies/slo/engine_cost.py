@@ -13,7 +13,7 @@ from bench.studies.slo.models import PIXELS
 from services.common.names import InputType
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, Replica
 from services.query.engine.engine import Engine
-from services.query.engine.requests import Request
+from services.query.engine.requests import NOBODY, Request
 from services.query.engine.versions import Batch
 
 _POLICIES = ("adaptive", "aimd", "quantile", "fixed")
@@ -84,7 +84,7 @@ class _Drive:
         for number in range(predictions // len(self._inputs)):
             now_s = number * interval_s
             self._pass_time(now_s)
-            request = Request(route, route.version, self._inputs, number, now_s, now_s + _SLO_S, None)
+            request = Request(route, route.version, self._inputs, number, now_s, now_s + _SLO_S, NOBODY)
             self._engine.submit(request, now_s)
             self._engine.dispatch(now_s)
             self._collect(now_s)

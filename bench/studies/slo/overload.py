@@ -58,7 +58,6 @@ class Overload(Finding):
     cases: Sequence[Case]
 
     def checks(self) -> list[Check]:
-        """The bounds."""
         case = self.cases[0]
         return [
             Check("overload: goodput, in capacities", case.goodputs[ADAPTIVE.title][0], least=_LEAST_GOODPUT),

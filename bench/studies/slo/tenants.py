@@ -38,12 +38,10 @@ class Tenants(Finding):
     seconds: float
 
     def checks(self) -> list[Check]:
-        """The floors."""
         return [Check("quiet tenant: queries predicted in time", self.quiet.good_share, least=_LEAST_IN_TIME)]
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
-        """Both."""
         return {"quiet": self.quiet, "flooding": self.flooding}
 
 

@@ -109,7 +109,6 @@ class Soak(Finding):
 
     @property
     def minutes(self) -> list[float]:
-        """The moments."""
         return [(each.time_s - self.readings[0].time_s) / 60 for each in self._moments]
 
     @property

@@ -17,7 +17,7 @@ _KILL_GRACE_S = 10.0
 
 
 def redis(directory: ClusterDirectory, port: int) -> ProcessSpec:
-    """The store."""
+    """Redis, with its data in the cluster's directory."""
     command = (executables.redis_server(), *plan.redis(port, str(directory.redis), bind=LOOPBACK))
     return ProcessSpec(name="redis", command=command, tier=Tier.STORE, ready_port=port)
 
@@ -45,7 +45,7 @@ def query(index: int, port: int, metrics_port: int, redis_port: int, cache_size_
 
 
 def envoy(configuration: Path, query_port: int) -> ProcessSpec:
-    """The edge."""
+    """Envoy; it is ready when it takes predictions."""
     command = (executables.envoy(), *plan.envoy(str(configuration)))
     return ProcessSpec(name="envoy", command=command, tier=Tier.EDGE, ready_port=query_port)
 

@@ -10,6 +10,7 @@ json_documents.py    what all JSON bodies share: how they are read, and what is 
 json_inputs.py       inputs in JSON, packed
 json_predictions.py  what is asked in JSON, and the answers, byte for byte as documented
 json_feedback.py     what is told in JSON of predictions, and what became of that
+asked.py             what is asked for, the same in both
 timing.py            where a prediction's time went, the same in both
 choice.py            how its models were chosen, the same in both
 health.py            grpc.health.v1

@@ -42,7 +42,9 @@ class NativeCaller(Entrant):
         proto = self._proto
         del self._proto
         try:
-            request = self._predictor.submit(self, proto)
+            route = self._predictor.route(self.application.name)
+            asked = protobuf.asked(proto, route.application.input_type)
+            request = self._predictor.submit(self, route, asked)
         except Exception as error:
             self._call.fail(from_exception(error))
         else:
@@ -89,7 +91,9 @@ class JsonCaller(Entrant):
         try:
             body = json_predictions.parse(text, self._limits)
             self._is_batch = body.is_batch
-            request = self._predictor.submit_json(self, body)
+            route = self._predictor.route(self.application.name)
+            asked = json_predictions.asked(body, route.application.input_type)
+            request = self._predictor.submit(self, route, asked)
         except Exception as error:
             self._call.fail(from_exception(error))
         else:
@@ -137,7 +141,7 @@ class PredictStream:
         # not entered has none.
         self._pending: dict[_PipelinedCaller, Request | None] = {}
         self._half_closed = False
-        call.on_cancel = self._forget
+        call.watch(self._forget)
 
     def on_message(self, message: bytes) -> None:
         """Has one request wait to enter, or answers it with the limit that it exceeds.
@@ -165,7 +169,9 @@ class PredictStream:
         if caller not in self._pending:
             return
         try:
-            request = self._predictor.submit(caller, proto)
+            route = self._predictor.route(caller.application.name)
+            asked = protobuf.asked(proto, route.application.input_type)
+            request = self._predictor.submit(caller, route, asked)
         except Exception as error:
             self._call.finish(from_exception(error))
             self._forget()

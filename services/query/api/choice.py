@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from services.query.engine.choosing.selected import Pick, Selection
+from services.query.engine.requests import Pick, Selection
 
 
 class ArmAnswer(TypedDict):
@@ -15,7 +15,7 @@ class ArmAnswer(TypedDict):
 
 
 class Choice(TypedDict):
-    """The fields."""
+    """The fields of the whole choice; `probability` is that of having asked just these arms."""
 
     probability: float
     arms: list[ArmAnswer]

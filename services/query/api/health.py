@@ -125,7 +125,7 @@ class _Watch:
         self.service = ""
         self._health = health
         self._call = call
-        call.on_cancel = lambda: health.unsubscribe(self)
+        call.watch(lambda: health.unsubscribe(self))
 
     def on_message(self, message: bytes) -> None:
         self.service = _service(message)

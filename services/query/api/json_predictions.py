@@ -11,12 +11,12 @@ import orjson
 
 from services.common.names import InputType
 from services.query.api import json_inputs
+from services.query.api.asked import Asked
 from services.query.api.choice import Choice, choice
 from services.query.api.json_documents import INPUT_SCHEMA, bad, context, embed, load, name
 from services.query.api.request_limits import RequestLimits
 from services.query.api.timing import timing
-from services.query.engine.choosing.selected import Selection
-from services.query.engine.requests import Query, Request
+from services.query.engine.requests import Query, Request, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,14 @@ def glance(body: bytes, limits: RequestLimits) -> tuple[int, bool, bool]:
     return 1, False, False
 
 
-def pack(body: PredictBody, input_type: InputType) -> list[bytes]:
-    """The packed inputs of a body.
+def asked(body: PredictBody, expected: InputType) -> Asked:
+    """What a body asks of an application that takes inputs of a type.
 
     Raises:
         InvalidInput: an input is not of the type.
     """
-    return json_inputs.pack(body.inputs, input_type, has_booleans=body.has_booleans)
+    packed = json_inputs.pack(body.inputs, expected, has_booleans=body.has_booleans)
+    return Asked(packed, body.version, body.context, body.explain, body.forbid_default)
 
 
 def answer(request: Request, is_batch: bool) -> bytes:

@@ -1,15 +1,11 @@
 """Predictions for those who ask: what they wait for before they are looked at, and how they reach the engine then."""
 
-from collections.abc import Sequence
-
-from clipper.v1 import query_service_pb2
-
 from services.common.errors import InvalidInput, NotFound
 from services.common.records import version_key
-from services.query.api import json_predictions, protobuf
+from services.query.api.asked import Asked
 from services.query.api.prepared import PreparedDefault
 from services.query.driver import Driver, Entrant
-from services.query.engine.choosing.selector import LONGEST_CONTEXT
+from services.query.engine.policies.selector import LONGEST_CONTEXT
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route, Version
 from services.query.front import UnaryCall
@@ -39,40 +35,32 @@ class Predictor:
         """Has a message enter or be turned away, soon."""
         self._driver.arrive(message)
 
-    def submit(self, caller: Entrant, proto: query_service_pb2.PredictRequest) -> Request:
-        """Hands a native request to the engine; `caller` is delivered the answer, at once when there are no inputs.
+    def submit(self, caller: Entrant, route: Route, asked: Asked) -> Request:
+        """Hands a request to the engine; `caller` is delivered the answer, at once when there are no inputs.
 
         Raises:
-            NotFound: the application is not registered.
-            InvalidInput: the inputs are bad, the context is too long or the version is unknown.
+            InvalidInput: the version is unknown or the context is too long.
         """
-        route = self.route(proto.application)
-        inputs = protobuf.inputs(proto.inputs, route.application.input_type)
-        version = self._version(route, proto.version if proto.HasField("version") else None)
-        return self._submit(
-            caller,
+        version = route.version if asked.version is None else self._version(route, asked.version)
+        if len(asked.context) > LONGEST_CONTEXT:
+            raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
+        request = Request(
             route,
             version,
-            inputs,
-            proto.context,
-            explain=proto.explain,
-            forbid_default=proto.forbid_default,
-        )
-
-    def submit_json(self, caller: Entrant, body: json_predictions.PredictBody) -> Request:
-        """Hands a REST request to the engine, likewise; raises the same."""
-        route = self.route(caller.application.name)
-        inputs = json_predictions.pack(body, route.application.input_type)
-        version = self._version(route, body.version)
-        return self._submit(
+            asked.inputs,
+            self._query_ids.take(len(asked.inputs)),
+            caller.arrival_s,
+            caller.deadline_s,
             caller,
-            route,
-            version,
-            inputs,
-            body.context,
-            explain=body.explain,
-            forbid_default=body.forbid_default,
+            asked.context,
+            explain=asked.explain,
+            forbid_default=asked.forbid_default,
         )
+        if asked.inputs:
+            self._driver.submit(request)
+        else:
+            caller.deliver(request)
+        return request
 
     def turn_away(self, message: Entrant, inputs: int, now_s: float) -> tuple[PreparedDefault, int]:
         """Counts what is answered without being looked at; returns the answers and the first query id of its own."""
@@ -91,8 +79,8 @@ class Predictor:
         """Forgets a request whose client has gone."""
         self._driver.cancel(request)
 
-    def _version(self, route: Route, wanted: str | None) -> Version | None:
-        if wanted is None or not route.application.linked_models:
+    def _version(self, route: Route, wanted: str) -> Version | None:
+        if not route.application.linked_models:
             return route.version
         if route.selector is not None:
             policy = route.application.selection_policy
@@ -102,34 +90,3 @@ class Predictor:
         if version is None:
             raise InvalidInput(f"Requested version: {wanted} does not exist for model: {model}")
         return version
-
-    def _submit(
-        self,
-        caller: Entrant,
-        route: Route,
-        version: Version | None,
-        inputs: Sequence[bytes],
-        context: str,
-        *,
-        explain: bool,
-        forbid_default: bool,
-    ) -> Request:
-        if len(context) > LONGEST_CONTEXT:
-            raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
-        request = Request(
-            route,
-            version,
-            inputs,
-            self._query_ids.take(len(inputs)),
-            caller.arrival_s,
-            caller.deadline_s,
-            caller,
-            context,
-            explain=explain,
-            forbid_default=forbid_default,
-        )
-        if inputs:
-            self._driver.submit(request)
-        else:
-            caller.deliver(request)
-        return request

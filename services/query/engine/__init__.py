@@ -10,15 +10,19 @@ under virtual time in simulations.
     requests.py   what is asked: requests, their queries, and why an answer is a default
     versions.py   what can answer: model versions with their queue, and their replicas with what is in flight
     inventory.py  the routes, versions and replicas that are registered
-    answers.py    how a query gets its answer
+    intake.py     how queries enter
+    answers.py    how those that wait get their answer
     cache.py      predictions already made or on their way
     queue.py      tasks that wait for a replica: a lane for each application, by deadline
     demand.py     what is asked of a model version: how much, and how soon it is wanted
     deadlines.py  requests by deadline, for the timer
+    lookout.py    when to look at replicas that keep a batch
+    patience.py   for how long one may
     dispatcher.py when what waits is looked at, and what is sent
     batching/     how large the next batch of a replica is, and when it goes
     choosing/     whom to ask, where an application chooses among models
     policies/     the policies that choose
+    selection/    another name of these
     recent.py     the predictions of the last seconds
     feedback.py   what clients tell of predictions, and what that teaches
     learning.py   how it is learned

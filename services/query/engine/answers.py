@@ -1,52 +1,23 @@
-"""How a query gets its answer: from the cache, from a task that it starts or joins, or as a default output."""
+"""How a query that waits gets its answer: the model's output, or the default output and why."""
 
 from services.query.engine.cache import PredictionCache
 from services.query.engine.effects import Outbox
 from services.query.engine.queue import Lane
-from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request, Spent, Task
-from services.query.engine.versions import Batch, Version
+from services.query.engine.requests import EXPLANATIONS, DefaultReason, Query, Request, Task
+from services.query.engine.versions import Batch
 
 
 class Answers:
     """Takes queries and tasks through their lives; a request whose last query is answered is finished.
 
     Args:
-        cache: asked first, and filled.
+        cache: filled.
         outbox: takes finished requests.
     """
 
     def __init__(self, cache: PredictionCache, outbox: Outbox) -> None:
         self._cache = cache
         self._outbox = outbox
-
-    def admit(self, query: Query, version: Version, now_s: float) -> None:
-        """Answers a query at once or has it wait for the version."""
-        route = query.request.route
-        application = route.application
-        key = None
-        if self._cache.enabled and application.use_cache:
-            key = (version.number, query.input)
-            output = self._cache.output(key, now_s - route.cache_ttl_s)
-            version.cache_lookups += 1
-            if output is not None:
-                version.cache_hits += 1
-                if query.request.explain:
-                    query.spent = Spent(True, 0.0, 0, 0.0, 0.0)
-                self.answer(query, output)
-                return
-            flying = self._cache.flight(key)
-            if flying is not None and not (version.hopeless and flying.is_stuck):
-                self._join(flying, query)
-                return
-        if version.hopeless:
-            self.default(query, DefaultReason.NO_REPLICA, version.why_hopeless)
-        elif version.queue.is_full_for(application):
-            self.default(query, DefaultReason.QUEUE_FULL)
-        else:
-            task = query.task = Task(version, query.input, query, key)
-            if key is not None:
-                self._cache.take_off(key, task)
-            version.queue.push(task, application, task.due_s)
 
     def leave(self, query: Query) -> None:
         """Has a query wait for its task no longer."""
@@ -81,7 +52,7 @@ class Answers:
     def try_elsewhere(self, task: Task) -> None:
         """Queues a task that is stuck once more, if that makes sense; whoever answers it first counts."""
         if task.waiters and not task.version.hopeless:
-            self._queue(task, min(task.waiters, key=_deadline_s))
+            task.queue_for(min(task.waiters, key=_deadline_s))
 
     def give_up(self, task: Task, reason: DefaultReason, explanation: str = "") -> None:
         """Answers all who wait for a task with their default outputs."""
@@ -108,7 +79,7 @@ class Answers:
                     self.leave(query)
                     self.default(query, DefaultReason.DEADLINE_UNREACHABLE)
             if patient:
-                self._queue(task, min(patient, key=_deadline_s))
+                task.queue_for(min(patient, key=_deadline_s))
 
     def finish_late(self, request: Request) -> None:
         """Answers what is left of a request, whose deadline has come."""
@@ -139,25 +110,6 @@ class Answers:
                 self._outbox.effects.finished.append(request)
             else:
                 request.selection.settle(request)
-
-    def _join(self, task: Task, query: Query) -> None:
-        task.join(query)
-        query.task = task
-        request = query.request
-        application = request.route.application
-        # Its place in the queue may be that of somebody who can wait longer, or who has asked too much.
-        another = application.name != task.application.name or request.deadline_s < task.due_s
-        # Nobody has queued a stuck one for whom nobody waited.
-        another = another or (task.is_stuck and len(task.waiters) == 1)
-        if another and not task.version.queue.is_full_for(application):
-            self._queue(task, query)
-
-    def _queue(self, task: Task, query: Query) -> None:
-        """Puts a task into the queue for the sake of one of its waiters."""
-        if task.may_be_sent:
-            task.application = query.request.route.application
-            task.due_s = query.request.deadline_s
-            task.version.queue.push(task, task.application, task.due_s)
 
 
 def _deadline_s(query: Query) -> float:

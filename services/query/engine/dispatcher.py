@@ -2,11 +2,12 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from services.query.engine.queue import Lane
-from services.query.engine.requests import Task
-from services.query.engine.versions import Batch, Replica, Version
+from services.query.engine.answers import Answers
+from services.query.engine.effects import Outbox
+from services.query.engine.lookout import Lookout
+from services.query.engine.versions import Replica, Version
 
 # What fits into a message with all that comes with it, by far.
 _LARGEST_BATCH_BYTES = 32 * 1024 * 1024
@@ -16,13 +17,15 @@ class Dispatcher:
     """Knows which versions are to be looked at, and when.
 
     Args:
-        send: takes each new batch.
-        give_up_late: takes the tasks that a policy gives up, their lane, and when the next in that lane is due.
+        answers: takes the tasks that a policy gives up.
+        lookout: has those who keep a batch looked at.
+        outbox: takes the batches.
     """
 
-    def __init__(self, send: Callable[[Batch], None], give_up_late: Callable[[list[Task], Lane, float], None]) -> None:
-        self._send = send
-        self._give_up_late = give_up_late
+    def __init__(self, answers: Answers, lookout: Lookout, outbox: Outbox) -> None:
+        self._answers = answers
+        self._lookout = lookout
+        self._outbox = outbox
         # A dict for its order: equal events are to have equal effects, in simulations above all.
         self._submitted: dict[Version, None] = {}
         self._looks: list[tuple[float, int, Version]] = []
@@ -82,10 +85,13 @@ class Dispatcher:
                 return math.inf
             plan = batching.plan(queue, version.ready, replica.is_busy_s(now_s), now_s)
             for lane, count in plan.late:
-                self._give_up_late(queue.remove(lane, count), lane, lane.due_s(0) if len(lane) else math.inf)
+                self._answers.give_up_late(queue.remove(lane, count), lane, lane.due_s(0) if len(lane) else math.inf)
             if not plan.size:
                 return plan.look_again_s
             tasks = queue.take(plan.size, _LARGEST_BATCH_BYTES, by_share=plan.by_share)
             if tasks:
-                self._send(replica.send(tasks, now_s))
+                batch = replica.send(tasks, now_s)
+                self._outbox.effects.sent.append(batch)
+                if replica.look_s == math.inf:
+                    self._lookout.sent(batch)
         return math.inf

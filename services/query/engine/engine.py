@@ -23,6 +23,7 @@ that keeps a batch for too long is sent no other until it answers. A request of 
 once, as soon as each of its items has its `joined` or `learned`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -36,9 +37,10 @@ from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
+from services.query.engine.intake import Intake
 from services.query.engine.inventory import Inventory
 from services.query.engine.learning import Learning
-from services.query.engine.lookout import Look, Lookout
+from services.query.engine.lookout import Lookout
 from services.query.engine.policies.registry import Policies
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import DefaultReason, Request
@@ -66,14 +68,15 @@ class Engine:
         self, cache_bytes: int, queue_capacity: int, random: Random | None = None, policies: Policies | None = None
     ) -> None:
         self._outbox = Outbox()
-        self._deadlines = Deadlines[Request | Wait | Feedback]()
+        self._deadlines = Deadlines()
         self.cache = PredictionCache(cache_bytes)
         self._answers = Answers(self.cache, self._outbox)
         self._lookout = Lookout()
-        self._dispatcher = Dispatcher(self._send, self._answers.give_up_late)
+        self._dispatcher = Dispatcher(self._answers, self._lookout, self._outbox)
+        self._intake = Intake(self.cache, self._answers, self._deadlines, self._dispatcher)
         self.recent = RecentPredictions()
         chance = random or Random()  # noqa: S311
-        self._chooser = Chooser(self._answers, self._ask, self._deadlines, self._outbox, self.recent, chance)
+        self._chooser = Chooser(self._intake, self._answers, self._deadlines, self._outbox, self.recent, chance)
         self.contexts = self._chooser.contexts
         self._learning = Learning(self._chooser, self.recent, self._deadlines, self._outbox)
         self._inventory = Inventory(queue_capacity, policies or Policies())
@@ -110,11 +113,7 @@ class Engine:
         if request.deadline_s <= now_s:
             self._answers.finish_late(request)
         elif version is not None:
-            for query in request.queries:
-                self._answers.admit(query, version, now_s)
-            if request.unanswered:
-                self._deadlines.add(request)
-                self._dispatcher.submitted(version)
+            self._intake.ask(request, [version] * len(request.queries), now_s)
         elif request.route.selector is not None:
             self._chooser.submit(request, request.route.selector, now_s)
         else:
@@ -226,7 +225,7 @@ class Engine:
         self.advance(now_s)
         if replica.state is not ReplicaState.DRAINING:
             replica.enter(ReplicaState.LOST)
-        replica.call_off_look()
+        replica.look_s = math.inf
         batches = replica.lost()
         for batch in batches:
             for task in batch.tasks:
@@ -260,41 +259,22 @@ class Engine:
                     self._answers.finish_late(due)
                 elif isinstance(due, Wait):
                     self._chooser.waited(due, now_s)
-                else:
+                elif isinstance(due, Feedback):
                     self._learning.look_again(due)
         if self._lookout.next_s <= now_s:
             for replica in self._lookout.take_due(now_s):
                 self._look(replica, now_s)
         self._dispatcher.look(now_s)
 
-    def _ask(self, request: Request, versions: Sequence[Version], now_s: float) -> None:
-        """Has each query of a request wait for a version of its own."""
-        for query, version in zip(request.queries, versions, strict=True):
-            self._answers.admit(query, version, now_s)
-        if request.unanswered:
-            self._deadlines.add(request)
-            for version in versions:
-                self._dispatcher.submitted(version)
-
-    def _send(self, batch: Batch) -> None:
-        self._outbox.effects.sent.append(batch)
-        if batch.replica.look is None:
-            self._look_later(batch.replica, batch.sent_s + batch.replica.patience.overdue_after_s(batch))
-
-    def _look_later(self, replica: Replica, look_s: float) -> None:
-        look = replica.look = Look(replica, look_s)
-        self._lookout.add(look)
-
     def _look(self, replica: Replica, now_s: float) -> None:
         """Sees whether a replica has kept its oldest batch for too long."""
-        replica.look = None
         batch = next(iter(replica.in_flight.values()), None)
         if batch is None:
             return
         overdue_s = replica.began_s(batch) + replica.patience.overdue_after_s(batch)
         frozen_s = replica.began_s(batch) + replica.patience.frozen_after_s(batch)
         if now_s < frozen_s:
-            self._look_later(replica, overdue_s if now_s < overdue_s else frozen_s)
+            self._lookout.look_at(replica, overdue_s if now_s < overdue_s else frozen_s)
         if now_s >= overdue_s:
             self._route_round(replica, now_s, frozen=now_s >= frozen_s)
 
@@ -316,7 +296,7 @@ class Engine:
     def _trust(self, replica: Replica, answered: Batch, now_s: float) -> None:
         """Sends a replica batches again, which has answered one that was overdue, or its first."""
         replica.judge(ReplicaState.READY)
-        replica.call_off_look()
+        replica.look_s = math.inf
         answered.overdue = False
         for batch in replica.in_flight.values():
             batch.overdue = False

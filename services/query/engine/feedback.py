@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from services.common.errors import InvalidInput
 from services.common.lessons import Lesson
 from services.common.selection_records import NOTHING, ContextKey, PredictionRecord, QueryKey, State
-from services.query.engine.choosing.selector import LONGEST_CONTEXT, Selector
 from services.query.engine.policies import guard
 from services.query.engine.policies.losses import loss
 from services.query.engine.policies.policy import AdditivePolicy, Observation, SelectionPolicy
+from services.query.engine.policies.selector import LONGEST_CONTEXT, Selector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,13 +83,20 @@ class FeedbackItem(NamedTuple):
             raise InvalidInput(f"A reward is from 0 to 1, but it is {reward}")
 
 
+class Teller(Protocol):
+    """Who told feedback, as the engine's driver needs it."""
+
+    def deliver(self, request: FeedbackRequest) -> None:
+        """Takes what became of it."""
+
+
 class FeedbackRequest:
     """One call of a client: feedback on one application, answered together.
 
     Attributes:
         route: the application as it was when the request came.
         at_ms: when that was, in Unix time.
-        caller: whatever the caller needs to deliver what became of it; the engine does not look at it.
+        caller: takes what became of it; the engine does not look at it.
         feedback: one an item.
         unanswered: of how many of them it is not known yet what becomes of them.
 
@@ -99,7 +106,7 @@ class FeedbackRequest:
 
     __slots__ = ("at_ms", "caller", "feedback", "route", "unanswered")
 
-    def __init__(self, route: Route, items: Sequence[FeedbackItem], at_ms: int, caller: object) -> None:
+    def __init__(self, route: Route, items: Sequence[FeedbackItem], at_ms: int, caller: Teller) -> None:
         for item in items:
             item.check(route.application)
         self.route = route
@@ -125,7 +132,6 @@ class Feedback:
     Attributes:
         request: the request that it belongs to, until it is answered.
         item: what the client told.
-        unanswered: 1 until it has a status.
         looks: how often its prediction was looked for in vain.
         deadline_s: when that is looked for again.
         lesson: what the store is to learn; None until that is known, and where nobody learns.
@@ -146,13 +152,11 @@ class Feedback:
         "losses",
         "request",
         "status",
-        "unanswered",
     )
 
     def __init__(self, request: FeedbackRequest, item: FeedbackItem) -> None:
         self.request = request
         self.item = item
-        self.unanswered = 1
         self.looks = 0
         self.deadline_s = 0.0
         self.lesson: Lesson | None = None
@@ -160,6 +164,11 @@ class Feedback:
         self.answer_loss: float | None = None
         self.status: FeedbackStatus | None = None
         self.error: Exception | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it is not known yet what becomes of it."""
+        return self.status is None
 
     @property
     def query(self) -> QueryKey:

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from services.common.names import SINGLE
 from services.common.records import Configuration, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
-from services.query.engine.choosing.selector import Selector
+from services.query.engine.batching import policy_for
 from services.query.engine.policies.registry import Policies
+from services.query.engine.policies.selector import Selector
 from services.query.engine.versions import Replica, ReplicaState, Route, Version
 
 
@@ -78,7 +79,7 @@ class Inventory:
                 changes.dialled.append(replica)
                 version = self.versions.get(record.version_key)
                 if version is not None:
-                    version.adopt(replica)
+                    version.adopt(replica, policy_for(version.record))
 
     def _take_over_versions(self, records: Mapping[str, ModelVersion], changes: Changes) -> None:
         for key, version in list(self.versions.items()):
@@ -92,18 +93,16 @@ class Inventory:
                 version = self.versions[key] = Version(record, self._queue_capacity)
                 for replica in self._replicas.values():
                     if replica.record.version_key == key:
-                        version.adopt(replica)
+                        version.adopt(replica, policy_for(version.record))
 
     def _make_routes(self, configuration: Configuration) -> None:
         for name in self.routes.keys() - configuration.applications.keys():
             del self.routes[name]
         for name, application in configuration.applications.items():
             versions = self._current_versions(application.linked_models, configuration)
-            if application.selection_policy == SINGLE:
-                route = Route(application, next(iter(versions.values()), None))
-            else:
-                route = Route(application, None, Selector(application, self._policies.policy_of(application), versions))
-            self.routes[name] = route
+            chooses = application.selection_policy != SINGLE
+            selector = Selector(application, self._policies.policy_of(application)) if chooses else None
+            self.routes[name] = Route(application, versions, selector)
 
     def _current_versions(self, models: Sequence[str], configuration: Configuration) -> dict[str, Version]:
         versions = {}

@@ -9,17 +9,15 @@ from services.common.errors import StoreUnavailable
 from services.common.lessons import FeedbackStatus, Outcome
 from services.common.selection_records import NOTHING, PredictionRecord, Recorded, State
 from services.query.engine import refusal
-from services.query.engine.choosing.chooser import Chooser, Wait
-from services.query.engine.choosing.selected import Pick, Selection
-from services.query.engine.choosing.selector import Selector
+from services.query.engine.choosing.chooser import Chooser
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
 from services.query.engine.policies.policy import Choice
+from services.query.engine.policies.selector import Selector
 from services.query.engine.policies.static import Single
 from services.query.engine.recent import RecentPredictions
-from services.query.engine.requests import Query, Request
-from services.query.engine.versions import Route
+from services.query.engine.requests import NOBODY, Pick, Query, Request, Selection
 
 # Another query service records a prediction once it has gathered some, or in a while when it has much to do.
 _LOOK_AGAIN_AFTER_S = (0.1, 0.2, 0.3)
@@ -43,7 +41,7 @@ class Learning:
         self,
         chooser: Chooser,
         recent: RecentPredictions,
-        deadlines: Deadlines[Request | Wait | Feedback],
+        deadlines: Deadlines,
         outbox: Outbox,
     ) -> None:
         self._chooser = chooser
@@ -111,10 +109,10 @@ class Learning:
         """Shows an input to all models."""
         route, context = feedback.request.route, feedback.item.context
         deadline_s = now_s + max(_SHORTEST_S, _OBJECTIVES * route.slo_s)
-        request = Request(route, None, [data], 0, now_s, deadline_s, None, context)
-        selector = route.selector or _only_model(route)
+        request = Request(route, None, [data], 0, now_s, deadline_s, NOBODY, context)
+        selector = route.selector or Selector(route.application, Single({}))
         state = self._chooser.contexts.known(selector.key(context), selector)
-        pick = Pick(Choice(tuple(selector.versions), 1.0), selector.features(data))
+        pick = Pick(Choice(tuple(route.versions), 1.0), selector.features(data))
         self._chooser.ask_all(request, Evaluated(selector, state, pick, feedback, self), now_s)
 
     def _look(self, feedback: Feedback, now_s: float) -> None:
@@ -148,7 +146,6 @@ class Learning:
     def _answer(self, feedback: Feedback, status: FeedbackStatus, error: Exception | None = None) -> None:
         feedback.status = status
         feedback.error = error
-        feedback.unanswered = 0
         if status is not FeedbackStatus.LEARNED:
             feedback.losses, feedback.answer_loss = NOTHING, None
         request = feedback.request
@@ -172,9 +169,3 @@ class Evaluated(Selection):
     def settle(self, request: Request) -> None:
         """Tells what the models said."""
         self._learning.evaluated(self._feedback, self.selector, request.queries[0], self.picks[0])
-
-
-def _only_model(route: Route) -> Selector:
-    """The choice of an application that has none."""
-    versions = {} if route.version is None else {route.version.record.model_name: route.version}
-    return Selector(route.application, Single({}), versions)

@@ -3,59 +3,45 @@
 Not among the deadlines of requests: there an earlier look would keep answered requests from being freed at once.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from services.query.engine.versions import Replica
-
-
-class Look:
-    """One look at a replica.
-
-    Attributes:
-        replica: at whom.
-        due_s: when.
-        is_off: whether it is not to be taken any more.
-    """
-
-    __slots__ = ("due_s", "is_off", "replica")
-
-    def __init__(self, replica: Replica, due_s: float) -> None:
-        self.replica = replica
-        self.due_s = due_s
-        self.is_off = False
+from services.query.engine.versions import Batch, Replica
 
 
 class Lookout:
-    """The looks to come.
+    """The looks at replicas to come: one of each at most, at its `look_s`.
 
     Attributes:
-        next_s: when the next is due; infinity when there is none.
+        next_s: when the next may be due; infinity when there is none.
     """
 
     __slots__ = ("_looks", "_numbers", "next_s")
 
     def __init__(self) -> None:
         self.next_s = math.inf
-        self._looks: list[tuple[float, int, Look]] = []
+        # With looks that were called off, or moved, since.
+        self._looks: list[tuple[float, int, Replica]] = []
         self._numbers = itertools.count()
 
-    def add(self, look: Look) -> None:
-        """Takes a look that is to come."""
-        heapq.heappush(self._looks, (look.due_s, next(self._numbers), look))
+    def sent(self, batch: Batch) -> None:
+        """Has whoever was sent a batch looked at when that is overdue."""
+        self.look_at(batch.replica, batch.sent_s + batch.replica.patience.overdue_after_s(batch))
+
+    def look_at(self, replica: Replica, look_s: float) -> None:
+        """Has a replica looked at then, and not before."""
+        replica.look_s = look_s
+        heapq.heappush(self._looks, (look_s, next(self._numbers), replica))
         self.next_s = self._looks[0][0]
 
     def take_due(self, now_s: float) -> list[Replica]:
         """Whom to look at now."""
         due = []
         while self._looks and self._looks[0][0] <= now_s:
-            look = heapq.heappop(self._looks)[2]
-            if not look.is_off:
-                due.append(look.replica)
+            look_s, _, replica = heapq.heappop(self._looks)
+            if replica.look_s == look_s:
+                replica.look_s = math.inf
+                due.append(replica)
         self.next_s = self._looks[0][0] if self._looks else math.inf
         return due

@@ -13,14 +13,8 @@ Half and three times leave a healthy replica its stragglers, and a verdict that 
 counts for whoever still waits.
 """
 
-from __future__ import annotations
+from typing import Protocol
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from services.query.engine.versions import Batch
-
-_MICROS = 1e-6
 _SHARE = 0.5
 _FACTOR = 3.0
 _BEYOND_OBJECTIVE_S = 1.0
@@ -31,6 +25,22 @@ _FADE = 0.998
 # A freeze that ends does not teach that batches last so long; who really has become slower is followed in steps.
 _LARGEST_STEP = 3.0
 _LEAST_S = 1e-6
+
+
+class Kept(Protocol):
+    """A batch, as far as it matters for how long it is kept."""
+
+    @property
+    def size(self) -> int:
+        """How many tasks it has."""
+
+    @property
+    def tightest_s(self) -> float:
+        """The tightest of the latency objectives for which its tasks wait."""
+
+    @property
+    def longest_s(self) -> float:
+        """The longest of them."""
 
 
 class Patience:
@@ -47,27 +57,25 @@ class Patience:
         """Whether anything was observed yet."""
         return self._slowest_s > 0.0
 
-    def observe(self, batch: Batch, busy_s: float) -> None:
+    def observe(self, batch: Kept, busy_s: float) -> None:
         """Learns how long the replica was busy with a batch."""
         most_s = _LARGEST_STEP * self._slowest_s if self.is_known else self.frozen_after_s(batch)
         self._slowest_s *= _FADE
         if busy_s > self._slowest_s:
             self._slowest_s = max(min(busy_s, most_s), _LEAST_S)
-            self._size = len(batch.tasks)
+            self._size = batch.size
 
-    def overdue_after_s(self, batch: Batch) -> float:
+    def overdue_after_s(self, batch: Kept) -> float:
         """For how long a batch may be computed before others are to be tried; not longer than until it is frozen."""
         frozen_after_s = self.frozen_after_s(batch)
         if not self.is_known:
             return frozen_after_s
-        tightest_s = min(task.application.latency_slo_micros for task in batch.tasks) * _MICROS
-        return min(frozen_after_s, max(_SHORTEST_S, _SHARE * tightest_s, self._long_s(batch)))
+        return min(frozen_after_s, max(_SHORTEST_S, _SHARE * batch.tightest_s, self._long_s(batch)))
 
-    def frozen_after_s(self, batch: Batch) -> float:
+    def frozen_after_s(self, batch: Kept) -> float:
         """For how long a batch may be computed before nobody is to wait for the replica."""
-        longest_s = max(task.application.latency_slo_micros for task in batch.tasks) * _MICROS
-        return max(longest_s + _BEYOND_OBJECTIVE_S, _FACTOR * self._slowest_s)
+        return max(batch.longest_s + _BEYOND_OBJECTIVE_S, _FACTOR * self._slowest_s)
 
-    def _long_s(self, batch: Batch) -> float:
+    def _long_s(self, batch: Kept) -> float:
         """What would be a long time, though a batch that is larger than the slowest was takes longer."""
-        return _FACTOR * self._slowest_s * max(1.0, len(batch.tasks) / self._size)
+        return _FACTOR * self._slowest_s * max(1.0, batch.size / self._size)

@@ -1,14 +1,20 @@
-"""What is asked of the engine: a request holds queries, a query waits for a task, a task is an input for a version."""
+"""What is asked of the engine: a request holds queries, a query waits for a task, a task is an input for a version.
+
+Where an application chooses among models, a request also holds what was chosen for it: its selection, with a pick for
+each query.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from services.query.engine.choosing.selected import Selection
+    from services.query.engine.policies.policy import Choice, State
+    from services.query.engine.policies.selector import Selector
     from services.query.engine.versions import Batch, Route, Version
 
 
@@ -67,6 +73,25 @@ class Spent(NamedTuple):
     network_s: float
 
 
+class Caller(Protocol):
+    """Who asked for predictions, as the engine's driver needs it."""
+
+    def deliver(self, request: Request) -> None:
+        """Takes the finished request."""
+
+
+class Nobody:
+    """Who asks where the engine itself does, and in simulations, which see the answers pass."""
+
+    __slots__ = ()
+
+    def deliver(self, request: object) -> None:
+        """Has no use for it."""
+
+
+NOBODY = Nobody()
+
+
 class Request:
     """One call of a client: queries that share an application and a deadline, and are answered together.
 
@@ -80,7 +105,7 @@ class Request:
         forbid_default: whether the client wants an error rather than a default output.
         queries: one an input.
         unanswered: how many of them have no answer yet.
-        caller: whatever the caller needs to deliver the answers; the engine does not look at it.
+        caller: takes the answers; the engine does not look at it.
         context: on whose behalf a selection policy chooses; empty for nobody in particular.
         selection: what it chose; None where none chooses, and until it has chosen.
     """
@@ -109,7 +134,7 @@ class Request:
         first_query_id: int,
         arrival_s: float,
         deadline_s: float,
-        caller: object,
+        caller: Caller,
         context: str = "",
         *,
         explain: bool = False,
@@ -155,6 +180,48 @@ class Query:
         self.reason = DefaultReason.NONE
         self.explanation = ""
         self.spent: Spent | None = None
+
+
+class Pick:
+    """What was chosen for one query.
+
+    Attributes:
+        choice: whom to ask.
+        features: what the policy saw of the input.
+        outputs: by arm, of those that answered in time; complete once the query is answered.
+        confidence: how far the arms agree with the answer; meaningless where it is not told.
+    """
+
+    __slots__ = ("choice", "confidence", "features", "outputs")
+
+    def __init__(self, choice: Choice, features: Sequence[float]) -> None:
+        self.choice = choice
+        self.features = features
+        self.outputs: Mapping[str, str] = {}
+        self.confidence = 0.0
+
+
+class Selection(ABC):
+    """What was chosen for a request whose application chooses among models, and what becomes of that.
+
+    Attributes:
+        selector: who chose.
+        state: by what knowledge.
+        picks: what, for each query of the client's request.
+        members: the request that asks several models on behalf of this one, until that is answered.
+    """
+
+    __slots__ = ("members", "picks", "selector", "state")
+
+    def __init__(self, selector: Selector, state: State, picks: Sequence[Pick]) -> None:
+        self.selector = selector
+        self.state = state
+        self.picks = picks
+        self.members: Request | None = None
+
+    @abstractmethod
+    def settle(self, request: Request) -> None:
+        """Takes the request when all of its queries are answered."""
 
 
 class Task:
@@ -211,3 +278,10 @@ class Task:
         self.waiters.append(query)
         if query.request.deadline_s > self.deadline_s:
             self.deadline_s = query.request.deadline_s
+
+    def queue_for(self, query: Query) -> None:
+        """Has it wait for a replica for the sake of one of its waiters, if it may be sent."""
+        if self.may_be_sent:
+            self.application = query.request.route.application
+            self.due_s = query.request.deadline_s
+            self.version.queue.push(self, self.application, self.due_s)

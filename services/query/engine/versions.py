@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from services.query.engine.batching import BatchingPolicy, Fixed, policy_for
 from services.query.engine.patience import Patience
 from services.query.engine.queue import TaskQueue
 from services.query.engine.requests import Spent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.common.records import Application, ModelVersion
     from services.common.records import Replica as ReplicaRecord
-    from services.query.engine.choosing.selector import Selector
-    from services.query.engine.lookout import Look
+    from services.query.engine.batching.plan import BatchingPolicy
+    from services.query.engine.policies.selector import Selector
     from services.query.engine.requests import Task
 
 _MICROS = 1e-6
@@ -29,18 +30,28 @@ class Route:
         application: its record.
         slo_s: its latency objective.
         cache_ttl_s: the oldest cached prediction that it takes; infinity when of any age.
-        version: the current version of its linked model; None when there is none or a selection policy chooses.
-        selector: its selection policy with all that it may choose among; None with the policy "single".
+        versions: the current version of each linked model that has one, by the model's name, in the order of names.
+        version: the only one of them; None when there is none or a selection policy chooses.
+        selector: its selection policy; None with the policy "single".
     """
 
-    __slots__ = ("application", "cache_ttl_s", "selector", "slo_s", "version")
+    __slots__ = ("application", "cache_ttl_s", "selector", "slo_s", "version", "versions")
 
-    def __init__(self, application: Application, version: Version | None, selector: Selector | None = None) -> None:
+    def __init__(
+        self, application: Application, versions: Mapping[str, Version], selector: Selector | None = None
+    ) -> None:
         self.application = application
         self.slo_s = application.latency_slo_micros * _MICROS
         self.cache_ttl_s = application.cache_ttl_micros * _MICROS or math.inf
-        self.version = version
+        self.versions = versions
+        self.version = next(iter(versions.values()), None) if selector is None else None
         self.selector = selector
+
+    def askable(self) -> tuple[str, ...]:
+        """The models that may be chosen: without those that cannot answer, unless no other is left."""
+        hopeful = [model for model, version in self.versions.items() if not version.hopeless]
+        # What cannot be computed may still be in the cache.
+        return tuple(hopeful or self.versions)
 
 
 class Version:
@@ -87,10 +98,10 @@ class Version:
         self.cache_lookups = 0
         self.cache_hits = 0
 
-    def adopt(self, replica: Replica) -> None:
-        """Counts a replica among its own."""
+    def adopt(self, replica: Replica, batching: BatchingPolicy) -> None:
+        """Counts a replica among its own, whose batches are planned by `batching` from now on."""
         replica.version = self
-        replica.batching = policy_for(self.record)
+        replica.batching = batching
         self.replicas.append(replica)
         self.note_states()
         self.note_room(replica)
@@ -152,6 +163,19 @@ _MOST_IN_FLIGHT = 2
 _OVERDUE_S = 1e-6
 
 
+class Link(Protocol):
+    """The connection to a replica, as the engine's driver needs it."""
+
+    def send(self, batch: Batch) -> None:
+        """Starts a batch on its way."""
+
+    def release(self) -> None:
+        """Ends the connection, in which nothing is in flight, and returns at once."""
+
+    def close(self) -> None:
+        """Breaks the connection and waits for its thread."""
+
+
 class Replica:
     """One replica of a version.
 
@@ -159,11 +183,11 @@ class Replica:
         record: its record.
         version: the registered version that it belongs to; None before registration and after the end.
         state: whether it takes batches; changed by `enter` alone.
-        batching: plans its batches; its version's choice, once it belongs to one.
+        batching: plans its batches; there once it belongs to a version.
         patience: knows for how long it may keep a batch.
-        look: when that is looked at next; None when nobody is to look.
+        look_s: when that is looked at next; infinity when nobody is to look.
         in_flight: the batches that it has not answered, by batch id, oldest first.
-        link: whatever the caller needs to reach it; the engine does not look at it.
+        link: how whoever carries out the engine's effects reaches it; there once it was dialled.
     """
 
     __slots__ = (
@@ -172,23 +196,24 @@ class Replica:
         "batching",
         "in_flight",
         "link",
-        "look",
+        "look_s",
         "patience",
         "record",
         "state",
         "version",
     )
 
+    batching: BatchingPolicy
+    link: Link
+
     def __init__(self, record: ReplicaRecord) -> None:
         self.record = record
         self.version: Version | None = None
         self.state = ReplicaState.CONNECTING
-        self.batching: BatchingPolicy = Fixed(1)
         self.patience = Patience()
-        self.look: Look | None = None
+        self.look_s = math.inf
         self.in_flight: dict[int, Batch] = {}
         self._last_answer_s = 0.0
-        self.link: object = None
         self._batch_ids = itertools.count(1)
 
     @property
@@ -207,12 +232,6 @@ class Replica:
         """Changes the state of one whose stream is open and whose lease runs, by how it answers."""
         if self.state in _CONNECTED and self.state is not state:
             self.enter(state)
-
-    def call_off_look(self) -> None:
-        """Has nobody look at it."""
-        if self.look is not None:
-            self.look.is_off = True
-            self.look = None
 
     def send(self, tasks: list[Task], now_s: float) -> Batch:
         """Counts a new batch as in flight."""
@@ -283,6 +302,21 @@ class Batch:
         self.tasks = tasks
         self.sent_s = sent_s
         self.overdue = False
+
+    @property
+    def size(self) -> int:
+        """How many tasks it has; this and the next two are what `Patience` asks for."""
+        return len(self.tasks)
+
+    @property
+    def tightest_s(self) -> float:
+        """The tightest of the latency objectives for which its tasks wait."""
+        return min([task.application.latency_slo_micros for task in self.tasks]) * _MICROS
+
+    @property
+    def longest_s(self) -> float:
+        """The longest of them."""
+        return max([task.application.latency_slo_micros for task in self.tasks]) * _MICROS
 
     def spent(self, arrival_s: float, model_s: float, now_s: float) -> Spent:
         """Where the time of a query went that came at `arrival_s` and is answered now."""

@@ -71,24 +71,19 @@ class Call(ABC):
         name: bytes = self._details.method
         return name.decode()
 
-    @property
-    def on_cancel(self) -> Callable[[], None] | None:
-        """Called once, on the front's thread, if the client is gone before the answer.
+    def watch(self, on_cancel: Callable[[], None]) -> None:
+        """Has `on_cancel` called once, on the front's thread, if the client is gone before the answer.
 
-        It is gone when it cancels, when its deadline passes and when its connection breaks. Set it on the front's
+        It is gone when it cancels, when its deadline passes and when its connection breaks. To be called on the front's
         thread. A unary call pays one more completion event for it, a quarter of its price, so a call that is answered
         soon does without.
         """
-        return self._on_cancel
-
-    @on_cancel.setter
-    def on_cancel(self, callback: Callable[[], None] | None) -> None:
         if not self._answered.locked():
-            self._on_cancel = callback
-            self.watch()
+            self._on_cancel = on_cancel
+            self.receive_close()
 
-    def watch(self) -> None:
-        """Have the core tell when the call is over for the client, unless it was asked already."""
+    def receive_close(self) -> None:
+        """Has the core tell when the call is over for the client, unless it was asked already."""
         if self._watched.acquire(blocking=False):
             operations.start(self._rpc, (operations.receive_close(),), self._on_close)
 

@@ -21,8 +21,8 @@ from services.common.metrics import Histogram
 from services.common.rpc_operations import Event, Rpc
 
 _LOG = logging.getLogger(__name__)
-# How long a callback may wait while there is no bell to ring.
-_SLICE_WITHOUT_BELL_S = 0.01
+# How long a callback may wait while no call is there to wake the loop with.
+_SLICE_WITHOUT_WAKER_S = 0.01
 _LONGEST_POLL_S = 3600.0
 _AT_ONCE = 0.0
 # A queue of this kind brings the events of calls; the server deals its connections out to its other queues (poller.py).
@@ -58,22 +58,22 @@ class Loop:
         self.wake_at_s = math.inf
         self.on_wake: Callable[[], None] = lambda: None
         self.on_idle: Callable[[], None] = lambda: None
-        self._bell: Rpc | None = None
-        self._bell_lock = Lock()
+        self._waker: Rpc | None = None
+        self._waker_lock = Lock()
         self._callbacks: deque[Callable[[], None]] = deque()
         self._put_off: deque[Callable[[], None]] = deque()
-        self._rung = False
+        self._is_woken = False
         self._asleep = False
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Has the loop's thread call `callback`, after those asked for before. Any thread may ask, before `run` too."""
         self._callbacks.append(callback)
         # Who is awake looks at the callbacks before going to sleep.
-        if self._asleep and not self._rung:
-            with self._bell_lock:
-                if self._bell is not None:
-                    self._rung = True
-                    self._bell.start_server_batch((), self._on_bell)
+        if self._asleep and not self._is_woken:
+            with self._waker_lock:
+                if self._waker is not None:
+                    self._is_woken = True
+                    self._waker.start_server_batch((), self._on_woken)
 
     def put_off(self, callback: Callable[[], None]) -> None:
         """Has `callback` called when no event waits any more, or many have been taken, after those put off before."""
@@ -81,16 +81,16 @@ class Loop:
 
     def mark(self) -> None:
         """Puts an event of its own behind those that wait, so that it shows when they are taken."""
-        if self._bell is not None:
-            self._bell.start_server_batch((), functools.partial(self._on_mark, time.monotonic()))
+        if self._waker is not None:
+            self._waker.start_server_batch((), functools.partial(self._on_mark, time.monotonic()))
 
-    def hang_bell(self, call: Rpc) -> None:
-        """Gives the loop a call, which may end, to ring with.
+    def take_waker(self, call: Rpc) -> None:
+        """Gives the loop a call, which may end, to be woken by.
 
         An empty batch of operations, started on any call, is the one thing in grpcio that puts an event on a server's
         queue from another thread.
         """
-        self._bell = call
+        self._waker = call
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Takes events until `is_over`; what one of them or a callback raises is logged."""
@@ -145,8 +145,8 @@ class Loop:
 
     def close(self) -> None:
         """Shuts the queue down; callbacks are kept no longer."""
-        with self._bell_lock:
-            self._bell = None
+        with self._waker_lock:
+            self._waker = None
         self.queue.shutdown()
         while self.queue.poll().completion_type != cygrpc.CompletionType.queue_shutdown:
             pass
@@ -164,13 +164,13 @@ class Loop:
             event.tag(event)
 
     def _poll_until(self) -> float:
-        longest_s = _SLICE_WITHOUT_BELL_S if self._bell is None else _LONGEST_POLL_S
+        longest_s = _SLICE_WITHOUT_WAKER_S if self._waker is None else _LONGEST_POLL_S
         return self.wall_clock() + min(longest_s, max(0.0, self.wake_at_s - time.monotonic()))
 
     def _on_mark(self, marked_s: float, _event: Event) -> None:
         if marked_s > self.caught_up_s:
             self.caught_up_s = marked_s
 
-    def _on_bell(self, _event: Event) -> None:
-        # The callbacks are taken next; one that is added from now on rings again.
-        self._rung = False
+    def _on_woken(self, _event: Event) -> None:
+        # The callbacks are taken next; one that is added from now on wakes again.
+        self._is_woken = False

@@ -127,7 +127,7 @@ class Front:
 
     def _cancel_calls(self) -> None:
         for call in list(self._live):
-            call.watch()
+            call.receive_close()
         self._server.cancel_all_calls()
 
     def _request_call(self) -> None:
@@ -148,7 +148,7 @@ class Front:
     def _on_call(self, accepted: Event) -> None:
         if not accepted.success:
             return
-        self._loop.hang_bell(accepted.call)
+        self._loop.take_waker(accepted.call)
         self._request_call()
         method = accepted.call_details.method
         if handler := self._unary.get(method):

@@ -74,7 +74,7 @@ class StreamCall(Call):
 
     def open(self, factory: StreamHandlerFactory) -> None:
         """Make the handler and receive the first message."""
-        self.watch()
+        self.receive_close()
         try:
             self._handler = factory(self)
         except BaseException as error:

@@ -138,7 +138,7 @@ class ChildProcess:
                     _say(orders, Order.DRAIN)
             self._answer(questions)
             code = process.wait()
-            self._bury()
+            self._note_end()
         return code if code >= 0 else 128 - code
 
     def _start(self, orders: int, questions: int) -> subprocess.Popen[bytes]:
@@ -193,7 +193,7 @@ class ChildProcess:
         except (EOFError, OSError):
             self._serving = False
 
-    def _bury(self) -> None:
+    def _note_end(self) -> None:
         with self._lock:
             now_s = time.monotonic()
             self._past = Counts.total([self._past, self._present], now_s).of_the_past()

@@ -15,9 +15,9 @@ from services.common.errors import InvalidInput
 from services.common.lifecycle import VitalThread
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import MODEL_CONTAINER_SERVICE
-from services.query.api import protobuf
 from services.query.driver import Driver
 from services.query.engine.versions import Batch, Replica
+from services.query.replicas import batches
 from services.query.replicas.stream_client import ClientStream, StreamChannel
 
 _LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class ReplicaLink:
     """The connection to one replica, for as long as the replica holds its lease."""
 
     def __init__(self, driver: Driver, replica: Replica) -> None:
-        """Starts dialling."""
+        """Starts a thread that dials the replica, and tells the driver of all that follows."""
         self._driver = driver
         self._replica = replica
         self._address = replica.record.address
@@ -48,7 +48,7 @@ class ReplicaLink:
         """Starts a batch on its way; one that meets a broken stream is retried when the driver hears of the break."""
         stream = self._stream
         if stream is not None:
-            stream.send(protobuf.batch_request(batch))
+            stream.send(batches.batch_request(batch))
 
     def release(self) -> None:
         """Half-closes the stream and dials no more; safe to repeat."""
@@ -123,7 +123,7 @@ class ReplicaLink:
 
     def _answered(self, message: bytes) -> None:
         try:
-            self._driver.batch_answered(self._replica, *protobuf.batch_response(message))
+            self._driver.batch_answered(self._replica, *batches.batch_response(message))
         except InvalidInput:
             # What it still owes would never be answered; with the stream broken it is tried elsewhere.
             _LOG.warning("replica %s breaks the contract", self._replica.record.key, exc_info=True)

@@ -6,6 +6,7 @@ Each process counts for itself; the counts of a service of several processes are
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, TypeVar
 
 from services.common.metrics import Histogram, Meter
@@ -97,9 +98,9 @@ class Counts:
     def total(cls, parts: Sequence[Self], now_s: float) -> Self:
         """The sum of several processes' counts, at `now_s` of time.monotonic(), which all processes share."""
         return cls(
-            applications=_by_key([part.applications for part in parts], ApplicationCounts.total, now_s),
-            versions=_by_key([part.versions for part in parts], VersionCounts.total, now_s),
-            selections=_by_key([part.selections for part in parts], SelectionCounts.total, now_s),
+            applications=_by_key([part.applications for part in parts], partial(ApplicationCounts.total, now_s=now_s)),
+            versions=_by_key([part.versions for part in parts], partial(VersionCounts.total, now_s=now_s)),
+            selections=_by_key([part.selections for part in parts], SelectionCounts.total),
             throughput=Meter.total((part.throughput for part in parts), now_s),
             queueing_micros=Histogram.total(part.queueing_micros for part in parts),
             lag_micros=Histogram.total(part.lag_micros for part in parts),
@@ -124,11 +125,9 @@ def _most_of_each(parts: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(most)
 
 
-def _by_key(
-    parts: Iterable[dict[str, _Part]], total: Callable[[Sequence[_Part], float], _Part], now_s: float
-) -> dict[str, _Part]:
+def _by_key(parts: Iterable[dict[str, _Part]], total: Callable[[Sequence[_Part]], _Part]) -> dict[str, _Part]:
     grouped: dict[str, list[_Part]] = {}
     for part in parts:
         for key, counts in part.items():
             grouped.setdefault(key, []).append(counts)
-    return {key: total(counts, now_s) for key, counts in grouped.items()}
+    return {key: total(counts) for key, counts in grouped.items()}

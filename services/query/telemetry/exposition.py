@@ -77,7 +77,7 @@ class CountsCollector(Collector):
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
-        """The samples."""
+        """Reads the counts and yields a metric family for each of theirs."""
         counts = self._read()
         yield from _of_applications(counts.applications)
         yield from _of_versions(counts.versions)

@@ -64,7 +64,7 @@ class SelectionCounts:
         self.forgotten = 0
 
     @classmethod
-    def total(cls, parts: Sequence[Self], _now_s: float) -> Self:
+    def total(cls, parts: Sequence[Self]) -> Self:
         """The sum of several processes' counts of the application."""
         total = cls()
         for part in parts:

@@ -6,7 +6,8 @@ import math
 import pytest
 
 from services.common.errors import AlreadyExists, ClipperError, Conflict, InvalidInput, NotFound
-from services.common.names import SELECTION_POLICIES, InputType
+from services.common.names import InputType
+from services.common.policies import BUILT_IN
 from services.common.records import Application, CurrentVersion, ModelVersion
 from services.management import applications
 from tests.fixtures.configurations import after, configuration
@@ -169,7 +170,7 @@ class TestLinkOfSeveralModels:
         linked = after(known, applications.link(known, "clever", ["forest"]))
         assert applications.linked_models(linked, "clever") == ("forest", "svm")
 
-    @pytest.mark.parametrize("policy", [policy for policy in SELECTION_POLICIES if policy != "single"])
+    @pytest.mark.parametrize("policy", [policy for policy in BUILT_IN if policy != "single"])
     def test_is_possible_with_every_policy_but_single(self, policy: str) -> None:
         application = dataclasses.replace(CLEVER, selection_policy=policy)
         assert applications.link(configuration(application, FOREST, SVM), "clever", ["forest", "svm"])

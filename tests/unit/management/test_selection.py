@@ -7,7 +7,8 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.names import SELECTION_POLICIES, InputType
+from services.common.names import InputType
+from services.common.policies import BUILT_IN
 from services.common.records import Application
 from services.management import selection
 
@@ -26,7 +27,7 @@ def accepted(**changed: object) -> None:
 
 
 class TestPolicy:
-    @pytest.mark.parametrize("policy", SELECTION_POLICIES)
+    @pytest.mark.parametrize("policy", BUILT_IN)
     def test_that_is_built_in_is_taken(self, policy: str) -> None:
         accepted(selection_policy=policy)
 

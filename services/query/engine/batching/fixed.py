@@ -8,7 +8,7 @@ from services.query.engine.queue import TaskQueue
 
 
 class Fixed:
-    """Never adapts."""
+    """Takes what waits, up to the limit, and never adapts."""
 
     __slots__ = ("full_size",)
 
@@ -20,7 +20,7 @@ class Fixed:
         return up_to(self.full_size, queue, busy_s)
 
     def expected_s(self, size: int) -> float:
-        """Unknown."""
+        """Infinity: nobody knows, since nothing is learned."""
         return math.inf
 
     def observe(self, size: int, busy_s: float, demand: Demand) -> None:

@@ -1,29 +1,28 @@
 """Chooses the models for a request, once it is known what was learned in its context."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from random import Random
 
 from services.common.selection_records import ContextKey
 from services.query.engine.answers import Answers
 from services.query.engine.choosing.contexts import Contexts
 from services.query.engine.choosing.members import members_of
-from services.query.engine.choosing.selected import Pick, Selected, Selection, policy_failure
-from services.query.engine.choosing.selector import Selector
+from services.query.engine.choosing.selected import Selected, policy_failure
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
-from services.query.engine.feedback import Feedback
+from services.query.engine.intake import Intake
 from services.query.engine.policies import guard
 from services.query.engine.policies.policy import Choice, State
+from services.query.engine.policies.selector import Selector
 from services.query.engine.recent import RecentPredictions
-from services.query.engine.requests import DefaultReason, Query, Request
+from services.query.engine.requests import DefaultReason, Pick, Query, Request, Selection
 from services.query.engine.versions import Version
 
 # The share of its time that a request may wait to learn what is known of its context.
 _MOST_WAIT = 0.25
 
 _NOBODY = Choice((), 1.0)
-
-Ask = Callable[[Request, Sequence[Version], float], None]
 
 
 class Wait:
@@ -33,24 +32,34 @@ class Wait:
         key: the context.
         deadline_s: when they are to wait no longer.
         requests: who waits, perhaps in vain: their clients may have gone.
-        unanswered: 1 until they wait no longer.
+        unanswered: how many of them have not been released.
     """
 
     __slots__ = ("deadline_s", "key", "requests", "unanswered")
 
-    def __init__(self, key: ContextKey, deadline_s: float) -> None:
+    def __init__(self, key: ContextKey) -> None:
         self.key = key
-        self.deadline_s = deadline_s
+        self.deadline_s = math.inf
         self.requests: list[Request] = []
-        self.unanswered = 1
+        self.unanswered = 0
+
+    def join(self, request: Request) -> None:
+        """Has a request wait."""
+        self.requests.append(request)
+        self.unanswered += 1
+
+    def end(self) -> list[Request]:
+        """Releases those who have waited."""
+        self.unanswered = 0
+        return self.requests
 
 
 class Chooser:
     """Takes the requests of applications that have a selection policy.
 
     Args:
-        answers: takes the answers of those for whom there is nobody to ask.
-        ask: asks a version for each query of a request.
+        intake: takes the requests for which it is known whom to ask.
+        answers: takes the answers of those for whom there is nobody.
         deadlines: takes who waits, for `waited`.
         outbox: takes what is to be read and what became of the requests.
         recent: remembers their predictions.
@@ -62,16 +71,16 @@ class Chooser:
 
     def __init__(
         self,
+        intake: Intake,
         answers: Answers,
-        ask: Ask,
-        deadlines: Deadlines[Request | Wait | Feedback],
+        deadlines: Deadlines,
         outbox: Outbox,
         recent: RecentPredictions,
         random: Random,
     ) -> None:
         self.contexts = Contexts(outbox)
+        self._intake = intake
         self._answers = answers
-        self._ask = ask
         self._outbox = outbox
         self._recent = recent
         self._random = random
@@ -89,7 +98,7 @@ class Chooser:
 
     def ask_all(self, request: Request, selection: Selection, now_s: float) -> None:
         """Takes a request for one input that is to be shown to all models that there are for it."""
-        versions = list(selection.selector.versions.values())
+        versions = list(request.route.versions.values())
         if versions:
             self._ask_members(request, selection, versions, now_s)
         else:
@@ -110,28 +119,26 @@ class Chooser:
         until_s = now_s + _MOST_WAIT * (request.deadline_s - now_s)
         wait = self._waits.get(key)
         if wait is None:
-            wait = self._waits[key] = Wait(key, until_s)
-            self._deadlines.add(wait)
-        elif until_s < wait.deadline_s:
+            wait = self._waits[key] = Wait(key)
+        wait.join(request)
+        if until_s < wait.deadline_s:
             wait.deadline_s = until_s
             self._deadlines.add(wait)
-        wait.requests.append(request)
 
     def _release(self, key: ContextKey, now_s: float) -> None:
         wait = self._waits.pop(key, None)
         if wait is None:
             return
-        wait.unanswered = 0
-        for request in wait.requests:
+        for request in wait.end():
             selector = request.route.selector
             if request.unanswered and selector is not None:
                 self._choose(request, selector, self.contexts.known(key, selector), now_s)
 
     def _choose(self, request: Request, selector: Selector, state: State, now_s: float) -> None:
-        arms = selector.askable()
+        arms = request.route.askable()
         try:
             picks = [self._pick(query, selector, state, arms) for query in request.queries if arms]
-            versions = [selector.versions[arm] for pick in picks for arm in pick.choice.arms]
+            versions = [request.route.versions[arm] for pick in picks for arm in pick.choice.arms]
         except Exception as error:
             self._give_up(request, selector, state, DefaultReason.MODEL_ERROR, policy_failure(error))
             return
@@ -143,7 +150,7 @@ class Chooser:
             self._ask_members(request, selection, versions, now_s)
         else:
             request.selection = selection
-            self._ask(request, versions, now_s)
+            self._intake.ask(request, versions, now_s)
 
     def _pick(self, query: Query, selector: Selector, state: State, arms: Sequence[str]) -> Pick:
         features = selector.features(query.input)
@@ -151,7 +158,7 @@ class Chooser:
 
     def _ask_members(self, request: Request, selection: Selection, versions: Sequence[Version], now_s: float) -> None:
         request.selection = selection
-        self._ask(members_of(request, selection, self._answers), versions, now_s)
+        self._intake.ask(members_of(request, selection, self._answers), versions, now_s)
 
     def _give_up(
         self, request: Request, selector: Selector, state: State, reason: DefaultReason, explanation: str = ""

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from services.common.selection_records import ContextKey
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.effects import Outbox
 from services.query.engine.policies.policy import State
+from services.query.engine.policies.selector import Selector
 
 _FRESH_S = 0.1
 _STALE_S = 1.0

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from itertools import islice
 
 from services.query.engine.answers import Answers
-from services.query.engine.choosing.selected import Pick, Selection, policy_failure
-from services.query.engine.requests import DefaultReason, Query, Request, Spent
+from services.query.engine.choosing.selected import policy_failure
+from services.query.engine.requests import NOBODY, DefaultReason, Pick, Query, Request, Selection, Spent
 
 # Where no member answered, the reason that is told is the one that says most about what is to be mended.
 _MOST_TELLING = (
@@ -34,7 +34,7 @@ def members_of(request: Request, selection: Selection, answers: Answers) -> Requ
         request.first_query_id,
         request.arrival_s,
         request.deadline_s,
-        None,
+        NOBODY,
         explain=request.explain,
     )
     members.selection = Members(request, selection, answers)

@@ -12,4 +12,5 @@ A policy is pure: state in, state out. Who keeps the states, the order of events
     losses.py    how wrong an output is
     guard.py     a policy, called so that whatever it does fails that call alone
     registry.py  policies by name, those of other packages included
+    selector.py  an application's policy with the versions that answer for its arms
 """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import equal
 from services.query.engine.policies.policy import (
     AdditivePolicy,
@@ -22,7 +22,7 @@ class Ensemble(SelectionPolicy):
     asks_all = True
 
     def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
-        """Everybody."""
+        """Chooses every arm, with certainty."""
         return Choice(tuple(arms), 1.0)
 
     def combine(self, state: State, arms: Sequence[str], outputs: Mapping[str, str]) -> Combination:
@@ -37,7 +37,7 @@ class _Equals(Ensemble, AdditivePolicy):
     """All arms weigh the same, and nothing is learned."""
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
-        """Nothing."""
+        """Adds nothing: no observation changes what the arms weigh."""
         return {}
 
     def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
@@ -55,7 +55,7 @@ class Majority(_Equals):
 class Average(_Equals):
     """The mean of what the arms say, whatever the application's `combine`."""
 
-    PARAMETERS = BUILT_IN["average"]
+    PARAMETERS = BUILT_IN["average"].parameters
 
     def __init__(self, parameters: Mapping[str, float], combine: str = "average") -> None:
         super().__init__(parameters, "average")

@@ -5,7 +5,7 @@ Sutton and Barto, "Reinforcement Learning", 2018, section 2.2.
 
 from collections.abc import Sequence
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import greedy
 from services.query.engine.policies.policy import State
 from services.query.engine.policies.rewards import RewardBandit, counts, sums
@@ -18,7 +18,7 @@ class EpsilonGreedy(RewardBandit):
     feedback arrives.
     """
 
-    PARAMETERS = BUILT_IN["epsilon_greedy"]
+    PARAMETERS = BUILT_IN["epsilon_greedy"].parameters
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """The best arm's is the largest, and none below epsilon / K."""

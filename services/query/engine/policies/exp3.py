@@ -13,7 +13,7 @@ worse.
 import math
 from collections.abc import Mapping, Sequence
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import Bandit, proportional
 from services.query.engine.policies.policy import Observation, State
 
@@ -26,7 +26,7 @@ class Exp3(Bandit):
     A new arm starts with the mean of the others' weights.
     """
 
-    PARAMETERS = BUILT_IN["exp3"]
+    PARAMETERS = BUILT_IN["exp3"].parameters
 
     def init(self, state: State, arms: Sequence[str]) -> State:
         """The logarithm of the mean weight, for arms that have none."""

@@ -14,7 +14,7 @@ would be relied upon until it had lost all of its lead, however bad it has becom
 import math
 from collections.abc import Sequence
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import proportional
 from services.query.engine.policies.ensembles import Ensemble
 from services.query.engine.policies.policy import Observation, State
@@ -25,7 +25,7 @@ _NAME = "weight:"
 class Exp4(Ensemble):
     """Keeps `weight:{arm}`; a new arm starts with the mean of the others'."""
 
-    PARAMETERS = BUILT_IN["exp4"]
+    PARAMETERS = BUILT_IN["exp4"].parameters
 
     def init(self, state: State, arms: Sequence[str]) -> State:
         """The mean weight, for arms that have none."""

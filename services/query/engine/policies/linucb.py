@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import Bandit, equal, greedy, proportional
 from services.query.engine.policies.features import project
 from services.query.engine.policies.memory import remembered
@@ -33,8 +33,8 @@ class LinUcb(Bandit):
     Without chance: between two feedbacks equal inputs go to the same arm.
     """
 
-    PARAMETERS = BUILT_IN["linucb"]
-    uses_features = True
+    PARAMETERS = BUILT_IN["linucb"].parameters
+    uses_features = BUILT_IN["linucb"].uses_features
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """All for the arm with the highest bound."""

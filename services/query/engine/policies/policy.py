@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import ClassVar, NamedTuple
 
-from services.common.policy_parameters import MODEL_NAME, Parameter, Parameters, check
+from services.common.policies import MODEL_NAME, Parameter, Parameters, check
 from services.common.selection_records import State
 
 # All that who writes a policy needs.

@@ -57,15 +57,15 @@ class MissingPolicy(SelectionPolicy):
         self.why = why
 
     def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:
-        """Fails."""
+        """Fails with `why`."""
         raise InvalidInput(self.why)
 
     def observe(self, state: State, arms: Sequence[str], observation: Observation) -> State:
-        """Fails."""
+        """Fails with `why`."""
         raise InvalidInput(self.why)
 
     def weights(self, state: State, arms: Sequence[str]) -> Mapping[str, float]:
-        """Fails."""
+        """Fails with `why`."""
         raise InvalidInput(self.why)
 
 

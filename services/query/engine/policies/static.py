@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import Bandit, equal, proportional
 from services.query.engine.policies.policy import Observation, State
 
@@ -15,7 +15,7 @@ class Single(Bandit):
         return [1.0] + [0.0] * (len(arms) - 1)
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
-        """Nothing."""
+        """Adds nothing: no observation changes the shares."""
         return {}
 
 
@@ -26,7 +26,7 @@ class Static(Bandit):
     the same. An arm of weight 0 is asked only when none with a weight can answer.
     """
 
-    PARAMETERS = BUILT_IN["static"]
+    PARAMETERS = BUILT_IN["static"].parameters
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """In proportion to the weights."""
@@ -34,5 +34,5 @@ class Static(Bandit):
         return proportional(weights) if any(weights) else equal(len(arms))
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
-        """Nothing."""
+        """Adds nothing: no observation changes the shares."""
         return {}

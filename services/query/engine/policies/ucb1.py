@@ -6,7 +6,7 @@ Auer, Cesa-Bianchi and Fischer, "Finite-time analysis of the multiarmed bandit p
 import math
 from collections.abc import Sequence
 
-from services.common.policy_parameters import BUILT_IN
+from services.common.policies import BUILT_IN
 from services.query.engine.policies.bandit import greedy
 from services.query.engine.policies.policy import State
 from services.query.engine.policies.rewards import RewardBandit, counts, sums
@@ -18,7 +18,7 @@ class Ucb1(RewardBandit):
     Arms without feedback come first. Without chance: between two feedbacks every query goes to the same arm.
     """
 
-    PARAMETERS = BUILT_IN["ucb1"]
+    PARAMETERS = BUILT_IN["ucb1"].parameters
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
         """All for the arm with the highest bound."""

@@ -10,7 +10,7 @@ from services.common.names import InputType
 from services.common.records import Application
 from services.query.api import json_predictions as rest
 from services.query.api.request_limits import RequestLimits
-from services.query.engine.requests import DefaultReason, Request, Spent
+from services.query.engine.requests import NOBODY, DefaultReason, Request, Spent
 from services.query.engine.versions import Route
 from tests.fixtures.choices import answered
 
@@ -20,7 +20,7 @@ SCHEMA = '. Expected JSON schema: \n  {\n   "input" := [double] | [int] | [strin
 
 def packed(input_type: InputType, body: bytes) -> list[bytes]:
     """The packed inputs of a whole body."""
-    return rest.pack(rest.parse(body, LIMITS), input_type)
+    return list(rest.asked(rest.parse(body, LIMITS), input_type).inputs)
 
 
 def packed_input(input_type: InputType, value: str) -> bytes:
@@ -46,8 +46,8 @@ def refused_input(input_type: InputType, value: str) -> str:
 
 def finished(*outputs: str, first_query_id: int = 0) -> Request:
     """A request that a model answered with these outputs."""
-    route = Route(Application("app", InputType.DOUBLES, "unused", 1_000), None)
-    request = Request(route, None, [b""] * len(outputs), first_query_id, 0.0, 1.0, None)
+    route = Route(Application("app", InputType.DOUBLES, "unused", 1_000), {})
+    request = Request(route, None, [b""] * len(outputs), first_query_id, 0.0, 1.0, NOBODY)
     for query, output in zip(request.queries, outputs, strict=True):
         query.output = output
     return request
@@ -200,7 +200,7 @@ def test_of_equal_keys_the_last_counts() -> None:
 
 def test_of_both_inputs_the_single_one_wins() -> None:
     body = rest.parse(b'{"input_batch":[[1],[2]],"input":[3]}', LIMITS)
-    assert rest.pack(body, InputType.INTS) == [struct.pack("<i", 3)]
+    assert rest.asked(body, InputType.INTS).inputs == [struct.pack("<i", 3)]
     assert not body.is_batch
     assert "of type Null" in refusal(InputType.INTS, b'{"input_batch":[[1]],"input":null}')
 
@@ -214,7 +214,7 @@ def test_a_batch_may_have_inputs_of_different_lengths() -> None:
 def test_a_batch_of_none_or_one_is_a_batch(text: bytes, count: int) -> None:
     body = rest.parse(b'{"input_batch":%b}' % text, LIMITS)
     assert body.is_batch
-    assert len(rest.pack(body, InputType.INTS)) == count
+    assert len(rest.asked(body, InputType.INTS).inputs) == count
 
 
 @pytest.mark.parametrize(("batch", "kind"), [("{}", "Object"), ("null", "Null"), ('"ab"', "String"), ("1", "Number")])

@@ -1,10 +1,10 @@
-"""Messages of the contracts to and from the engine's objects."""
+"""Messages of clients to and from the engine's objects."""
 
 import struct
 from collections.abc import Callable
 
 import pytest
-from clipper.v1 import input_pb2, model_container_service_pb2, query_service_pb2
+from clipper.v1 import input_pb2, query_service_pb2
 from google.api import httpbody_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -12,12 +12,12 @@ from google.rpc import error_details_pb2
 from services.common.errors import InvalidInput, LimitExceeded, NoCapacity
 from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
-from services.common.records import Application, ModelVersion, Replica
+from services.common.records import Application
 from services.query.api import protobuf
 from services.query.api.request_limits import RequestLimits
 from services.query.engine import requests, versions
 from services.query.engine.feedback import FeedbackItem
-from services.query.engine.requests import DefaultReason, Request, Spent, Task
+from services.query.engine.requests import NOBODY, DefaultReason, Request, Spent
 from tests.fixtures.choices import answered
 
 _NOT_PROTOBUF = b"\xff\xff\xff"
@@ -25,16 +25,8 @@ _LIMITS = RequestLimits(max_inputs=8)
 
 
 def _request(*inputs: bytes, deadline_s: float = 1.0) -> Request:
-    route = versions.Route(Application("app", InputType.DOUBLES, "fallback", 1_000), None)
-    return Request(route, None, inputs, 40, 0.0, deadline_s, None)
-
-
-def _batch(input_type: InputType, *waiting: Request, sent_s: float = 0.25) -> versions.Batch:
-    """A batch with one task for each request, whose only input it has."""
-    version = versions.Version(ModelVersion("m", "1", input_type), queue_capacity=10)
-    replica = versions.Replica(Replica("m", "1", 0, input_type, "host:1"))
-    tasks = [Task(version, request.queries[0].input, request.queries[0], None) for request in waiting]
-    return replica.send(tasks, sent_s)
+    route = versions.Route(Application("app", InputType.DOUBLES, "fallback", 1_000), {})
+    return Request(route, None, inputs, 40, 0.0, deadline_s, NOBODY)
 
 
 @pytest.mark.parametrize("decode", [protobuf.predict_request, protobuf.predict_stream_request])
@@ -64,11 +56,6 @@ def test_a_native_request_of_too_many_inputs_is_refused_before_it_waits(
 def test_a_rest_request_that_is_none_is_refused_by_name() -> None:
     with pytest.raises(InvalidInput, match=r"clipper\.v1\.PredictJsonRequest$"):
         protobuf.predict_json_request(_NOT_PROTOBUF, _LIMITS)
-
-
-def test_an_answer_of_a_container_that_is_none_is_refused_by_name() -> None:
-    with pytest.raises(InvalidInput, match=r"clipper\.v1\.PredictBatchResponse$"):
-        protobuf.batch_response(_NOT_PROTOBUF)
 
 
 def test_native_requests_survive_the_wire() -> None:
@@ -262,39 +249,6 @@ def test_a_refused_pipelined_request_is_answered_with_its_status() -> None:
     assert refused.error.details[0].Unpack(info)
     assert refused.error.details[1].Unpack(retry)
     assert (info.reason, retry.retry_delay.ToMicroseconds()) == ("QUEUE_FULL", 250_000)
-
-
-def test_a_batch_packs_its_inputs_and_tells_the_time_until_its_latest_deadline() -> None:
-    batch = _batch(InputType.DOUBLES, _request(b"a" * 16, deadline_s=0.5), _request(b"b" * 8), _request(b""))
-    message = model_container_service_pb2.PredictBatchRequest.FromString(protobuf.batch_request(batch))
-    assert message.batch_id == batch.batch_id
-    assert message.inputs.type == input_pb2.INPUT_TYPE_DOUBLES
-    assert message.inputs.data == b"a" * 16 + b"b" * 8
-    assert list(message.inputs.lengths) == [2, 1, 0]
-    assert message.timeout_micros == 750_000
-
-
-@pytest.mark.parametrize("input_type", InputType)
-def test_a_batch_of_one_is_the_input_itself_in_every_type(input_type: InputType) -> None:
-    batch = _batch(input_type, _request(b"eight by"))
-    message = model_container_service_pb2.PredictBatchRequest.FromString(protobuf.batch_request(batch))
-    assert protobuf.inputs(message.inputs, input_type) == [b"eight by"]
-
-
-def test_a_batch_that_is_already_late_still_has_a_deadline() -> None:
-    batch = _batch(InputType.DOUBLES, _request(b"", deadline_s=0.1), sent_s=0.2)
-    assert model_container_service_pb2.PredictBatchRequest.FromString(protobuf.batch_request(batch)).timeout_micros == 1
-
-
-def test_a_containers_answer_is_read() -> None:
-    message = model_container_service_pb2.PredictBatchResponse(
-        batch_id=9,
-        outputs=["1", "", "3"],
-        failures=[model_container_service_pb2.InputFailure(index=1, message="ValueError: no")],
-        model_micros=2_500,
-    )
-    batch_id, outputs, failures, model_s = protobuf.batch_response(message.SerializeToString())
-    assert (batch_id, list(outputs), failures, model_s) == (9, ["1", "", "3"], {1: "ValueError: no"}, 0.0025)
 
 
 def test_a_rest_answer_says_that_it_is_json() -> None:

@@ -12,7 +12,7 @@ from clipper.v1.query_service_pb2 import Prediction
 from services.common.names import InputType
 from services.common.records import Application, Change, ModelVersion
 from services.query.engine.cache import CacheKey, PredictionCache
-from services.query.engine.requests import DefaultReason, Request, Task
+from services.query.engine.requests import NOBODY, DefaultReason, Request, Task
 from services.query.engine.versions import Route, Version
 from tests.fixtures.worlds import World, outputs, sizes
 
@@ -25,7 +25,7 @@ def _key(number: int, version: int = 0) -> CacheKey:
 
 
 def _task(key: CacheKey) -> Task:
-    request = Request(Route(Application("app", InputType.DOUBLES, "", 1), None), _VERSION, [key[1]], 0, 0.0, 1.0, None)
+    request = Request(Route(Application("app", InputType.DOUBLES, "", 1), {}), _VERSION, [key[1]], 0, 0.0, 1.0, NOBODY)
     return Task(_VERSION, key[1], request.queries[0], key)
 
 

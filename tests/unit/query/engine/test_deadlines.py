@@ -7,18 +7,18 @@ import random
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.deadlines import Deadlines
-from services.query.engine.requests import Request
+from services.query.engine.requests import NOBODY, Request
 from services.query.engine.versions import Route
 
-_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1), None)
+_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1), {})
 
 
 def _request(deadline_s: float) -> Request:
-    return Request(_ROUTE, None, [b""], 0, 0.0, deadline_s, None)
+    return Request(_ROUTE, None, [b""], 0, 0.0, deadline_s, NOBODY)
 
 
-def _watching(*deadlines_s: float) -> tuple[Deadlines[Request], list[Request]]:
-    watched = Deadlines[Request]()
+def _watching(*deadlines_s: float) -> tuple[Deadlines, list[Request]]:
+    watched = Deadlines()
     requests = [_request(deadline_s) for deadline_s in deadlines_s]
     for request in requests:
         watched.add(request)
@@ -26,7 +26,7 @@ def _watching(*deadlines_s: float) -> tuple[Deadlines[Request], list[Request]]:
 
 
 def test_without_requests_there_is_no_deadline() -> None:
-    watched = Deadlines[Request]()
+    watched = Deadlines()
     assert watched.next() == math.inf
     assert watched.expire(1e9) == []
 
@@ -65,7 +65,7 @@ def test_a_request_without_deadline_waits_for_ever() -> None:
 
 def test_it_agrees_with_a_plain_list_over_any_history() -> None:
     seeded = random.Random(2)
-    watched = Deadlines[Request]()
+    watched = Deadlines()
     waiting: list[Request] = []
     now_s = 0.0
     for _ in range(3_000):

@@ -8,6 +8,7 @@ from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
+from services.query.engine.requests import NOBODY
 from services.query.engine.versions import Route
 
 _CLASSES = Application("app", InputType.DOUBLES, "", 1_000)
@@ -58,4 +59,4 @@ def test_a_loss_of_numbers_needs_a_label_that_is_one() -> None:
 def test_a_request_with_an_item_that_makes_no_sense_is_refused_as_a_whole() -> None:
     items = [FeedbackItem(query_id=1, label="6.5"), FeedbackItem(query_id=1, label="cat")]
     with pytest.raises(InvalidInput, match="The label 'cat' is no finite number"):
-        FeedbackRequest(Route(_NUMBERS, None), items, 0, None)
+        FeedbackRequest(Route(_NUMBERS, {}), items, 0, NOBODY)

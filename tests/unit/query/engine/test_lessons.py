@@ -7,9 +7,10 @@ import pytest
 
 from services.common.lessons import Lesson
 from services.common.selection_records import ContextKey, Recorded, State
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.policies.policy import Observation
+from services.query.engine.policies.selector import Selector
+from services.query.engine.requests import NOBODY
 from services.query.engine.versions import Route
 from tests.fixtures.journals import DIGITS, Counting, Halving, feedback, key_of, prediction
 from tests.fixtures.learners import Feedback
@@ -66,10 +67,10 @@ class Experience:
 def experience(what: Feedback, recorded: Recorded | None) -> Experience:
     """Joins feedback with its prediction; None for feedback on an input."""
     application = dataclasses.replace(what.application, linked_models=what.arms)
-    selector = Selector(application, what.policy, {})
+    selector = Selector(application, what.policy)
     data = b"" if what.query_id is None else None
     item = FeedbackItem(what.query_id, data, what.context, what.label, what.reward, what.feedback_id)
-    (told,) = FeedbackRequest(Route(application, None, selector), [item], NOW_MS, None).feedback
+    (told,) = FeedbackRequest(Route(application, {}, selector), [item], NOW_MS, NOBODY).feedback
     if recorded is None:
         as_if = prediction(0, "")._replace(
             key=key_of(context=what.context),

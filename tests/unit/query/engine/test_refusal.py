@@ -6,15 +6,15 @@ from services.common.errors import ClipperError, DeadlineMissed, ModelFailed, Mo
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.refusal import refusal
-from services.query.engine.requests import DefaultReason, Request
+from services.query.engine.requests import NOBODY, DefaultReason, Request
 from services.query.engine.versions import Route
 
 
 def answered(*reasons: DefaultReason, forbid_default: bool = True) -> Request:
     """A finished request whose queries have these reasons."""
-    route = Route(Application("app", InputType.DOUBLES, "fallback", 250_000), None)
+    route = Route(Application("app", InputType.DOUBLES, "fallback", 250_000), {})
     inputs = [b""] * len(reasons)
-    request = Request(route, None, inputs, 0, 0.0, 1.0, None, explain=False, forbid_default=forbid_default)
+    request = Request(route, None, inputs, 0, 0.0, 1.0, NOBODY, explain=False, forbid_default=forbid_default)
     for query, reason in zip(request.queries, reasons, strict=True):
         query.reason = reason
         query.explanation = f"because of {reason.name}"

@@ -11,20 +11,21 @@ from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.engine.feedback import Feedback, FeedbackItem, FeedbackRequest
+from services.query.engine.requests import NOBODY
 from services.query.engine.versions import Route
 from services.query.telemetry.counts import Counts
 from services.query.telemetry.exposition import CountsCollector, as_json
 from services.query.telemetry.selection_counts import SelectionCounts
 
 _LEARNED = FeedbackStatus.LEARNED
-_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1_000), None)
+_ROUTE = Route(Application("app", InputType.DOUBLES, "", 1_000), {})
 
 
 def _feedback(
     status: FeedbackStatus, losses: Mapping[str, float] | None = None, answer_loss: float | None = None
 ) -> Feedback:
     """Feedback, and what became of it."""
-    (feedback,) = FeedbackRequest(_ROUTE, [FeedbackItem(query_id=1, label="x")], 0, None).feedback
+    (feedback,) = FeedbackRequest(_ROUTE, [FeedbackItem(query_id=1, label="x")], 0, NOBODY).feedback
     feedback.status, feedback.losses, feedback.answer_loss = status, losses or {}, answer_loss
     return feedback
 

@@ -7,14 +7,14 @@ from services.common.records import Application
 from services.common.selection_records import ContextKey
 from services.query.engine.choosing import contexts as module
 from services.query.engine.choosing.contexts import Contexts
-from services.query.engine.choosing.selector import Selector
 from services.query.engine.effects import Outbox
 from services.query.engine.policies.registry import make
+from services.query.engine.policies.selector import Selector
 
 
 def _selector(*models: str) -> Selector:
     application = Application("app", InputType.DOUBLES, "", 1_000, models or ("a", "b"), selection_policy="exp3")
-    return Selector(application, make(application), {})
+    return Selector(application, make(application))
 
 
 class _Watched(Contexts):

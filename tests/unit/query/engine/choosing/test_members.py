@@ -5,8 +5,7 @@ import gc
 import pytest
 
 from services.common.selection_records import PredictionRecord
-from services.query.engine.choosing.selected import Selection
-from services.query.engine.requests import DefaultReason, Request
+from services.query.engine.requests import DefaultReason, Request, Selection
 from tests.fixtures.choices import Choices, key
 from tests.fixtures.worlds import outputs, reasons
 

@@ -8,15 +8,14 @@ from random import Random
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.names import SELECTION_POLICIES
-from services.common.policy_parameters import MODEL_NAME
+from services.common.policies import BUILT_IN, MODEL_NAME
 from services.query.engine.policies.policy import AdditivePolicy, Observation, SelectionPolicy, State
 from services.query.engine.policies.registry import load
 
 _ARMS = ("forest", "net", "svm")
 _FEATURES = (0.5, -2.0, 1.0)
 
-every_policy = pytest.mark.parametrize("name", SELECTION_POLICIES)
+every_policy = pytest.mark.parametrize("name", BUILT_IN)
 
 
 def _made(name: str, parameters: Mapping[str, float] | None = None) -> SelectionPolicy:
@@ -57,7 +56,7 @@ def test_weights_sum_to_1(name: str) -> None:
         assert min(weights.values()) >= 0.0
 
 
-@pytest.mark.parametrize("name", [name for name in SELECTION_POLICIES if name != "linucb" and not load(name).asks_all])
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "linucb" and not load(name).asks_all])
 def test_arms_are_drawn_as_often_as_the_weights_say_and_the_choice_tells_its_probability(name: str) -> None:
     policy, random = _made(name), Random(1)
     for state in _states(policy):
@@ -96,14 +95,14 @@ def test_init_says_what_the_state_lacks_and_nothing_once_it_has_it(name: str) ->
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", [name for name in SELECTION_POLICIES if load(name).additive])
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if load(name).additive])
 def test_the_order_of_observations_does_not_matter_to_an_additive_policy(name: str, seed: int) -> None:
     policy, observations = _made(name), _observations(seed, 60)
     shuffled = Random(seed).sample(observations, len(observations))
     assert _after(policy, shuffled) == pytest.approx(_after(policy, observations))
 
 
-@pytest.mark.parametrize("name", [name for name in SELECTION_POLICIES if load(name).additive])
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if load(name).additive])
 def test_what_several_services_add_at_once_is_what_one_would_have_learned(name: str) -> None:
     policy, observations = _made(name), _observations(1, 60)
     assert isinstance(policy, AdditivePolicy)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import InvalidInput
-from services.common.names import SELECTION_POLICIES, InputType
+from services.common.names import InputType
+from services.common.policies import BUILT_IN
 from services.common.records import Application
 from services.query.engine.policies.exp3 import Exp3
 from services.query.engine.policies.registry import MissingPolicy, Policies, load, make
@@ -83,7 +84,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         sys.modules.pop(module, None)
 
 
-@pytest.mark.parametrize("name", SELECTION_POLICIES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_policy_that_can_be_registered_is_there(name: str) -> None:
     make(_application(name))
 
@@ -203,3 +204,13 @@ def test_policies_that_nobody_asks_for_any_more_are_forgotten() -> None:
     policies.prepare(applications[:1])
     assert policies.policy_of(applications[0]) is kept
     assert policies.policy_of(applications[1]) is not forgotten
+
+
+def test_what_is_imported_by_the_former_path_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "written_before.py"
+    module.write_text(
+        _OFFERED.replace("engine.policies", "engine.selection")
+        + "\nfrom services.query.engine.selection import bandit, memory, rewards\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert issubclass(load("written_before:Own", ["written_before"]), Exp3)

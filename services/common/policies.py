@@ -1,7 +1,7 @@
-"""The parameters of the built-in selection policies: what they are called, their defaults and their ranges.
+"""The built-in selection policies: their names, their parameters, and whether they look at inputs.
 
-Management checks registrations against them, so that a wrong one is an error there and never later; the query service's
-policies, which management does not know, take them from here.
+Management checks registrations against this table, so that a wrong one is an error there and never later; the query
+service's classes, which management does not know, take what they have from here.
 """
 
 from collections.abc import Mapping
@@ -23,21 +23,35 @@ class Parameter(NamedTuple):
 
 Parameters = Mapping[str, Parameter]
 
+
+class BuiltIn(NamedTuple):
+    """What is known of a policy without its class.
+
+    Attributes:
+        parameters: what may be set.
+        uses_features: whether it looks at inputs; then they must be numbers.
+    """
+
+    parameters: Parameters
+    uses_features: bool = False
+
+
 _LEARNING_RATE = Parameter(0.1, 1e-6, 10.0)
 # Numbers this close to the average round to the same whole number.
 _TOLERANCE = Parameter(0.5, 0.0, 1e300)
 
-BUILT_IN: Mapping[str, Parameters] = {
-    "single": {},
-    "static": {MODEL_NAME: Parameter(1.0, 0.0, 1e9)},
-    "epsilon_greedy": {"epsilon": Parameter(0.1, 0.0, 1.0)},
-    "ucb1": {"exploration": Parameter(1.0, 0.0, 10.0)},
-    "thompson": {},
-    "exp3": {"eta": _LEARNING_RATE, "gamma": Parameter(0.002, 0.0, 1.0)},
-    "exp4": {"eta": _LEARNING_RATE, "share": Parameter(0.0002, 1e-9, 1.0), "tolerance": _TOLERANCE},
-    "majority": {},
-    "average": {"tolerance": _TOLERANCE},
-    "linucb": {"alpha": Parameter(1.0, 0.0, 100.0)},
+# Others are entry points of the group, or classes as "package.module:Class" that check_policy_path allows.
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "single": BuiltIn({}),
+    "static": BuiltIn({MODEL_NAME: Parameter(1.0, 0.0, 1e9)}),
+    "epsilon_greedy": BuiltIn({"epsilon": Parameter(0.1, 0.0, 1.0)}),
+    "ucb1": BuiltIn({"exploration": Parameter(1.0, 0.0, 10.0)}),
+    "thompson": BuiltIn({}),
+    "exp3": BuiltIn({"eta": _LEARNING_RATE, "gamma": Parameter(0.002, 0.0, 1.0)}),
+    "exp4": BuiltIn({"eta": _LEARNING_RATE, "share": Parameter(0.0002, 1e-9, 1.0), "tolerance": _TOLERANCE}),
+    "majority": BuiltIn({}),
+    "average": BuiltIn({"tolerance": _TOLERANCE}),
+    "linucb": BuiltIn({"alpha": Parameter(1.0, 0.0, 100.0)}, uses_features=True),
 }
 
 
