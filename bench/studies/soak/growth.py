@@ -1,7 +1,7 @@
 """A cluster under the same load for a long time: whether its memory stays as it is, and what clients get meanwhile.
 
-Each query service is held to a part of a processor, and asked for a share of what it can do with that. So the load is the
-same from start to end, whatever else the machine does, and leaves most of it to that.
+Each query service is held to a part of a processor, and asked for a share of what it can do with that. So the load is
+the same from start to end, whatever else the machine does, and leaves most of it to that.
 """
 
 import sys
