@@ -3,7 +3,10 @@
 The edge lets few of these pass; in the network behind it there is nobody to refuse them.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -15,6 +18,9 @@ from tests.fixtures.query_services import CHANNEL_OPTIONS, PATIENCE_S, SERVING
 from tests.fixtures.services import services
 
 _CHECK = "/grpc.health.v1.Health/Check"
+_WATCH = "/grpc.health.v1.Health/Watch"
+_WATCHES = 50
+_WATCHING_AT_ONCE = 8
 _UNKNOWN = "/clipper.v1.Nothing/Nothing"
 # Beyond what a grpcio server takes of headers together.
 _HUGE_BYTES = 14_000
@@ -66,6 +72,25 @@ def test_a_call_of_anything_ends_and_the_service_serves_on(
         _assert_serves(before)
     with grpc.insecure_channel(address, CHANNEL_OPTIONS) as after:
         _assert_serves(after)
+
+
+@pytest.mark.parametrize("service", ["query", "management", "container"])
+def test_clients_that_watch_the_health_and_break_off_at_once_keep_nobody_else_from_it(
+    addresses: Mapping[str, str], service: str
+) -> None:
+    def break_off(channel: grpc.Channel) -> None:
+        watch: grpc.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_WATCH)
+        for _ in range(_WATCHES):
+            call = watch(b"", timeout=PATIENCE_S)
+            assert health_pb2.HealthCheckResponse.FromString(next(call)).status == SERVING
+            call.cancel()
+
+    with ExitStack() as stack:
+        make = functools.partial(grpc.insecure_channel, addresses[service], CHANNEL_OPTIONS)
+        channels = [stack.enter_context(make()) for _ in range(_WATCHING_AT_ONCE)]
+        pool = stack.enter_context(ThreadPoolExecutor(_WATCHING_AT_ONCE, "watching"))
+        list(pool.map(break_off, channels))
+        _assert_serves(stack.enter_context(make()))
 
 
 @pytest.mark.parametrize("service", ["query", "management", "container"])
