@@ -23,6 +23,7 @@ from bench.rig import questions
 from bench.rig.jobs import LATE_S, Job, Outcome
 from bench.rig.payloads import PREDICT, PREDICT_STREAM, unframed
 from bench.rig.statistics import quantile
+from services.common.status import RpcStatus
 from services.query.replicas.stream_client import StreamChannel
 
 _REQUEST_ID = b"\x08"
@@ -111,19 +112,25 @@ class Stream(Asking):
         if not self._channel.wait_ready(_CONNECT_TIMEOUT_S):
             raise ConnectionError(f"{job.address} cannot be reached")
         self._stream = self._channel.open(PREDICT_STREAM, self._read)
-        self._reader = threading.Thread(target=self._stream.run, name="reader")
+        self._status = RpcStatus(grpc.StatusCode.UNKNOWN)
+        self._reader = threading.Thread(target=self._read_all, name="reader")
         self._reader.start()
 
     def close(self) -> None:
-        """Waits for the answers that are due, and ends the call."""
+        """Waits for the answers that are due, and ends the call; ConnectionError when that did not end well."""
         self._stop()
         self._stream.half_close()
         self._reader.join(_PATIENCE_S)
         self._channel.close()
         self._reader.join()
+        if self._status.code is not grpc.StatusCode.OK:
+            raise ConnectionError(f"the stream ended with {self._status.code.name} {self._status.message}")
 
     def _start(self, number: int, message: bytes) -> None:
         self._stream.send(_REQUEST_ID + _varint(number) + _REQUEST + _varint(len(message)) + message)
+
+    def _read_all(self) -> None:
+        self._status = self._stream.run()
 
     def _read(self, message: bytes) -> None:
         # The number comes first, and is left out when it is 0.

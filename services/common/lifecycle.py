@@ -126,7 +126,7 @@ class BackgroundTasks:
     """The background tasks of one owner, each with a name, which run for as long as the owner does.
 
     One that ends, by whatever exception or by itself, is reported and started again, after a pause that grows from one
-    end to the next.
+    end to the next; or its process ends, where that is of no use without it.
     """
 
     def __init__(self) -> None:
@@ -134,9 +134,11 @@ class BackgroundTasks:
 
     def start(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Runs what `work` makes, again and again until the owner closes."""
-        task = asyncio.create_task(_keep_running(name, work), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._own(asyncio.create_task(_keep_running(name, work), name=name))
+
+    def start_vital(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs what `work` makes, and ends the process when that ends before the owner closes."""
+        self._own(asyncio.create_task(_live_with(name, work), name=name))
 
     async def close(self) -> None:
         """Cancels what still runs and waits for it; safe to repeat."""
@@ -144,6 +146,10 @@ class BackgroundTasks:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks, timeout=_CANCEL_AGAIN_S)
+
+    def _own(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -157,6 +163,12 @@ async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]
         _LOG.error("the background task %s ended and is started again", name, exc_info=error, extra=extra)
         await asyncio.sleep(back_off_s)
         back_off_s = min(_LONGEST_BACK_OFF_S, 2 * back_off_s)
+
+
+async def _live_with(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    error = await _end_of(work)
+    _LOG.critical("the background task %s ended, and the process does, too", name, exc_info=error)
+    os._exit(os.EX_SOFTWARE)
 
 
 async def _end_of(work: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:

@@ -6,6 +6,9 @@ import sys
 import time
 from typing import Any
 
+# grpcio logs each header that is not UTF-8, with a stack, and goes on: whoever sends such could fill the logs.
+_CORE = "grpc._cython.cygrpc"
+_OF_A_CLIENTS_MAKING = "Invalid encoding on"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -42,4 +45,9 @@ def configure(service: str, level: str, **everywhere: object) -> None:
     """Sends every logger of this process to standard error, from `level` up, with what every line is to have."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service, **everywhere))
+    handler.addFilter(_is_ours)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name != _CORE or not str(record.msg).startswith(_OF_A_CLIENTS_MAKING)

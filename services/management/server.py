@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from services.common.lifecycle import BackgroundTasks
 from services.common.names import MANAGEMENT_SERVICE
 from services.common.quarantine import Quarantine
+from services.management.aio_server import aio_server
 from services.management.health import Health
 from services.management.interceptor import StatusInterceptor
 from services.management.leases import Leases
@@ -21,6 +22,7 @@ from services.management.settings import Settings
 from services.store import Store
 
 _LOG = logging.getLogger(__name__)
+_LOOK_S = 1.0
 _OPTIONS = (
     # A second process on the same port is a mistake to be told, not a partner to share it with.
     ("grpc.so_reuseport", 0),
@@ -52,6 +54,8 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         port = server.add_insecure_port(settings.address)
         await health.begin()
         await server.start()
+        serving = BackgroundTasks()
+        serving.start_vital("server", lambda: _until_it_ends(server))
         tasks = BackgroundTasks()
         stack.push_async_callback(tasks.close)
         tasks.start("store health", health.watch_for_ever)
@@ -60,14 +64,24 @@ async def running(settings: Settings) -> AsyncIterator[int]:
         try:
             yield port
         finally:
+            await serving.close()
             await health.drain()
             leases.drain()
             await server.stop(settings.drain_grace_s)
 
 
 def _server(servicer: ManagementServicer, health: Health) -> grpc.aio.Server:
-    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=_OPTIONS)
+    server = aio_server([StatusInterceptor()], _OPTIONS)
     management_service_pb2_grpc.add_ManagementServiceServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     reflection.enable_server_reflection((MANAGEMENT_SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server
+
+
+async def _until_it_ends(server: grpc.aio.Server) -> None:
+    """Waits for a server's end, which is an error as long as nobody stops it; raises what it died of.
+
+    Not without a limit, since to break that off would break off the server.
+    """
+    while await server.wait_for_termination(_LOOK_S):
+        pass

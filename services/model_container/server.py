@@ -4,13 +4,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common.errors import InvalidInput
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType, parse_input_type
 from services.model_container.batch_streams import BatchStreams
+from services.model_container.health import Health
 from services.model_container.interceptor import UnreadableInterceptor
 from services.model_container.lease import ReplicaLease
 from services.model_container.loading import ModelFunction
@@ -60,8 +62,8 @@ class ModelContainer:
 
     def __init__(self, settings: Settings, function: ModelFunction) -> None:
         input_type = parse_input_type(settings.input_type)
-        self._health = health.HealthServicer()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
+        self._health = Health(self._threads)
         self._server = grpc.server(
             self._threads, interceptors=[UnreadableInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=_THREADS
         )
@@ -74,7 +76,7 @@ class ModelContainer:
 
     def start(self) -> None:
         """Serves, then holds the lease."""
-        self._health.set(MODEL_CONTAINER_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve(MODEL_CONTAINER_SERVICE)
         self._server.start()
         self._streams.start()
         if self._lease:
@@ -89,7 +91,7 @@ class ModelContainer:
         ends_s = time.monotonic() + grace_s
         if self._lease:
             self._lease.release(min(grace_s, _RELEASE_TIMEOUT_S))
-        self._health.enter_graceful_shutdown()
+        self._health.drain()
         drained = self._streams.wait_until_idle(max(0.0, ends_s - time.monotonic()))
         self._server.stop(_LAST_STATUS_S).wait()
         self._threads.shutdown()
@@ -97,13 +99,13 @@ class ModelContainer:
 
     def give_up(self) -> None:
         """Says that it does not serve and releases the lease, before the process ends with its model still running."""
-        self._health.enter_graceful_shutdown()
+        self._health.drain()
         if self._lease:
             self._lease.release(_RELEASE_TIMEOUT_S)
 
     def _add_services(self) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        services = (MODEL_CONTAINER_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        services = (MODEL_CONTAINER_SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
 
 

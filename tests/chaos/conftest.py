@@ -52,12 +52,15 @@ def found(pytestconfig: pytest.Config) -> list[str]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Prints it, and writes it down where that was asked for."""
+    document = config.getoption("--write-tables")
     for line in config.stash.get(_FOUND, []):
         terminalreporter.write_line(line)
+        if document:
+            write_between(document, "make chaos: fuzzing", f"{line}\n")
     if observations := config.stash.get(_TABLE, []):
         terminalreporter.section("faults")
         terminalreporter.write_line(as_markdown(observations))
-        if document := config.getoption("--write-tables"):
+        if document:
             write_between(document, "make chaos: faults", f"{as_markdown(observations)}\n")
             write_between(document, "make chaos: effects", f"{in_words(each.fault for each in observations)}\n")
 

@@ -36,8 +36,6 @@ _METHODS = [
     # The query service has no Health.List.
     if (port, method.name) != ("query service", "List")
 ]
-# The server of grpc.aio (1.85) ends at a path that is no UTF-8, and its process with it. Envoy lets none pass.
-_DIE_OF_A_PATH = ("management",)
 _HUGE_BYTES = (70_000, 1 << 20, 5 << 20)
 _REPEATED_FRAMES = 40
 
@@ -102,8 +100,6 @@ class Fuzzing:
             more = b"".join(_random_frame(random) for _ in range(random.choice((1, 3, _REPEATED_FRAMES))))
         if random.random() < 0.3:
             return Noise(port, data + more)
-        if port in _DIE_OF_A_PATH:
-            return Noise(port, data + mutated(random, more.replace(b":path", b":part")))
         return Noise(port, mutated(random, data + more))
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,8 +27,6 @@ _ASKED_EVERY_S = 0.05
 _MOST_GROWTH_BYTES = 48 << 20
 # The first so many fill caches and tables.
 _WARM_UP_SHARE = 0.3
-# What grpcio says of a header that is not UTF-8.
-_NOT_OURS = ("Invalid encoding on",)
 _INPUT_TYPES = ("doubles", "integers", "bytes", "strings")
 
 
@@ -110,7 +109,7 @@ def logged_errors(connection: ClipperConnection) -> list[str]:
     """What services have logged as a mistake of their own."""
     logs = local(connection).directory.logs.glob("*.log*")
     lines = itertools.chain.from_iterable(log.read_text(errors="replace").splitlines() for log in logs)
-    return [line for line in lines if '"level": "ERROR"' in line and not any(known in line for known in _NOT_OURS)]
+    return [line for line in lines if '"level": "ERROR"' in line]
 
 
 def failures(fuzzing: Fuzzing, ports: Ports, numbers: range) -> list[str]:
@@ -129,7 +128,7 @@ def test_nothing_that_comes_in_does_harm(
     cluster: ClipperConnection, ports: Ports, fuzz_seed: int, fuzz_cases: int, found: list[str]
 ) -> None:
     before, fuzzing = processes(cluster), Fuzzing(fuzz_seed)
-    warm_up = int(fuzz_cases * _WARM_UP_SHARE)
+    warm_up, began_s = int(fuzz_cases * _WARM_UP_SHARE), time.monotonic()
 
     with Proper(cluster.get_query_addr()) as proper:
         wrong = failures(fuzzing, ports, range(warm_up))
@@ -143,5 +142,9 @@ def test_nothing_that_comes_in_does_harm(
     assert processes(cluster) == before
     assert logged_errors(cluster) == []
     grown = {name: mib - warm[name] for name, mib in memory(cluster).items()}
-    found.append(f"{fuzz_cases} cases of seed {fuzz_seed}; MiB grown since the first {warm_up}: {grown}")
+    found.append(
+        f"{fuzz_cases:,} cases of seed {fuzz_seed} in {time.monotonic() - began_s:.0f} s, {_AT_ONCE} at a time: none answered "
+        f"wrongly, no process died; {proper.answered:,} proper predictions meanwhile, all right. MiB by which processes have "
+        f"grown since the first {warm_up:,}: {', '.join(f'{name} {mib}' for name, mib in grown.items())}."
+    )
     assert max(grown.values()) < _MOST_GROWTH_BYTES >> 20, grown

@@ -102,10 +102,10 @@ def test_a_port_that_is_taken_is_an_error(redis_server: RedisServer) -> None:
     asyncio.run(scenario())
 
 
-def start(redis_url: str, **environment: str) -> "subprocess.Popen[str]":
-    """The service as a process of its own."""
+def start(redis_url: str, *command: str, **environment: str) -> "subprocess.Popen[str]":
+    """The service as a process of its own, begun by another command than usual if one is given."""
     return subprocess.Popen(
-        [sys.executable, "-m", "services.management"],
+        [sys.executable, *(command or ("-m", "services.management"))],
         env={
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(sys.path),
@@ -116,6 +116,21 @@ def start(redis_url: str, **environment: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_process_does_not_outlive_its_server(redis_server: RedisServer) -> None:
+    program = """
+from services.management import __main__, aio_server
+async def end(_core):
+    raise RuntimeError("whatever grpcio dies of")
+aio_server._Core._request_call = end
+__main__.main()
+"""
+    process = start(redis_server.url, "-c", program)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == os.EX_SOFTWARE
+    assert "the background task server ended, and the process does, too" in log
+    assert "whatever grpcio dies of" in log
 
 
 def test_sigterm_drains_the_process_with_an_open_lease_and_ends_it_with_0(redis_server: RedisServer) -> None:

@@ -1,12 +1,10 @@
 """Messages that are none, to every method of every service: INVALID_ARGUMENT in the house's words, and life goes on."""
 
-import asyncio
 import functools
 import random
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -17,10 +15,9 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from services.management.server import running
-from tests.fixtures import management, model_containers
-from tests.fixtures.query_services import CHANNEL_OPTIONS, PATIENCE_S, SERVING, QueryServiceProcess, redis_in, refusal
-from tests.fixtures.redis_server import RedisServer
+from tests.fixtures import management
+from tests.fixtures.query_services import CHANNEL_OPTIONS, PATIENCE_S, SERVING, refusal
+from tests.fixtures.services import services
 
 _MIB = 1 << 20
 _CONTRACTS = {
@@ -39,39 +36,11 @@ _METHODS = [
 _IDS = [f"{service} {path.rpartition('/')[2]}" for service, path, _kind in _METHODS]
 
 
-@contextmanager
-def _management_service(redis: RedisServer) -> Iterator[str]:
-    """The address of a management service that runs on a thread of its own."""
-    started: list[str] = []
-    ready, ended = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with running(management.settings(redis)) as port:
-            started.append(f"127.0.0.1:{port}")
-            ready.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="management")
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE_S)
-        yield started[0]
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def channels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, grpc.Channel]]:
     """A channel to each kind of service."""
-    directory: Path = tmp_path_factory.mktemp("services")
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_in(directory / "redis"))
-        addresses = {
-            "query": stack.enter_context(QueryServiceProcess(redis, directory)).address,
-            "management": stack.enter_context(_management_service(redis)),
-            "container": stack.enter_context(model_containers.serving(list)).address,
-        }
+        addresses = stack.enter_context(services(tmp_path_factory.mktemp("services")))
         options = (*CHANNEL_OPTIONS, ("grpc.max_send_message_length", -1))
         yield {
             name: stack.enter_context(grpc.insecure_channel(address, options)) for name, address in addresses.items()

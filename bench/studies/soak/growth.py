@@ -1,14 +1,21 @@
-"""A cluster under the same load for a long time: whether its memory stays as it is, and what clients get meanwhile."""
+"""A cluster under the same load for a long time: whether its memory stays as it is, and what clients get meanwhile.
+
+Each query service is held to a part of a processor, and asked for a share of what it can do with that. So the load is
+the same from start to end, whatever else the machine does, and leaves most of it to that.
+"""
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bench.rig.bench import Bench
 from bench.rig.cluster import Cluster, running_cluster
+from bench.rig.cores import limited
+from bench.rig.errors import BenchmarkError
 from bench.rig.jobs import Generator, Job, Outcome
 from bench.rig.models import Images, Model
 from bench.rig.questions import question, write
@@ -19,10 +26,14 @@ from bench.studies.soak.series import MOST_SHARE_AN_HOUR as _MOST_SHARE_AN_HOUR
 from bench.studies.soak.series import Series, Slope
 
 _SECONDS = 1_800.0
+_CPUS = 0.2
 _SHARE = 0.7
 _PART_S = 10.0
 _SEARCH_S = 4.0
 _OUTSTANDING = (8, 32, 128)
+# What many calls outstanding bring, calls at random times do not: it is sought downwards from there, in such steps.
+_STEPS = 10
+_IN_TIME = 0.99
 # Until then pools, caches and pages are still being filled.
 _SETTLING_SHARE = 0.3
 _MOMENTS = 5
@@ -69,7 +80,7 @@ class Soak(Finding):
     """What was found.
 
     Attributes:
-        capacity: predictions a second with as many calls outstanding as bring the most.
+        capacity: predictions a second, of which hardly any is late.
         outcomes: what came of the load, in parts one after the other.
         taught: how exchanges with the application that learns ended; "" for those that went well.
         readings: of the cluster, oldest first.
@@ -159,7 +170,11 @@ class Soak(Finding):
 
 
 def measure(bench: Bench) -> Soak:
-    """Asks a cluster for a share of what it can take, and tells an application how good it was, for half an hour."""
+    """Asks a cluster for a share of what it can take, and tells an application how good it was, for half an hour.
+
+    Raises:
+        BenchmarkError: a process died, an answer is wrong or missing, or limits cannot be set.
+    """
     model = Model("sums", _sums)
     remembered = {"feedback_window_s": _REMEMBERED_S, "context_ttl_s": _REMEMBERED_S}
     logs = bench.build / "logs" / _CLUSTER
@@ -168,13 +183,24 @@ def measure(bench: Bench) -> Soak:
         cluster.serving(model, replicas=_REPLICAS),
         cluster.application(model.name, [model], _SLO_S, use_cache=False) as application,
         cluster.application(_LEARNER, [model], _LEARNER_SLO_S, "exp3", **remembered),
+        _query_services_held_back(cluster),
     ):
         seconds = bench.seconds(_SECONDS)
         job = _job(bench, cluster, application, model)
-        capacity = _capacity(bench.generator, replace(job, seconds=min(_SEARCH_S, seconds)))
-        with readable(cluster) as living, Watcher(living) as watcher, Teacher(cluster.edge, _LEARNER) as teacher:
-            outcomes = _outcomes(bench.generator, replace(job, calls_per_s=_SHARE * capacity), seconds)
+        with Teacher(cluster.edge, _LEARNER) as teacher:
+            capacity = _capacity(bench.generator, replace(job, seconds=min(_SEARCH_S, seconds)))
+            with readable(cluster) as living, Watcher(living) as watcher:
+                outcomes = _outcomes(bench.generator, replace(job, calls_per_s=_SHARE * capacity), seconds)
     return Soak(capacity, outcomes, dict(teacher.ends), watcher.readings)
+
+
+@contextmanager
+def _query_services_held_back(cluster: Cluster) -> Iterator[None]:
+    with ExitStack() as stack:
+        for service in cluster.query_services:
+            for pid in service.pids:
+                stack.enter_context(limited(pid, _CPUS))
+        yield
 
 
 def _job(bench: Bench, cluster: Cluster, application: str, model: Model) -> Job:
@@ -185,7 +211,13 @@ def _job(bench: Bench, cluster: Cluster, application: str, model: Model) -> Job:
 
 
 def _capacity(generator: Generator, job: Job) -> float:
-    return max(generator.run(replace(job, outstanding=calls)).good_per_s for calls in _OUTSTANDING)
+    """The highest rate at which hardly any prediction is late; BenchmarkError when there is none."""
+    most = max(generator.run(replace(job, outstanding=calls)).good_per_s for calls in _OUTSTANDING)
+    for step in range(_STEPS, 0, -1):
+        rate = most * step / _STEPS
+        if generator.run(replace(job, calls_per_s=rate)).good_share >= _IN_TIME:
+            return rate
+    raise BenchmarkError("predictions are late at any rate: is the machine busy?")
 
 
 def _outcomes(generator: Generator, job: Job, seconds: float) -> list[Outcome]:

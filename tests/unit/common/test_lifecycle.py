@@ -109,6 +109,39 @@ def test_a_process_outlives_such_a_thread_that_is_done() -> None:
     assert subprocess.run([sys.executable, "-c", script], cwd=_REPOSITORY, timeout=_PATIENCE_S).returncode == 0
 
 
+_TASK = """
+import asyncio, logging, sys
+from services.common.lifecycle import BackgroundTasks
+logging.basicConfig()
+async def work():
+    {work}
+async def main():
+    tasks = BackgroundTasks()
+    tasks.start_vital("heart", work)
+    await asyncio.sleep({lives_s})
+    await tasks.close()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("end", ["return", "sys.exit(0)", "raise RuntimeError", "raise asyncio.CancelledError"])
+def test_a_process_ends_with_a_task_that_it_cannot_do_without(end: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", _TASK.format(work=end, lives_s=_PATIENCE_S)],
+        cwd=_REPOSITORY,
+        timeout=_PATIENCE_S,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 70
+    assert "the background task heart ended" in process.stderr
+
+
+def test_a_process_outlives_such_a_task_that_its_owner_ends() -> None:
+    script = _TASK.format(work="await asyncio.Event().wait()", lives_s=0.1)
+    assert subprocess.run([sys.executable, "-c", script], cwd=_REPOSITORY, timeout=_PATIENCE_S).returncode == 0
+
+
 class Work:
     """Background work that ends as often as there are ends, and then runs for ever.
 

@@ -66,3 +66,16 @@ def test_a_configured_process_writes_json_from_its_level_up_to_standard_error() 
     )
     assert process.stdout == ""
     assert [json.loads(line)["message"] for line in process.stderr.splitlines()] == ["yes"]
+
+
+def test_what_a_client_makes_grpcio_log_is_not_logged() -> None:
+    program = (
+        "from services.common import logs; logs.configure('query', 'info');"
+        "from grpc._cython import cygrpc; import logging;"
+        "core = logging.getLogger(cygrpc.__name__);"
+        "core.error('Invalid encoding on %s', b'\\xff'); core.error('something else')"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program], cwd=_REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert [json.loads(line)["message"] for line in process.stderr.splitlines()] == ["something else"]
