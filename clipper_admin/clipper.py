@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from clipper_admin import closures
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.connection import ClipperConnection
-from clipper_admin.deployers import closures
 from clipper_admin.deployments import Deployments
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException, ClipperManagerException

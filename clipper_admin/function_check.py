@@ -7,9 +7,9 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
+from clipper_admin import closures
 from clipper_admin.naming import input_type_name
 
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def try_function(query: Mapping[str, Any], func: Callable[[Any], Any], input_typ
     except _Mismatch:
         return _INVALID_TYPE
     try:
-        reloaded = pickle.loads(cloudpickle.dumps(func))
+        reloaded = pickle.loads(closures.pickled(func).data)
     except Exception:
         _LOG.exception(_NOT_SERIALIZABLE)
         return _NOT_SERIALIZABLE

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clipper_admin import closures
 from clipper_admin.connection import ClipperConnection
-from clipper_admin.deployers import closures
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
 
 _LOG = logging.getLogger(__name__)

@@ -6,10 +6,14 @@ The directory holds `func.pkl`, written by cloudpickle, with one of
 - an object whose method `predict` does that,
 - a class of such objects, which is instantiated without arguments.
 
+Beside it there may be `func.packages.json`: which package brings each of the modules that were in use where the model
+was deployed, {"sklearn": "scikit-learn==1.7.2"}, for the advice to whom a module is missing.
+
 What has a method `warm_up` is warmed up before it counts as loaded.
 """
 
 import inspect
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +23,7 @@ from services.common.errors import CallerError, describe
 from services.common.tensors import ModelInputs
 
 FILE = "func.pkl"
+PACKAGES_FILE = "func.packages.json"
 
 ModelFunction = Callable[[ModelInputs], object]
 
@@ -52,7 +57,7 @@ def load(directory: Path) -> ModelFunction:
     except UnusableModel:
         raise
     except ImportError as error:
-        raise MissingModule(_advice(error)) from error
+        raise MissingModule(_advice(error, directory / PACKAGES_FILE)) from error
     except BaseException as error:  # a model that calls sys.exit must not look like a clean end
         raise UnusableModel(f"The model in '{file}' failed while it was loaded: {describe(error)}") from error
 
@@ -69,10 +74,20 @@ def _function_of(model: Any) -> ModelFunction:
     return function
 
 
-def _advice(error: ImportError) -> str:
+def _advice(error: ImportError, packages_file: Path) -> str:
     module = (error.name or "").partition(".")[0]
-    packages = f"pkgs_to_install=['{module}']" if module else "pkgs_to_install=[...]"
-    return (
-        f"The model needs a module that this container does not have ({describe(error)}). "
-        f"Deploy it with {packages}, naming the package that brings the module"
-    )
+    remedy = _remedy(module, packages_file)
+    return f"The model needs a module that this container does not have ({describe(error)}). {remedy}"
+
+
+def _remedy(module: str, packages_file: Path) -> str:
+    packages = json.loads(packages_file.read_text()) if packages_file.is_file() else {}
+    if module in packages:
+        return f"Deploy it with pkgs_to_install=['{packages[module]}']"
+    if packages and module:
+        return (
+            f"No package that is installed where it was deployed brings '{module}'. If it is a module of your own, "
+            "import it where the function is defined, and deploy it again: it then travels with the function. If it is "
+            "a package's, name that package in pkgs_to_install"
+        )
+    return "Deploy it with pkgs_to_install=[...], naming the package that brings the module"

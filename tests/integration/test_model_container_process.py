@@ -1,5 +1,6 @@
 """The container as the process that a cluster starts and stops."""
 
+import json
 import os
 import signal
 import socket
@@ -85,11 +86,24 @@ def test_unusable_settings_end_it_with_2(tmp_path: Path, variables: dict[str, st
         assert container.log[-1]["message"].startswith(sentence)
 
 
-def test_a_missing_module_ends_it_with_3_and_the_advice_to_install_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("packages", "advice"),
+    [
+        (None, "Deploy it with pkgs_to_install=[...], naming the package that brings the module"),
+        ({"absent_module": "absent-package==1.2"}, "Deploy it with pkgs_to_install=['absent-package==1.2']"),
+        ({"numpy": "numpy==2.3.5"}, "If it is a module of your own, import it where the function is defined"),
+    ],
+    ids=["nothing known", "a package's", "nobody's"],
+)
+def test_a_missing_module_ends_it_with_3_and_what_to_do(
+    tmp_path: Path, packages: dict[str, str] | None, advice: str
+) -> None:
     (tmp_path / "func.pkl").write_bytes(b"cabsent_module\nfunction\n.")
+    if packages is not None:
+        (tmp_path / "func.packages.json").write_text(json.dumps(packages))
     with ContainerProcess(tmp_path) as container:
         assert container.end() == (3, "")
-        assert "pkgs_to_install=['absent_module']" in container.log[-1]["message"]
+        assert advice in container.log[-1]["message"]
 
 
 @pytest.mark.parametrize(

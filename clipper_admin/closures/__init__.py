@@ -1,0 +1,11 @@
+"""Functions as files: what a model container loads is what was defined here, with everything it refers to.
+
+Installed packages are referred to by name and must be in the container too (pkgs_to_install). What only exists here,
+the notebook and modules of the user's own, travels inside the file: also modules that are imported when the function
+runs.
+"""
+
+from clipper_admin.closures.file import saved
+from clipper_admin.closures.pickler import pickled
+
+__all__ = ["pickled", "saved"]

@@ -1,0 +1,42 @@
+"""The files that a container takes: the function, and which packages bring the modules that are in use here."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clipper_admin.closures import obstacles, packages
+from clipper_admin.closures.pickler import Pickled, pickled
+from clipper_admin.exceptions import ClipperException
+
+_LOG = logging.getLogger(__name__)
+_FUNCTION_FILE = "func.pkl"
+_PACKAGES_FILE = "func.packages.json"
+
+
+@contextmanager
+def saved(func: Callable[..., Any]) -> Iterator[Path]:
+    """A directory with `func` in it, for as long as the context lasts.
+
+    Raises:
+        ClipperException: the function cannot be serialised; with what is in the way, and what to do.
+    """
+    with tempfile.TemporaryDirectory(suffix="clipper") as directory:
+        _LOG.info("Saving function to %s", directory)
+        serialized = _serialized(func)
+        (Path(directory) / _FUNCTION_FILE).write_bytes(serialized.data)
+        (Path(directory) / _PACKAGES_FILE).write_text(packages.as_json(serialized.imports))
+        _LOG.info("Serialized and supplied predict function")
+        yield Path(directory)
+
+
+def _serialized(func: Callable[..., Any]) -> Pickled:
+    try:
+        return pickled(func)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ClipperException(
+            f"The function cannot be serialised: {reason}{obstacles.described(func, pickled)}"
+        ) from error
