@@ -1,6 +1,7 @@
 """The way to Redis: one client, one measure of patience, one meaning of what fails, and the scripts that run there."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Sequence
 from importlib import resources
 from typing import Any, Self, TypeVar
@@ -83,8 +84,9 @@ class Connection:
         await self.ask(self.client.ping())
 
     async def close(self) -> None:
-        """Closes the connection."""
-        await self.ask(self.client.aclose())
+        """Closes the connection, whatever Redis says to that."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.ask(self.client.aclose())
 
     def _complaint(self, error: Exception) -> str:
         for code, kind, why in _REFUSALS:
