@@ -65,12 +65,14 @@ def _have_children_serve(settings: Settings) -> int:
     return processes.exit_code
 
 
-def _serve_as_child(settings: Settings, index: int, parent: int, orders: int, questions: int) -> int:
+def _serve_as_child(settings: Settings, index: int, parent: int, orders: int, questions: int, life: int) -> int:
     become_child_of(parent)
+    from services.query.processes.heartbeat import Heart
     from services.query.processes.parent_link import ParentLink
     from services.query.server import QueryServer
 
     logs.configure("query", settings.log_level, process_index=index)
+    Heart(life)
     link = ParentLink(Connection(orders), Connection(questions))
     try:
         server = QueryServer(settings, link)

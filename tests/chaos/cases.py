@@ -17,6 +17,7 @@ _ALWAYS_READ_BYTES = 1 << 20
 _STATUSES = frozenset({200, 204, 400, 403, 404, 405, 408, 409, 411, 413, 415, 417, 426, 429, 431, 501})
 # What is told to who has forbidden default outputs, or has given too little time.
 _ASKED_FOR = {500: (b"forbid_default",), 504: (b"forbid_default", b"grpc-timeout")}
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _READS_NOTHING = "/GetMetrics"
 _CODES = frozenset(
     {
@@ -88,7 +89,8 @@ class Noise:
             received = _last_word(connection, self.data)
         if received is None:
             return "it hangs"
-        if not received.startswith(b"HTTP/1.1 "):
+        # Who is told to go on, and goes on with what is no body, has no right to more.
+        if not received.startswith(b"HTTP/1.1 ") or received == _GO_ON:
             return ""
         return _complaint(*_response(_Received(received)), self.data)
 

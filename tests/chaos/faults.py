@@ -167,12 +167,12 @@ WORKERS = (
     ),
     Fault(
         "one of 2 processes of a query service frozen",
-        "As with a query service that is frozen, but half of the connections that Envoy makes anew come to it again: a "
-        "call may wait for as long as it is frozen.",
+        "It is ended when it has given no sign of life for three quarters of a second. Calls on its connections are "
+        "tried on others then; streams on them end. A call's own deadline holds.",
         lambda scene: scene.freeze_worker("query-0"),
         refused=frozenset({Deadline.name, Stream.name, Feedback.name}),
-        longest_s=4.0,
-        over_within_s=4.0,
+        longest_s=_ROUTED_ROUND_S,
+        over_within_s=_ROUTED_ROUND_S + 1.0,
     ),
     Fault(
         "the parent of a query service of 2 processes killed",

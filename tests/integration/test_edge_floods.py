@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from clipper.v1 import management_service_pb2, query_service_pb2
 
 from clipper_admin.edge import EdgeSettings
 from clipper_admin.hosts.process import ports
 from tests.fixtures.edges import Edge, echo_server, envoy, resident_bytes
 from tests.fixtures.floods import HalfSent, connected, reset_rapidly
+from tests.fixtures.raw_http2 import is_taken_for_a_flood
 from tests.fixtures.waiting import wait_until
 
 MIB = 1 << 20
@@ -116,6 +118,17 @@ def is_closed(connection: socket.socket) -> bool:
         return True
     finally:
         connection.settimeout(10)
+
+
+# gRPC's core acknowledges each of many small answers that Envoy has sent in one frame.
+@pytest.mark.parametrize("port", ["query", "admin"])
+def test_a_client_that_acknowledges_hundreds_of_answers_one_by_one_is_no_flood(small_edge: Edge, port: str) -> None:
+    address, path, request = {
+        "query": (small_edge.query, "/clipper.v1.QueryService/Predict", query_service_pb2.PredictRequest()),
+        "admin": (small_edge.admin, "/clipper.v1.ManagementService/Ping", management_service_pb2.PingRequest()),
+    }[port]
+    assert not is_taken_for_a_flood(address, path, request, acknowledgements=500)
+    assert is_taken_for_a_flood(address, path, request, acknowledgements=50_000)
 
 
 def test_millions_of_calls_that_are_begun_and_taken_back_take_bounded_memory_and_others_are_served(

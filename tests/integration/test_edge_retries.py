@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -12,7 +12,9 @@ from clipper_admin.hosts.process import ports
 from tests.fixtures.edges import echo_server, envoy
 from tests.fixtures.waiting import wait_until
 
-_CALLS = 30
+_CALLS = 60
+# Chance sends three of four calls to the one that refuses first; were it to choose each time, there were three a call.
+_MOST_TRIED_AGAIN = 1.5 * _CALLS
 _WITHIN_S = 20.0
 _TRIED_AGAIN = "cluster.query.upstream_rq_retry"
 
@@ -25,8 +27,9 @@ def takes_one_connection(port: int) -> Iterator[str]:
     """
 
     def relay(source: socket.socket, target: socket.socket) -> None:
-        while received := source.recv(1 << 16):
-            target.sendall(received)
+        with suppress(OSError):
+            while received := source.recv(1 << 16):
+                target.sendall(received)
 
     def serve() -> None:
         with listener:
@@ -35,7 +38,8 @@ def takes_one_connection(port: int) -> Iterator[str]:
             answers = threading.Thread(target=relay, args=(behind, connection), name="answers")
             answers.start()
             relay(connection, behind)
-            behind.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):
+                behind.shutdown(socket.SHUT_RDWR)
             answers.join()
 
     listener = socket.create_server(("127.0.0.1", 0))
@@ -63,4 +67,4 @@ def test_a_call_that_was_refused_by_a_service_is_tried_on_another_however_busy_t
             calls.callback(call.cancel)
             next(call)
 
-        assert edge.count(_TRIED_AGAIN) - before <= _CALLS
+        assert edge.count(_TRIED_AGAIN) - before <= _MOST_TRIED_AGAIN

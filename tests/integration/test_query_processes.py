@@ -1,12 +1,15 @@
 """A query service of several processes: one service to clients, operators and supervisors."""
 
 import json
+import os
 import signal
 import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import grpc
 import pytest
 from clipper.v1 import query_service_pb2, query_service_pb2_grpc
 
+from bench.rig.cores import limited
 from clipper_admin.hosts.identity import ProcessIdentity
 from services.common.names import QUERY_SERVICE
 from services.query.processes.port_claim import PortClaim
@@ -35,6 +39,9 @@ from tests.fixtures.waiting import wait_until
 
 # So many connections meet all processes: that they do not is as likely as so many heads in a row.
 _CONNECTIONS = 24
+# Three missing signs of life, a quarter of a second each, and the way of the news.
+_ENDED_WITHIN_S = 1.5
+_FROZEN = "a process gives no sign of life and is ended"
 # Every process takes its query ids from blocks of its own.
 _BLOCK_OF_IDS = FIRST_BLOCK
 
@@ -198,8 +205,44 @@ def test_a_process_that_hangs_does_not_hold_up_the_metrics(service: QueryService
     started_s = time.monotonic()
     assert [_counted_by_prometheus(service) for _ in range(2)] == [_CONNECTIONS] * 2
     assert time.monotonic() - started_s < 5
-    hung.send(signal.SIGCONT)
+    wait_until(lambda: not hung.is_alive())
     assert {_counted_in_json(service) for _ in range(4)} == {_CONNECTIONS}
+    service.expected_errors.add(_FROZEN)
+
+
+def test_a_process_that_freezes_is_ended_so_that_nobody_waits_for_it_for_long(
+    service: QueryServiceProcess, busy: threading.Event
+) -> None:
+    frozen, other = _children(service)
+    with ExitStack() as stack:
+        channels = [
+            stack.enter_context(grpc.insecure_channel(service.address, CHANNEL_OPTIONS)) for _ in range(_CONNECTIONS)
+        ]
+        stubs = [query_service_pb2_grpc.QueryServiceStub(channel) for channel in channels]
+        calls = [stub.Predict.future(request("slow", [[float(n)]]), timeout=PATIENCE_S) for n, stub in enumerate(stubs)]
+        _ask(service)
+        frozen.send(signal.SIGSTOP)
+        frozen_s = time.monotonic()
+        wait_until(lambda: any(call.done() for call in calls))
+        assert time.monotonic() - frozen_s < _ENDED_WITHIN_S
+        busy.set()
+        ends = {call.code() for call in calls}
+        assert ends == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    wait_until(lambda: len(_children(service)) == 2)
+    assert other in _children(service)
+    assert frozen not in _children(service)
+    service.expected_errors.add(_FROZEN)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups take root")
+def test_a_process_that_has_no_turn_for_long_is_not_taken_for_a_frozen_one(service: QueryServiceProcess) -> None:
+    before = _children(service)
+    with ExitStack() as stack:
+        for child in before:
+            stack.enter_context(limited(child.pid, cpus=0.005, period_micros=1_000_000))
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            list(pool.map(lambda _: _ask_once(service), range(_CONNECTIONS)))
+    assert _children(service) == before
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])

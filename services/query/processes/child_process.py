@@ -1,5 +1,6 @@
-"""A child process as its parent has it: started, asked for its counts, started again when it dies, and drained."""
+"""A child process as its parent has it: started, asked for its counts, ended when frozen, started again, drained."""
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -11,6 +12,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from services.common.lifecycle import VitalThread
+from services.query.processes.heartbeat import Pulse
 from services.query.processes.pipes import CHILD, Order, Question
 from services.query.telemetry.counts import Counts
 
@@ -70,6 +72,8 @@ class ChildProcess:
         self._present = self._past
         self._draining = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
+        self._feeling = threading.Lock()  # guards what follows, and is never held for long
+        self._pulse: Pulse | None = None
         self._thread = VitalThread(target=self._run, name=f"child {index}")
         self._thread.start()
 
@@ -100,6 +104,15 @@ class ChildProcess:
             if self._process is not None:
                 self._process.kill()
 
+    def look(self) -> None:
+        """Ends it when it is frozen, so that it is started again; to be called every BEAT_S, by one thread."""
+        process = self._process
+        with self._feeling:
+            is_lost = process is not None and self._pulse is not None and self._pulse.is_lost(process.pid)
+        if process is not None and is_lost:
+            _LOG.error("a process gives no sign of life and is ended", extra={"process_index": self.index})
+            process.kill()
+
     def wait(self) -> None:
         """Waits until it has ended for good."""
         self._thread.join()
@@ -126,14 +139,16 @@ class ChildProcess:
         """One life: starts the process and answers it until it ends; returns its exit code."""
         orders, its_orders = Pipe()
         questions, its_questions = Pipe()
-        with orders, questions:
+        with orders, questions, contextlib.closing(Pulse()) as pulse:
             with its_orders, its_questions, self._lock:
                 try:
-                    process = self._process = self._start(its_orders.fileno(), its_questions.fileno())
+                    its_ends = (its_orders.fileno(), its_questions.fileno(), pulse.its_end)
+                    process = self._process = self._start(its_ends)
                 except OSError:
                     _LOG.exception("process %d cannot be started", self.index)
                     return _CANNOT_START
                 self._orders = orders
+                self._feel(pulse)
                 if self._draining.is_set():
                     _say(orders, Order.DRAIN)
             self._answer(questions)
@@ -141,13 +156,13 @@ class ChildProcess:
             self._note_end()
         return code if code >= 0 else 128 - code
 
-    def _start(self, orders: int, questions: int) -> subprocess.Popen[bytes]:
+    def _start(self, pipes: tuple[int, ...]) -> subprocess.Popen[bytes]:
         # The same command, so that the child is what the parent would have been alone. In a process group of its own,
         # it is the parent alone that hears what is typed at a terminal.
         return subprocess.Popen(
-            [sys.executable, *sys.orig_argv[1:], CHILD, *map(str, (self.index, os.getpid(), orders, questions))],
+            [sys.executable, *sys.orig_argv[1:], CHILD, *map(str, (self.index, os.getpid(), *pipes))],
             env={**os.environ, "CLIPPER_ADDRESS": self._address},
-            pass_fds=(orders, questions),
+            pass_fds=pipes,
             process_group=0,
         )
 
@@ -193,12 +208,17 @@ class ChildProcess:
         except (EOFError, OSError):
             self._serving = False
 
+    def _feel(self, pulse: Pulse | None) -> None:
+        with self._feeling:
+            self._pulse = pulse
+
     def _note_end(self) -> None:
         with self._lock:
             now_s = time.monotonic()
             self._past = Counts.total([self._past, self._present], now_s).of_the_past()
             self._present = Counts.total([], now_s)
             self._orders = self._process = None
+            self._feel(None)
             self._serving = self._asked = False
         if self.is_behind:
             self._note_behind(False)

@@ -11,7 +11,9 @@ import queue
 import threading
 import time
 
+from services.common.lifecycle import VitalThread
 from services.query.processes.child_process import ChildProcess
+from services.query.processes.heartbeat import BEAT_S
 from services.query.processes.pipes import Order
 from services.query.processes.port_claim import PortClaim
 from services.query.settings import Settings
@@ -43,6 +45,9 @@ class Processes:
             ChildProcess(index, self._claim.address, self.counts, self._settled.put, self._tell_whether_all_follow)
             for index in range(settings.processes)
         ]
+        self._have_ended = threading.Event()
+        self._watch = VitalThread(target=self._look, name="watch")
+        self._watch.start()
 
     def wait_until_serving(self) -> ChildProcess | None:
         """Waits until all children serve, or one of them has ended instead, which is returned."""
@@ -84,8 +89,15 @@ class Processes:
         """The worst of the children's."""
         return max(child.exit_code for child in self._children)
 
+    def _look(self) -> None:
+        while not self._have_ended.wait(BEAT_S):
+            for child in self._children:
+                child.look()
+
     def _end(self) -> None:
         for child in self._children:
             child.wait()
+        self._have_ended.set()
+        self._watch.join()
         self._metrics.close()
         self._claim.close()

@@ -7,8 +7,8 @@ something at the same time.
 from enum import Enum, auto
 
 CHILD = "--child"
-"""The argument that makes a process a child; its index, its parent's process id, and its ends of the pipe of orders and
-of that of questions follow."""
+"""The argument that makes a process a child; its index, its parent's process id, and its ends of the pipes of orders,
+questions and signs of life follow."""
 
 
 class Order(Enum):
