@@ -16,10 +16,12 @@ from typing import Any
 
 import cloudpickle
 
+from clipper_admin.deployers import definitions
 from clipper_admin.exceptions import ClipperException
 
 _LOG = logging.getLogger(__name__)
 _FUNCTION_FILE = "func.pkl"
+_DEFINITIONS_FILE = "main.pkl"
 # Wherever they were imported from, every container has them.
 _OWN_PACKAGES = ("clipper", "clipper_admin", "services")
 
@@ -38,6 +40,7 @@ def saved(func: Callable[..., Any]) -> Iterator[Path]:
                 serialized = cloudpickle.dumps(func)
             except Exception as error:
                 raise ClipperException(f"The function cannot be serialised: {type(error).__name__}: {error}") from error
+            (Path(directory) / _DEFINITIONS_FILE).write_bytes(definitions.pickled())
         (Path(directory) / _FUNCTION_FILE).write_bytes(serialized)
         _LOG.info("Serialized and supplied predict function")
         yield Path(directory)
