@@ -33,4 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduli
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     """Lets a test print lone surrogates, which cannot be sent to the process that reports."""
     report = yield
+    # What prints is a test; of what cannot be collected pytest-xdist wants the very types.
+    if report["$report_type"] != "TestReport":
+        return report
     return json.loads(json.dumps(report, ensure_ascii=False).encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""The files that a container takes: the function, and which packages bring the modules that are in use here."""
+"""The files that a container takes: the function, what else the script defines, and which packages are in use here."""
 
 import logging
 import tempfile
@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clipper_admin.closures import obstacles, packages
+from clipper_admin.closures import definitions, obstacles, packages
 from clipper_admin.closures.pickler import Pickled, pickled
 from clipper_admin.exceptions import ClipperException
 
 _LOG = logging.getLogger(__name__)
 _FUNCTION_FILE = "func.pkl"
 _PACKAGES_FILE = "func.packages.json"
+_DEFINITIONS_FILE = "main.pkl"
 
 
 @contextmanager
@@ -27,6 +28,7 @@ def saved(func: Callable[..., Any]) -> Iterator[Path]:
         _LOG.info("Saving function to %s", directory)
         serialized = _serialized(func)
         (Path(directory) / _FUNCTION_FILE).write_bytes(serialized.data)
+        (Path(directory) / _DEFINITIONS_FILE).write_bytes(definitions.pickled())
         (Path(directory) / _PACKAGES_FILE).write_text(packages.as_json(serialized.imports))
         _LOG.info("Serialized and supplied predict function")
         yield Path(directory)

@@ -1,5 +1,6 @@
 """Where modules lie, which says whether they travel: what is installed does not, what is the user's own does."""
 
+import functools
 import sys
 import sysconfig
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -40,13 +41,14 @@ def _is_known_as(name: str, module: object) -> bool:
     return isinstance(module, ModuleType) and getattr(module, "__name__", None) == name
 
 
-def _places(module: ModuleType) -> list[Path]:
+def _places(module: ModuleType) -> list[str]:
     """Its file, or the directories of a package that has none."""
     file = getattr(module, "__file__", None)
-    return [Path(file)] if file else [Path(place) for place in getattr(module, "__path__", ())]
+    return [file] if file else list(getattr(module, "__path__", ()))
 
 
-def _is_shared(place: Path) -> bool:
-    if _INSTALLED & set(place.parts):
-        return True
-    return any(map(place.is_relative_to, (*_PYTHON, *_OURS)))
+# All modules are looked at whenever something is pickled.
+@functools.cache
+def _is_shared(place: str) -> bool:
+    path = Path(place)
+    return bool(_INSTALLED & set(path.parts)) or any(map(path.is_relative_to, (*_PYTHON, *_OURS)))

@@ -7,6 +7,7 @@ other are too deep for it. That is added here.
 
 import functools
 import io
+import math
 import pickle
 import sys
 from collections.abc import Callable, Collection
@@ -34,13 +35,13 @@ class Pickled(NamedTuple):
     imports: Collection[str]
 
 
-def pickled(func: Any) -> Pickled:
+def pickled(func: Any, most_bytes: float = math.inf) -> Pickled:
     """Pickles a function.
 
     Raises:
-        Exception: something that it refers to cannot travel.
+        Exception: something that it refers to cannot travel, or it all has more than `most_bytes`.
     """
-    with _Travellers() as travellers, io.BytesIO() as file:
+    with _Travellers() as travellers, _BoundedFile(most_bytes) as file:
         imports = Imports(travellers.look)
         _Pickler(file, imports).dump(_Parcel(func))
         return Pickled(file.getvalue(), imports.names)
@@ -71,6 +72,17 @@ class _Travellers:
     def _register(self, module: ModuleType) -> None:
         cloudpickle.register_pickle_by_value(module)
         self._registered.append(module)
+
+
+class _BoundedFile(io.BytesIO):
+    def __init__(self, most_bytes: float) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self._most_bytes:
+            raise pickle.PicklingError(f"it has more than {self._most_bytes} bytes")
+        return super().write(data)
 
 
 class _Parcel:

@@ -62,7 +62,15 @@ class StopSignal:
     def _install(self) -> None:
         signal.set_wakeup_fd(self._wakeup.fileno())
         for number in _SIGNALS:
-            signal.signal(number, lambda _number, _frame: None)
+            signal.signal(number, self._pass_on)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        """Does what Python has not done when somebody, as an event loop of asyncio's, took the descriptor's place."""
+        own = self._wakeup.fileno()
+        in_place = signal.set_wakeup_fd(own)
+        if in_place != own:
+            signal.set_wakeup_fd(in_place)
+            self._wakeup.send(bytes([number]))
 
     def _listen(self) -> None:
         while True:
@@ -95,7 +103,28 @@ def become_child_of(parent: int) -> None:
     """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    _die_with(ctypes.CDLL(None, use_errno=True), parent)
+
+
+def end_forks_with_this_process() -> None:
+    """Binds what the main thread forks from now on to this process's life; to be called there.
+
+    A fork holds every connection of its parent, and as long as it lives nobody is told that the parent is gone. What
+    other threads fork is left alone: the kernel would kill it when its thread ends.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
+    parent, main_thread = os.getpid(), threading.get_ident()
+
+    def bind() -> None:
+        nonlocal parent
+        if threading.get_ident() == main_thread:
+            _die_with(libc, parent)
+            parent = os.getpid()
+
+    os.register_at_fork(after_in_child=bind)
+
+
+def _die_with(libc: ctypes.CDLL, parent: int) -> None:
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "cannot be bound to the parent's life")
     if os.getppid() != parent:

@@ -5,6 +5,7 @@ It ends with 0 after SIGTERM or SIGINT, 2 for unusable settings, 3 when the mode
 it does not even leave the interpreter to others for so long. What the model prints goes to standard output as it is.
 """
 
+import asyncio
 import io
 import logging
 import os
@@ -13,13 +14,14 @@ from pathlib import Path
 
 from services.common import allocator, grpc_core, logs
 from services.common.errors import CallerError, InvalidInput
-from services.common.lifecycle import StopSignal
+from services.common.lifecycle import StopSignal, VitalThread, end_forks_with_this_process
 from services.common.settings import from_environment
 
 allocator.keep_freed_memory()
 grpc_core.do_io_on_waiting_threads()
 
 from services.model_container.loading import MissingModule, UnusableModel, load  # noqa: E402
+from services.model_container.outcomes import Outcomes  # noqa: E402
 from services.model_container.server import ModelContainer  # noqa: E402
 from services.model_container.settings import Settings  # noqa: E402
 from services.model_container.watchdog import Watchdog  # noqa: E402
@@ -32,37 +34,50 @@ _MODEL_HANGS = 5
 
 
 def main() -> int:
-    """Runs until a signal comes; returns the process's exit code."""
+    """Runs until a signal comes, with the model on this thread; returns the process's exit code."""
     logs.configure(_SERVICE, "INFO")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     stop = StopSignal()
+    end_forks_with_this_process()
     try:
         settings = from_environment(Settings, os.environ)
         logs.configure(_SERVICE, settings.log_level)
-        container = ModelContainer(settings, load(Path(settings.model_path)))
+        with asyncio.Runner() as runner:
+            runner.get_loop()  # what the model calls its thread's event loop from the beginning
+            outcomes = Outcomes(runner)
+            container = ModelContainer(settings, load(Path(settings.model_path), outcomes), outcomes)
+            return _serve(container, settings, stop)
     except CallerError as error:
         _LOG.error(str(error), exc_info=error.__cause__)
         return _EXIT_CODES[type(error)]
-    return _serve(container, settings, stop)
 
 
 def _serve(container: ModelContainer, settings: Settings, stop: StopSignal) -> int:
+    """Serves on this thread, on which the model was loaded."""
     stop.drain()
     container.start()
     watchdog = Watchdog(container.predictor, settings.predict_timeout_s, lambda: _end(container))
     watchdog.start()
+    drain = VitalThread(target=lambda: _drain(container, settings, stop), name="drain")
+    drain.start()
     _LOG.info(
         "ready",
         extra={"model": settings.model_name, "version": settings.model_version, "address": container.address},
     )
+    container.run()
+    drain.join()
+    watchdog.stop()
+    return 0
+
+
+def _drain(container: ModelContainer, settings: Settings, stop: StopSignal) -> None:
+    """Ends the serving once a signal has come."""
     stop.wait()
     if not container.drain(settings.drain_grace_s):
         _LOG.warning("streams were cut off after %s s", settings.drain_grace_s)
         sys.stdout.flush()
-        os._exit(0)  # the interpreter would wait for a model that may never return
-    watchdog.stop()
-    return 0
+        os._exit(0)  # the model may never return
 
 
 def _end(container: ModelContainer) -> None:

@@ -9,20 +9,21 @@ The directory holds `func.pkl`, written by cloudpickle, with one of
 Beside it there may be `func.packages.json`: which package brings each of the modules that were in use where the model
 was deployed, {"sklearn": "scikit-learn==1.7.2"}, for the advice to whom a module is missing.
 
-What has a method `warm_up` is warmed up before it counts as loaded.
+What has a method `warm_up` is warmed up before it counts as loaded. All that happens on the calling thread, which is to
+make the calls, too; the module `__main__` is the model's script from then on.
 """
 
 import inspect
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from services.common.errors import CallerError, describe
 from services.common.tensors import ModelInputs
+from services.model_container.outcomes import Outcomes
+from services.model_container.script import FUNCTION_FILE, Script
 
-FILE = "func.pkl"
 PACKAGES_FILE = "func.packages.json"
 
 ModelFunction = Callable[[ModelInputs], object]
@@ -40,20 +41,23 @@ class MissingModule(UnusableModel):
     reason = "MISSING_MODULE"
 
 
-def load(directory: Path) -> ModelFunction:
+def load(directory: Path, outcomes: Outcomes) -> ModelFunction:
     """Loads and warms up the model.
+
+    Args:
+        directory: the model directory.
+        outcomes: settles what a `warm_up` returns that is a coroutine.
 
     Raises:
         MissingModule: an import of the model's failed.
         UnusableModel: there is no model, or it failed while it was loaded.
     """
-    file = directory / FILE
+    file = directory / FUNCTION_FILE
     if not file.is_file():
-        missing = f"has no {FILE}" if directory.is_dir() else "does not exist"
+        missing = f"has no {FUNCTION_FILE}" if directory.is_dir() else "does not exist"
         raise UnusableModel(f"The model directory '{directory}' {missing}")
     try:
-        with file.open("rb") as pickled:
-            return _function_of(pickle.load(pickled))
+        return _function_of(Script(directory).load(), outcomes)
     except UnusableModel:
         raise
     except ImportError as error:
@@ -62,15 +66,17 @@ def load(directory: Path) -> ModelFunction:
         raise UnusableModel(f"The model in '{file}' failed while it was loaded: {describe(error)}") from error
 
 
-def _function_of(model: Any) -> ModelFunction:
+def _function_of(model: Any, outcomes: Outcomes) -> ModelFunction:
     if inspect.isclass(model) and hasattr(model, "predict"):
         model = model()
     function: ModelFunction = getattr(model, "predict", model)
     if inspect.isclass(model) or not callable(function):
         kind = f"the class {model.__name__}" if inspect.isclass(model) else f"an object of {type(model).__name__}"
-        raise UnusableModel(f"{FILE} must hold a function, or a class or an object with predict; it holds {kind}")
+        raise UnusableModel(
+            f"{FUNCTION_FILE} must hold a function, or a class or an object with predict; it holds {kind}"
+        )
     if hasattr(model, "warm_up"):
-        model.warm_up()
+        outcomes.of(model.warm_up())
     return function
 
 

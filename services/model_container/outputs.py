@@ -1,11 +1,10 @@
 """Outputs: from what a model returned to one text an input.
 
-A model returns a list, a tuple or a numpy array (its rows, when it has more dimensions) with one output an input.
-Text stays as it is and bytes are read as UTF-8. Lists, dicts, numpy arrays, booleans and None become JSON, so that REST
-answers embed them as such. Anything else becomes what `str` makes of it: 6.6 is "6.6".
+A model returns one output an input: as a list, a tuple, a numpy array (its rows, when it has more dimensions) or what
+numpy makes one of, a pandas object (its rows), or a generator or a coroutine of these. docs/models.md has the table of
+outputs and their texts.
 """
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,10 @@ import numpy as np
 
 from services.common.errors import describe
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
+from services.model_container import frames
+from services.model_container.json_text import JsonText
+from services.model_container.outcomes import Outcomes
+from services.model_container.settings import NonFinite
 
 # What is in the message around an output or a failure, at most, and around them all.
 _AROUND_EACH_BYTES = 32
@@ -21,24 +24,75 @@ _AROUND_ALL_BYTES = 64
 # What `str` turns into the right text, so that a batch of these is converted without any code of ours for each.
 _NUMBERS = frozenset({int, float, np.int32, np.int64, np.float32, np.float64})
 
-_JSON_TYPES = (bool, np.bool_, type(None), list, dict, np.ndarray)
+_NO_NUMBERS: frozenset[type] = frozenset()
 
 
-def to_texts(returned: object, expected: int) -> tuple[list[str], dict[int, str]]:
-    """Checks and converts what a model returned for a batch of `expected` inputs.
+class Outputs:
+    """Converts what one model returns, on its thread: much of that may be the model's own code.
 
-    Returns:
-        The outputs, as many as expected, and, by place, why outputs are missing; the texts there are empty.
+    Args:
+        outcomes: settles what is still to be computed.
+        non_finite: what becomes of NaN and of infinite numbers.
     """
+
+    def __init__(self, outcomes: Outcomes, non_finite: NonFinite = NonFinite.NULL) -> None:
+        self._outcomes = outcomes
+        self._json = JsonText(non_finite)
+        # Each number has to be looked at where some are refused.
+        self._numbers = _NO_NUMBERS if non_finite is NonFinite.ERROR else _NUMBERS
+
+    def settled(self, returned: object) -> Any:
+        """What a call comes to that returned a generator or a coroutine; raises whatever the model's code raises."""
+        return self._outcomes.of(returned)
+
+    def to_texts(self, returned: Any, expected: int) -> tuple[list[str], dict[int, str]]:
+        """Checks and converts what a call for `expected` inputs came to.
+
+        Returns:
+            The outputs, as many as expected, and, by place, why outputs are missing; the texts there are empty.
+        """
+        outputs = _one_by_one(returned)
+        if outputs is None:
+            return _broken_contract(expected, f"an object of type {type(returned).__name__}")
+        if len(outputs) != expected:
+            return _broken_contract(expected, f"{len(outputs)} outputs")
+        try:
+            texts = self._convert_at_once(outputs)
+            if texts is not None:
+                return fit(texts, {})
+        except ValueError:
+            pass  # one of them has no text, and has to be found
+        return fit(*self._convert_one_by_one(self._outcomes.of_each(outputs)))
+
+    def _convert_at_once(self, outputs: list[Any]) -> list[str] | None:
+        """The texts of outputs that need none of our code for each."""
+        kinds = set(map(type, outputs))
+        if kinds == {str}:
+            return outputs
+        return list(map(str, outputs)) if kinds <= self._numbers else None
+
+    def _convert_one_by_one(self, outputs: list[Any]) -> tuple[list[str], dict[int, str]]:
+        texts: list[str] = []
+        failures: dict[int, str] = {}
+        for index, output in enumerate(outputs):
+            try:
+                text = self._json.of(output)
+                _size_bytes([text])
+            except BaseException as error:
+                text, failures[index] = "", describe(error)
+            texts.append(text)
+        return texts, failures
+
+
+def _one_by_one(returned: Any) -> list[Any] | None:
+    """The outputs as a list of our own; None when it is nothing that has one an input."""
+    if frames.is_frame(returned):
+        return frames.rows(returned)
+    if not isinstance(returned, list | tuple | np.ndarray) and hasattr(type(returned), "__array__"):
+        returned = np.asarray(returned)
     if not isinstance(returned, list | tuple | np.ndarray) or getattr(returned, "ndim", 1) == 0:
-        return _broken_contract(expected, f"an object of type {type(returned).__name__}")
-    outputs = list(returned)
-    if len(outputs) != expected:
-        return _broken_contract(expected, f"{len(outputs)} outputs")
-    try:
-        return fit(_convert_at_once(outputs), {})
-    except BaseException:  # a conversion may run the model's code
-        return fit(*_convert_one_by_one(outputs))
+        return None
+    return list(returned)
 
 
 def fit(texts: list[str], failures: dict[int, str]) -> tuple[list[str], dict[int, str]]:
@@ -77,48 +131,6 @@ def _broken_contract(expected: int, came: str) -> tuple[list[str], dict[int, str
     return every_input(expected, f"The model must return a list with one output an input; for {inputs} came {came}")
 
 
-def _convert_at_once(outputs: list[Any]) -> list[str]:
-    kinds = set(map(type, outputs))
-    if kinds == {str}:
-        return outputs
-    return list(map(str if kinds <= _NUMBERS else _to_text, outputs))
-
-
-def _convert_one_by_one(outputs: list[Any]) -> tuple[list[str], dict[int, str]]:
-    texts: list[str] = []
-    failures: dict[int, str] = {}
-    for index, output in enumerate(outputs):
-        try:
-            text = _to_text(output)
-            _size_bytes([text])
-        except BaseException as error:
-            text, failures[index] = "", describe(error)
-        texts.append(text)
-    return texts, failures
-
-
 def _size_bytes(texts: Iterable[str]) -> int:
     """How many bytes the texts are in UTF-8; a UnicodeEncodeError when one of them cannot be encoded."""
     return len("".join(texts).encode())
-
-
-def _to_text(output: Any) -> str:
-    if isinstance(output, str):
-        return output
-    if isinstance(output, bytes | bytearray):
-        return output.decode()
-    if isinstance(output, _JSON_TYPES):
-        return _JSON.encode(output)
-    return str(output)
-
-
-def _to_json_type(value: Any) -> Any:
-    """Stands in for what JSON does not know within a list or a dict."""
-    if isinstance(value, np.longdouble):  # numpy has no narrower Python type for it
-        return float(value)
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return _to_text(value)
-
-
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_to_json_type)

@@ -4,12 +4,12 @@ Whatever a model raises, SystemExit included, is a failure and never the end of 
 itself: a batch that raised is tried again half by half until the bad inputs are found or its deadline has come. Each
 trial maps the inputs anew from the packed batch, because a model may have changed those it was given.
 
-Models need not be thread-safe: the calls, and the conversion of what they return, are serialised.
+One thread makes all calls, and the conversion of what they return: the one on which the model was loaded, since what a
+model holds may belong to it.
 """
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from services.common import tensors
 from services.common.errors import describe
 from services.common.names import InputType
 from services.model_container.loading import ModelFunction
-from services.model_container.outputs import every_input, fit, to_texts
+from services.model_container.outputs import Outputs, every_input, fit
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,26 +95,24 @@ class Call(NamedTuple):
 
     Attributes:
         batch: what it is called with.
-        thread: the identity of the thread that calls it.
         began_s: when, on the predictor's clock.
     """
 
     batch: Batch
-    thread: int
     began_s: float
 
 
 class Predictor:
-    """A model that answers every batch.
+    """A model that answers every batch; `predict` belongs to the thread that loaded it.
 
     Attributes:
         call: the call from which the model has not returned yet; None while there is none.
     """
 
-    def __init__(self, function: ModelFunction, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, function: ModelFunction, outputs: Outputs, clock: Callable[[], float] = time.monotonic) -> None:
         self._function = function
+        self._outputs = outputs
         self._clock = clock
-        self._one_call_at_a_time = threading.Lock()
         self.call: Call | None = None
 
     def predict(self, batch: Batch) -> Answer:
@@ -135,18 +133,17 @@ class Predictor:
             inputs = batch.inputs()
         except UnicodeDecodeError as error:  # a string that is none fails like one that the model cannot take
             return Answer.failed(len(batch), describe(error)), error
-        with self._one_call_at_a_time:
-            self.call = Call(batch, threading.get_ident(), self._clock())
-            started_ns = time.perf_counter_ns()
-            try:
-                returned = self._function(inputs)
-                model_micros = _micros_since(started_ns)
-                # What was returned may be of the model's own types, and looking at it run the model's code.
-                return Answer(*to_texts(returned, len(batch)), model_micros), None
-            except BaseException as error:
-                return Answer.failed(len(batch), describe(error), _micros_since(started_ns)), error
-            finally:
-                self.call = None
+        self.call = Call(batch, self._clock())
+        started_ns = time.perf_counter_ns()
+        try:
+            returned = self._outputs.settled(self._function(inputs))
+            model_micros = _micros_since(started_ns)
+            # What was returned may be of the model's own types, and looking at it run the model's code.
+            return Answer(*self._outputs.to_texts(returned, len(batch)), model_micros), None
+        except BaseException as error:
+            return Answer.failed(len(batch), describe(error), _micros_since(started_ns)), error
+        finally:
+            self.call = None
 
     def _isolate(self, batch: Batch, failed: Answer) -> Answer:
         """Answers a batch that raised half by half; `failed` is the answer where there is no time or nothing to cut."""

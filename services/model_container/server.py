@@ -16,11 +16,13 @@ from services.model_container.health import Health
 from services.model_container.interceptor import UnreadableInterceptor
 from services.model_container.lease import ReplicaLease
 from services.model_container.loading import ModelFunction
+from services.model_container.outcomes import Outcomes
+from services.model_container.outputs import Outputs
 from services.model_container.prediction import Predictor
 from services.model_container.servicer import Servicer
-from services.model_container.settings import Settings
+from services.model_container.settings import NonFinite, Settings
 
-# A stream holds a thread for as long as its query service lives; one stream too many is refused, not left waiting.
+# Query services that wait for one model at a time; one stream too many is refused, not left waiting.
 _MOST_STREAMS = 64
 _PREDICT_BATCH = f"/{MODEL_CONTAINER_SERVICE}/PredictBatch"
 
@@ -50,7 +52,7 @@ _LAST_STATUS_S = 0.5
 
 
 class ModelContainer:
-    """One replica: bound when made, serving from `start` until `drain`.
+    """One replica: bound when made, serving from `start` until `drain`, on the thread that calls `run`.
 
     Attributes:
         address: where query services reach it.
@@ -60,14 +62,14 @@ class ModelContainer:
         InvalidInput: the address cannot be bound.
     """
 
-    def __init__(self, settings: Settings, function: ModelFunction) -> None:
+    def __init__(self, settings: Settings, function: ModelFunction, outcomes: Outcomes) -> None:
         input_type = parse_input_type(settings.input_type)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
         self._health = Health(self._threads)
         self._server = grpc.server(
             self._threads, interceptors=[UnreadableInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=_THREADS
         )
-        self.predictor = Predictor(function)
+        self.predictor = Predictor(function, Outputs(outcomes, NonFinite(settings.non_finite)))
         servicer = Servicer(self.predictor, input_type)
         self._streams = BatchStreams(self._server, _PREDICT_BATCH, servicer.predict_batch, _MOST_STREAMS)
         self._add_services()
@@ -75,18 +77,22 @@ class ModelContainer:
         self._lease = _lease(settings, input_type, self.address) if settings.management_address else None
 
     def start(self) -> None:
-        """Serves, then holds the lease."""
+        """Listens, then holds the lease; `run` is to be called then."""
         self._health.serve(MODEL_CONTAINER_SERVICE)
         self._server.start()
         self._streams.start()
         if self._lease:
             self._lease.start()
 
+    def run(self) -> None:
+        """Calls the model on this thread, for all batches, until another one has drained the container."""
+        self._streams.run()
+
     def drain(self, grace_s: float) -> bool:
         """Releases the lease, serves on until every stream has ended or the grace is over, and stops.
 
         Returns:
-            Whether every stream ended by itself. Otherwise a model may still be running on a thread of this process.
+            Whether every stream ended by itself. Otherwise the model may still be running, and `run` never return.
         """
         ends_s = time.monotonic() + grace_s
         if self._lease:

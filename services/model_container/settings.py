@@ -3,11 +3,20 @@
 import logging
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from services.common.errors import InvalidInput
 from services.common.names import check_name, parse_input_type
 
 _WILDCARD_HOSTS = ("", "0.0.0.0", "[::]", "*")  # noqa: S104 - they are refused, not bound
+
+
+class NonFinite(StrEnum):
+    """What becomes of NaN and of infinite numbers, which JSON does not have, inside an output."""
+
+    NULL = "null"
+    TEXT = "text"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,9 @@ class Settings:
     predict_timeout_s: float = 60.0
     """A model that has not returned for so long, and for which nobody waits, ends the process. 0: none does."""
 
+    non_finite: str = "null"
+    """What becomes of NaN and of infinite numbers inside an output: null, text ("NaN", "Infinity") or error."""
+
     def __post_init__(self) -> None:
         check_name("model name", self.model_name)
         check_name("model version", self.model_version)
@@ -67,6 +79,9 @@ class Settings:
             raise InvalidInput(
                 f"CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.predict_timeout_s}'"
             )
+
+        if self.non_finite not in tuple(NonFinite):
+            raise InvalidInput(f"CLIPPER_NON_FINITE must be one of {', '.join(NonFinite)}: '{self.non_finite}'")
 
     def reached_at(self, port: int) -> str:
         """The address, host:port, at which query services reach this container when it is bound to `port`."""

@@ -86,7 +86,7 @@ def _is_late(batch: Batch, now_s: float) -> bool:
 
 
 def _report(call: Call, ran_s: float) -> None:
-    frame = sys._current_frames().get(call.thread)
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
     _LOG.critical(
         "the model has not returned for %.1f s, so its process ends; CLIPPER_PREDICT_TIMEOUT_S is the limit",
         ran_s,

@@ -10,6 +10,7 @@ from typing import Any
 
 import docker
 import pytest
+import requests
 
 from clipper_admin import ClipperConnection, ClipperException, Resources
 from clipper_admin.deployers import python as python_deployer
@@ -186,10 +187,8 @@ def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(
 
 
 def test_a_model_whose_package_is_missing_says_how_to_ask_for_it(docker_cluster: ClipperConnection, name: str) -> None:
-    import orjson
-
-    with pytest.raises(ClipperException, match=r"pkgs_to_install=\['orjson'\]"):
-        python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", orjson.dumps)
+    with pytest.raises(ClipperException, match=r"pkgs_to_install=\['requests'\]"):
+        python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", requests.get)
 
 
 def test_limits_hold_for_all_replicas_also_of_a_later_interpreter(

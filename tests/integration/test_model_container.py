@@ -1,5 +1,6 @@
 """The contract of clipper.v1.ModelContainerService, against a real server on a real socket."""
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from services.common.errors import UNEXPECTED, InvalidInput
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType
 from services.model_container.batch_streams import BatchStreams
+from services.model_container.outcomes import Outcomes
+from services.model_container.outputs import Outputs
 from services.model_container.prediction import Answer, Batch, Predictor
 from services.model_container.server import ModelContainer
 from services.model_container.servicer import Servicer
@@ -252,11 +255,18 @@ def _serving_streams(answer: Callable[[bytes], bytes], most: int = 1) -> Iterato
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     streams.start()
+    model = threading.Thread(target=streams.run, name="model")
+    model.start()
     try:
         yield address, streams
     finally:
         server.stop(None).wait(PATIENCE_S)
         threads.shutdown()
+        model.join()
+
+
+def _predictor(function: Callable[[Any], object]) -> Predictor:
+    return Predictor(function, Outputs(Outcomes(asyncio.Runner())))
 
 
 class _BrokenPredictor(Predictor):
@@ -265,7 +275,7 @@ class _BrokenPredictor(Predictor):
 
 
 def test_an_unexpected_error_of_ours_ends_the_stream_without_its_text() -> None:
-    servicer = Servicer(_BrokenPredictor(_first_numbers), InputType.DOUBLES)
+    servicer = Servicer(_BrokenPredictor(_first_numbers, Outputs(Outcomes(asyncio.Runner()))), InputType.DOUBLES)
     with _serving_streams(servicer.predict_batch) as (address, streams):
         code, details, _ = _ending(address, request([[1.0]]))
         assert (code, details) == (grpc.StatusCode.INTERNAL, UNEXPECTED)
@@ -287,7 +297,7 @@ def test_what_is_no_batch_ends_its_stream_as_an_invalid_argument() -> None:
 
 def test_one_stream_too_many_is_refused_and_the_others_are_served() -> None:
     batch = request([[1.0]])
-    servicer = Servicer(Predictor(_first_numbers), InputType.DOUBLES)
+    servicer = Servicer(_predictor(_first_numbers), InputType.DOUBLES)
     with _serving_streams(servicer.predict_batch, most=2) as (address, streams):
         with Stream(address) as first, Stream(address) as second:
             for open_stream in (first, second):
@@ -351,4 +361,4 @@ def test_a_port_that_is_taken_is_refused_instead_of_shared() -> None:
     with serving(_first_numbers) as container:
         settings = Settings(model_name="m", model_version="1", input_type="doubles", address=container.address)
         with pytest.raises(InvalidInput, match="cannot be bound"):
-            ModelContainer(settings, _first_numbers)
+            ModelContainer(settings, _first_numbers, Outcomes(asyncio.Runner()))

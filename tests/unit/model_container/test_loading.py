@@ -1,5 +1,6 @@
 """A model directory becomes the function that is called with batches, or a sentence that says why not."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.model_container.loading import MissingModule, UnusableModel, load
+from services.model_container.loading import MissingModule, ModelFunction, UnusableModel, load
+from services.model_container.outcomes import Outcomes
 from tests.fixtures.model_containers import save
 
 
@@ -38,6 +40,16 @@ class _NeedsArguments(_Model):
         self.path = path
 
 
+def _load(directory: Path) -> ModelFunction:
+    return load(directory, Outcomes(asyncio.Runner()))
+
+
+@pytest.fixture(autouse=True)
+def _own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what is loaded from becoming the `__main__` of later tests."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture(autouse=True)
 def _pickled_by_value() -> Iterator[None]:
     import cloudpickle
@@ -59,26 +71,26 @@ def _pickled_by_value() -> Iterator[None]:
     ids=["function", "object", "class", "object with warm_up", "class with warm_up"],
 )
 def test_a_model_is_loaded_and_warmed_up(tmp_path: Path, model: object, outputs: list[int]) -> None:
-    assert load(save(tmp_path, model))([1, 2]) == outputs  # type: ignore[arg-type]
+    assert _load(save(tmp_path, model))([1, 2]) == outputs  # type: ignore[arg-type]
 
 
 def test_a_missing_directory_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(UnusableModel, match="absent' does not exist"):
-        load(tmp_path / "absent")
+        _load(tmp_path / "absent")
     with pytest.raises(UnusableModel, match=r"has no func\.pkl"):
-        load(tmp_path)
+        _load(tmp_path)
 
 
 @pytest.mark.parametrize("model", [42, {"weights": [1]}, dict], ids=["number", "dict", "class"])
 def test_what_cannot_be_called_is_no_model(tmp_path: Path, model: object) -> None:
     with pytest.raises(UnusableModel, match="must hold a function, or a class or an object with predict; it holds "):
-        load(save(tmp_path, model))
+        _load(save(tmp_path, model))
 
 
 def test_a_missing_module_comes_with_the_advice_to_install_it(tmp_path: Path) -> None:
     (tmp_path / "func.pkl").write_bytes(b"cabsent_module.deeper\nfunction\n.")
     with pytest.raises(MissingModule, match=r"No module named 'absent_module'.*pkgs_to_install=\['absent_module'\]"):
-        load(tmp_path)
+        _load(tmp_path)
 
 
 def test_a_module_that_only_the_warm_up_needs_is_missed_too(tmp_path: Path) -> None:
@@ -87,7 +99,7 @@ def test_a_module_that_only_the_warm_up_needs_is_missed_too(tmp_path: Path) -> N
             import absent_module  # type: ignore[import-not-found]  # noqa: F401
 
     with pytest.raises(MissingModule):
-        load(save(tmp_path, Lazy()))
+        _load(save(tmp_path, Lazy()))
 
 
 @pytest.mark.parametrize(
@@ -101,10 +113,10 @@ def test_a_module_that_only_the_warm_up_needs_is_missed_too(tmp_path: Path) -> N
 )
 def test_a_model_that_fails_while_it_is_loaded_is_told(tmp_path: Path, model: object, error: str) -> None:
     with pytest.raises(UnusableModel, match=f"failed while it was loaded: {error}"):
-        load(save(tmp_path, model))
+        _load(save(tmp_path, model))
 
 
 def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "func.pkl").write_bytes(b"")
     with pytest.raises(UnusableModel, match="EOFError"):
-        load(tmp_path)
+        _load(tmp_path)

@@ -1,9 +1,10 @@
 """Batches are answered whatever the model does, and one bad input costs only itself."""
 
+import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import InputType
+from services.model_container.loading import ModelFunction
+from services.model_container.outcomes import Outcomes
+from services.model_container.outputs import Outputs
 from services.model_container.prediction import Batch, Predictor
 from tests.fixtures.endings import ENDINGS
 
@@ -18,6 +22,10 @@ from tests.fixtures.endings import ENDINGS
 def _batch(rows: Sequence[Sequence[float]], deadline_s: float = float("inf")) -> Batch:
     data = b"".join(np.array(row, "<f8").tobytes() for row in rows)
     return Batch(InputType.DOUBLES, data, [len(row) for row in rows], deadline_s)
+
+
+def _predictor(function: ModelFunction, clock: Callable[[], float] = time.monotonic) -> Predictor:
+    return Predictor(function, Outputs(Outcomes(asyncio.Runner())), clock)
 
 
 def _refusing(*poison: float) -> Callable[[Any], list[str]]:
@@ -33,14 +41,14 @@ def _refusing(*poison: float) -> Callable[[Any], list[str]]:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
 def test_each_bad_input_fails_with_its_own_error_and_the_others_are_answered(size: int) -> None:
     for poison in ({0.0}, {size - 1.0}, {0.0, size - 1.0}, {size // 2 + 0.0}):
-        answer = Predictor(_refusing(*poison)).predict(_batch([[float(i)] for i in range(size)]))
+        answer = _predictor(_refusing(*poison)).predict(_batch([[float(i)] for i in range(size)]))
         assert answer.outputs == ["" if i in poison else str(float(i)) for i in range(size)]
         assert answer.failures == {int(i): f"ValueError: cannot take {i}" for i in poison}
 
 
 def test_bad_inputs_are_found_among_inputs_of_different_lengths() -> None:
     rows = [[1.0], [2.0, 2.0], [3.0, 3.0, 3.0], [4.0], [5.0, 5.0]]
-    answer = Predictor(_refusing(3.0)).predict(_batch(rows))
+    answer = _predictor(_refusing(3.0)).predict(_batch(rows))
     assert answer.outputs == ["1.0", "2.0", "", "4.0", "5.0"]
 
 
@@ -51,7 +59,7 @@ def test_inputs_are_fresh_for_each_trial_though_the_model_changed_them() -> None
             raise ValueError
         return [row[0] for row in inputs]
 
-    answer = Predictor(normalising).predict(_batch([[2.0], [6.0], [8.0], [10.0]]))
+    answer = _predictor(normalising).predict(_batch([[2.0], [6.0], [8.0], [10.0]]))
     assert answer.outputs == ["1.0", "", "4.0", "5.0"]
     assert answer.failures == {1: "ValueError"}
 
@@ -66,7 +74,7 @@ def test_isolation_ends_at_the_deadline_and_the_rest_gets_the_error_of_its_batch
             raise ValueError(f"failed for {len(inputs)}")
         return ["fine"]
 
-    predictor = Predictor(slow, clock=lambda: now_s)
+    predictor = _predictor(slow, clock=lambda: now_s)
     answer = predictor.predict(_batch([[float(i)] for i in range(4)], deadline_s=4.0))
     assert answer.outputs == ["", "fine", "", ""]
     assert answer.failures == {
@@ -78,7 +86,7 @@ def test_isolation_ends_at_the_deadline_and_the_rest_gets_the_error_of_its_batch
 
 
 def test_a_batch_past_its_deadline_is_still_tried_once() -> None:
-    answer = Predictor(_refusing(), clock=lambda: 9.0).predict(_batch([[1.0], [2.0]], deadline_s=1.0))
+    answer = _predictor(_refusing(), clock=lambda: 9.0).predict(_batch([[1.0], [2.0]], deadline_s=1.0))
     assert answer.outputs == ["1.0", "2.0"]
 
 
@@ -87,7 +95,7 @@ def test_whatever_the_model_raises_is_a_failure(ending: str) -> None:
     def function(_inputs: Any) -> None:
         ENDINGS[ending]()
 
-    answer = Predictor(function).predict(_batch([[1.0], [2.0]]))
+    answer = _predictor(function).predict(_batch([[1.0], [2.0]]))
     assert [message.partition(":")[0] for message in answer.failures.values()] == [ending] * 2
 
 
@@ -115,7 +123,7 @@ class _Odd(list[Any]):
 @pytest.mark.parametrize("method", ["iter", "ndim"])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_whatever_looking_at_outputs_comes_to_is_a_failure(method: str, ending: str) -> None:
-    answer = Predictor(lambda _inputs: _Odd(method, ENDINGS[ending])).predict(_batch([[1.0], [2.0]]))
+    answer = _predictor(lambda _inputs: _Odd(method, ENDINGS[ending])).predict(_batch([[1.0], [2.0]]))
     assert [message.partition(":")[0] for message in answer.failures.values()] == [ending] * 2
 
 
@@ -123,7 +131,7 @@ def test_messages_are_cut_and_valid_unicode() -> None:
     def function(_inputs: Any) -> list[str]:
         raise ValueError("\ud800" + "x" * 5000)
 
-    message = Predictor(function).predict(_batch([[1.0]])).failures[0]
+    message = _predictor(function).predict(_batch([[1.0]])).failures[0]
     assert message == "ValueError: ?" + "x" * (1000 - len("ValueError: ?"))
 
 
@@ -135,7 +143,7 @@ def test_an_exception_without_a_usable_text_is_told_by_its_type() -> None:
     def function(_inputs: Any) -> list[str]:
         raise BadError
 
-    assert Predictor(function).predict(_batch([[1.0]])).failures == {0: "BadError"}
+    assert _predictor(function).predict(_batch([[1.0]])).failures == {0: "BadError"}
 
 
 def test_a_wrong_number_of_outputs_fails_every_input_without_another_trial() -> None:
@@ -145,7 +153,7 @@ def test_a_wrong_number_of_outputs_fails_every_input_without_another_trial() -> 
         sizes.append(len(inputs))
         return ["one"]
 
-    answer = Predictor(function).predict(_batch([[1.0], [2.0], [3.0]]))
+    answer = _predictor(function).predict(_batch([[1.0], [2.0], [3.0]]))
     assert sizes == [3]
     assert len(answer.failures) == 3
     assert answer.failures[0].endswith("for 3 inputs came 1 outputs")
@@ -153,14 +161,14 @@ def test_a_wrong_number_of_outputs_fails_every_input_without_another_trial() -> 
 
 def test_a_string_that_is_not_utf_8_fails_alone() -> None:
     batch = Batch(InputType.STRINGS, b"good\xffbetter", [4, 1, 6])
-    answer = Predictor(lambda inputs: inputs).predict(batch)
+    answer = _predictor(lambda inputs: inputs).predict(batch)
     assert answer.outputs == ["good", "", "better"]
     assert answer.failures[1].startswith("UnicodeDecodeError: ")
 
 
 def test_a_failed_batch_is_logged_once_with_the_models_traceback(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        Predictor(_refusing(1.0, 5.0)).predict(_batch([[float(i)] for i in range(8)]))
+        _predictor(_refusing(1.0, 5.0)).predict(_batch([[float(i)] for i in range(8)]))
     (record,) = caplog.records
     assert (record.__dict__["inputs"], record.__dict__["failed"]) == (8, 2)
     assert "cannot take 1.0" in caplog.text
@@ -174,30 +182,8 @@ def test_the_models_time_is_told_with_that_of_all_trials() -> None:
         waiting.wait(0.01)
         return _refusing(2.0)(inputs)
 
-    assert Predictor(function).predict(_batch([[1.0]])).model_micros >= 9_000
-    assert Predictor(function).predict(_batch([[1.0], [2.0]])).model_micros >= 27_000
-
-
-def test_the_model_is_called_by_one_thread_at_a_time() -> None:
-    inside = threading.Lock()
-    calls = threading.Barrier(4)
-
-    def function(inputs: Any) -> list[str]:
-        if not inside.acquire(blocking=False):
-            return ["two at once"] * len(inputs)
-        threading.Event().wait(0.01)
-        inside.release()
-        return ["fine"] * len(inputs)
-
-    predictor = Predictor(function)
-
-    def ask() -> list[str]:
-        calls.wait()
-        return predictor.predict(_batch([[1.0]])).outputs
-
-    with ThreadPoolExecutor(4) as threads:
-        answers = [threads.submit(ask) for _ in range(4)]
-    assert [answer.result() for answer in answers] == [["fine"]] * 4
+    assert _predictor(function).predict(_batch([[1.0]])).model_micros >= 9_000
+    assert _predictor(function).predict(_batch([[1.0], [2.0]])).model_micros >= 27_000
 
 
 def test_the_answers_to_halves_of_a_batch_fit_into_one_message() -> None:
@@ -208,7 +194,7 @@ def test_the_answers_to_halves_of_a_batch_fit_into_one_message() -> None:
             raise ValueError
         return ["x" * (size_bytes + int(row[0])) for row in inputs]
 
-    answer = Predictor(verbose).predict(_batch([[0.0], [1.0], [2.0]]))
+    answer = _predictor(verbose).predict(_batch([[0.0], [1.0], [2.0]]))
     assert [len(output) for output in answer.outputs] == [0, size_bytes + 1, 0]
     assert answer.failures[0] == "ValueError"
     assert answer.failures[2].startswith(f"The output has {size_bytes + 2} bytes")
