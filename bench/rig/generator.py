@@ -25,6 +25,7 @@ from bench.rig import questions
 from bench.rig.jobs import LATE_S, Job, Outcome
 from bench.rig.payloads import PREDICT, PREDICT_STREAM, unframed
 from bench.rig.statistics import quantile
+from services.query.engine.requests import EXPLANATIONS
 from services.query.replicas.stream_client import StreamChannel
 
 _REQUEST_ID = b"\x08"
@@ -40,6 +41,8 @@ _LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
 _OK = b"HTTP/1.1 200 "
+# By REST only the explanation of a default output is told.
+_REASONS = {explanation: reason.name for reason, explanation in EXPLANATIONS.items()} | {"": ""}
 
 
 class Asking(ABC):
@@ -209,7 +212,7 @@ class Rest(Asking):
         if not answer.startswith(_OK):
             raise ValueError(f"a request failed: {answer!r}")
         predictions = json.loads(answer.partition(_HEAD_END)[2])["batch_predictions"]
-        return [(str(each["output"]), each.get("default_explanation", "")) for each in predictions]
+        return [(str(each["output"]), _REASONS[each.get("default_explanation", "")]) for each in predictions]
 
     def _start(self, number: int, message: bytes) -> None:
         self._under_way += 1

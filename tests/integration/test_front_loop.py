@@ -213,11 +213,15 @@ def test_the_loop_is_idle_now_and_then_though_calls_come_without_end(loop: Loop)
     with running_front({ECHO: answer_slowly}, loop=loop) as front, channel_to(front) as channel:
         calls = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(100)]
         assert all(call.result() == b"" for call in calls)
-        assert len({before for before in answered_before if 0 < before < 100}) >= 10
+        assert len({before for before in answered_before if 0 < before < 100}) >= 5
 
 
 class PuttingOff:
-    """A stream's handler that takes a while for each message, and puts off work ten times as long."""
+    """A stream's handler that takes a while for each message, and puts off work ten times as long.
+
+    Attributes:
+        taking_s: from the first message taken to the last, and `worked_between_s` of it with what was put off.
+    """
 
     takes_s = 0.0002
 
