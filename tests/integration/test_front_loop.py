@@ -262,12 +262,15 @@ def test_what_has_arrived_on_a_stream_is_taken_before_most_of_the_work_that_it_b
         yield from messages
         sent.set()
 
+    def hold() -> None:
+        assert sent.wait(PATIENCE_S)
+
     with (
         running_front({ECHO: echo}, {STREAM: open_stream}, loop=loop, max_unanswered=1000) as front,
         channel_to(front) as channel,
     ):
         unary(channel)(b"", timeout=PATIENCE_S)
-        loop.call_soon(partial(sent.wait, PATIENCE_S))
+        loop.call_soon(hold)
         assert list(stream(channel)(ask(), timeout=PATIENCE_S)) == messages
     assert handlers[0].worked_between_s < 0.4 * handlers[0].taking_s
 
