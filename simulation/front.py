@@ -1,7 +1,7 @@
 """The front's thread in virtual time: what it does takes it time, so that it can be overloaded.
 
-It works in turns as `services.query.front.loop` does: it takes what has arrived, for a few milliseconds at most, lets
-in what waits, for as long, and then has the engine dispatch. What replicas answer, and what is to be given up, it
+It works in turns as `services.query.front.loop` does: it takes what has arrived, lets in what waits, for a tenth of
+that time at least, and then has the engine dispatch. What replicas answer, and what is to be given up, it
 attends to between any two of these.
 """
 
@@ -17,7 +17,8 @@ from services.query.engine.requests import NOBODY, Request
 from services.query.engine.versions import Replica, Route
 from simulation.simulator import Simulator
 
-_LONGEST_PHASE_S = 0.005
+_LONGEST_ROW_S = 0.02
+_LONGEST_CATCH_UP_S = 0.002
 _GIVEN_UP_AT_ONCE = 32
 # By this much what the thread has in hand may make an answer late.
 _MOST_LATE_S = 0.005
@@ -196,4 +197,4 @@ class FrontSimulator(Simulator):
 
     def _begin_phase(self, *, takes: bool) -> None:
         self._takes = takes
-        self._phase_ends_s = self.now_s + _LONGEST_PHASE_S
+        self._phase_ends_s = self.now_s + (_LONGEST_ROW_S if takes else _LONGEST_CATCH_UP_S)

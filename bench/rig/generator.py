@@ -7,11 +7,13 @@ takes as little of the machine as it can: one thread sends on time, one notes wh
 
 import json
 import random
+import selectors
+import socket
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from bench.rig.jobs import LATE_S, Job, Outcome
 from bench.rig.payloads import PREDICT, PREDICT_STREAM, unframed
 from bench.rig.statistics import quantile
 from services.common.status import RpcStatus
+from services.query.engine.requests import EXPLANATIONS
 from services.query.replicas.stream_client import StreamChannel
 
 _REQUEST_ID = b"\x08"
@@ -36,6 +39,11 @@ _KEEPALIVE_S = 60.0
 _PATIENCE_S = 10.0
 _PAUSE_S = 0.01
 _LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = b"content-length: "
+_OK = b"HTTP/1.1 200 "
+# By REST only the explanation of a default output is told.
+_REASONS = {explanation: reason.name for reason, explanation in EXPLANATIONS.items()} | {"": ""}
 
 
 class Asking(ABC):
@@ -82,6 +90,14 @@ class Asking(ABC):
     @abstractmethod
     def _start(self, number: int, message: bytes) -> None:
         """Makes a call."""
+
+    def outputs(self, answer: bytes) -> list[tuple[str, str]]:
+        """The outputs in an answer, each with the reason why it is the default one, if it is."""
+        response = query_service_pb2.PredictStreamResponse.FromString(answer).response
+        return [
+            (each.output, query_service_pb2.DefaultReason.Name(each.default_reason) if each.is_default else "")
+            for each in response.predictions
+        ]
 
     def _stop(self) -> None:
         """No call is made any more, and all that are counted have been made."""
@@ -168,10 +184,111 @@ class Calls(Asking):
         self._received(number, _RESPONSE + _varint(len(response)) + response)
 
 
+class Rest(Asking):
+    """Requests by REST, each on a connection on which no other is under way; the others wait for one to become free."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        host, _, port = job.address.rpartition(":")
+        self._over = False
+        self._free = [
+            _Connection(socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S)) for _ in range(job.connections)
+        ]
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._under_way = 0
+        self._selector = selectors.DefaultSelector()
+        for connection in self._free:
+            self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+        self._reader = threading.Thread(target=self._read, name="reader")
+        self._reader.start()
+
+    def close(self) -> None:
+        """Waits for the answers that are due, and disconnects."""
+        self._stop()
+        due_s = time.perf_counter() + _PATIENCE_S
+        while self._under_way and time.perf_counter() < due_s:
+            time.sleep(_PAUSE_S)
+        self._over = True
+        self._reader.join()
+        for key in list(self._selector.get_map().values()):
+            key.data.socket.close()
+        self._selector.close()
+
+    def outputs(self, answer: bytes) -> list[tuple[str, str]]:
+        """As of any answer; ValueError when it is an error."""
+        if not answer.startswith(_OK):
+            raise ValueError(f"a request failed: {answer!r}")
+        predictions = json.loads(answer.partition(_HEAD_END)[2])["batch_predictions"]
+        return [(str(each["output"]), _REASONS[each.get("default_explanation", "")]) for each in predictions]
+
+    def _start(self, number: int, message: bytes) -> None:
+        self._under_way += 1
+        if self._free:
+            self._free.pop().ask(number, message)
+        else:
+            self._waiting.append((number, message))
+
+    def _read(self) -> None:
+        while not self._over:
+            for key, _ in self._selector.select(_PAUSE_S):
+                connection: _Connection = key.data
+                answer = connection.read()
+                if answer is not None:
+                    self._answered(connection, answer)
+
+    def _answered(self, connection: "_Connection", answer: bytes) -> None:
+        number = connection.number
+        with self._sending:
+            self._under_way -= 1
+            if self._waiting:
+                connection.ask(*self._waiting.popleft())
+            else:
+                self._free.append(connection)
+        self._received(number, answer)
+
+
+class _Connection:
+    """A connection, on which one request at a time is made.
+
+    Attributes:
+        socket: the connection itself.
+        number: the call that was made last.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.number = 0
+        self._read = bytearray()
+        self._size = 0
+
+    def ask(self, number: int, message: bytes) -> None:
+        """Makes a call."""
+        self.number = number
+        self.socket.sendall(message)
+
+    def read(self) -> bytes | None:
+        """Reads what is there, and returns the answer when that is all of it."""
+        received = self.socket.recv(1 << 20)
+        if not received:
+            raise ConnectionError("the edge has closed a connection")
+        self._read += received
+        if not self._size:
+            head, found, _ = self._read.partition(_HEAD_END)
+            if found:
+                length = bytes(head).lower().partition(_LENGTH)[2].partition(b"\r\n")[0]
+                self._size = len(head) + len(found) + int(length)
+        if not self._size or len(self._read) < self._size:
+            return None
+        answer = bytes(self._read)
+        self._read.clear()
+        self._size = 0
+        return answer
+
+
 def run(job: Job) -> Outcome:
     """Does a job."""
     cpu_before_s = time.process_time()
-    asking = Calls(job) if job.unary else Stream(job)
+    asking = Rest(job) if job.connections else Calls(job) if job.unary else Stream(job)
     if job.calls_per_s:
         asking.send_at(job.calls_per_s, job.seconds)
     else:
@@ -186,19 +303,18 @@ def _judge(job: Job, asking: Asking, cpu_s: float) -> Outcome:
     latencies_s, reasons = [], Counter[str]()
     answered = good = wrong = late_calls = 0
     for received_s, number, message in asking.answers:
-        response = query_service_pb2.PredictStreamResponse.FromString(message)
+        outputs = asking.outputs(message)
         latency_s = received_s - asking.due_s[number]
         latencies_s.append(latency_s)
         is_late = latency_s > job.slo_s + LATE_S
         late_calls += is_late
-        predictions = response.response.predictions
         answers = expected[number % len(expected)]
-        answered += len(predictions)
-        for prediction, answer in zip(predictions, answers, strict=True):
-            if prediction.is_default:
-                reasons[query_service_pb2.DefaultReason.Name(prediction.default_reason)] += 1
+        answered += len(outputs)
+        for (output, reason), answer in zip(outputs, answers, strict=True):
+            if reason:
+                reasons[reason] += 1
             else:
-                wrong += prediction.output != answer
+                wrong += output != answer
                 good += not is_late
     latencies_s.sort()
     return Outcome(

@@ -32,6 +32,8 @@ class Job:
         spread_s: over how long the first of them are spread.
         most_calls: how many calls to make at most; 0: no limit.
         unary: whether each is a call of its own, and not a message of one PredictStream.
+        connections: over how many connections they are made by REST, the questions being whole requests of HTTP/1.1; 0:
+            they are made by gRPC.
     """
 
     address: str
@@ -44,6 +46,7 @@ class Job:
     spread_s: float = 0.0
     most_calls: int = 0
     unary: bool = False
+    connections: int = 0
 
 
 @dataclass(frozen=True, slots=True)

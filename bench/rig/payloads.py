@@ -48,6 +48,13 @@ def json_request() -> bytes:
     return orjson.dumps({"input": VECTOR[0].tolist()})
 
 
+def http_request(address: str, application: str, vectors: int) -> bytes:
+    """The REST request, head and body, that asks for `vectors` predictions, of the same vector."""
+    body = orjson.dumps({"input_batch": VECTOR.repeat(vectors, axis=0).tolist()})
+    head = f"POST /{application}/predict HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
 def framed(messages: Iterable[bytes]) -> bytes:
     """Messages as gRPC sends them: each after a byte that says "not compressed" and its length in four."""
     return b"".join(_FRAME.pack(0, len(message)) + message for message in messages)

@@ -8,16 +8,22 @@ from services.query.driver import Driver, Entrant
 from services.query.engine.policies.selector import LONGEST_CONTEXT
 from services.query.engine.requests import Request
 from services.query.engine.versions import Route, Version
-from services.query.front import UnaryCall
 from services.query.redis_thread import QueryIds
 from services.query.telemetry.recorder import Telemetry
 
 
 class Predictor:
-    """Stands between the callers and the driver, on the front's thread."""
+    """Stands between the callers and the driver, on the front's thread.
+
+    Attributes:
+        arrive: has a message enter or be turned away, soon; the driver's own, as each request pays for a call.
+        cancel_with: forgets a request when the client of its call goes; likewise.
+    """
 
     def __init__(self, driver: Driver, query_ids: QueryIds, telemetry: Telemetry) -> None:
         self._driver = driver
+        self.arrive = driver.arrive
+        self.cancel_with = driver.cancel_with
         self._query_ids = query_ids
         self._telemetry = telemetry
         self._prepared: dict[str, PreparedDefault] = {}
@@ -30,10 +36,6 @@ class Predictor:
             but = f" There is a record of that name, but it cannot be read: {why}" if why else ""
             raise NotFound(f"No application with name '{application}' exists.{but}")
         return route
-
-    def arrive(self, message: Entrant) -> None:
-        """Has a message enter or be turned away, soon."""
-        self._driver.arrive(message)
 
     def submit(self, caller: Entrant, route: Route, asked: Asked) -> Request:
         """Hands a request to the engine; `caller` is delivered the answer, at once when there are no inputs.
@@ -70,10 +72,6 @@ class Predictor:
         if prepared is None or prepared.application is not application:
             prepared = self._prepared[application.name] = PreparedDefault(application)
         return prepared, self._query_ids.take(inputs)
-
-    def cancel_with(self, call: UnaryCall, request: Request) -> None:
-        """Forgets a request when the client of its call goes."""
-        self._driver.cancel_with(call, request)
 
     def cancel(self, request: Request) -> None:
         """Forgets a request whose client has gone."""

@@ -29,6 +29,7 @@ _PATIENCE = 0.25
 _SMOOTHED_OVER = 16
 _LARGEST_RESERVE = 0.25
 _MICROS = 1e-6
+_RANKS = {priority: rank for rank, priority in enumerate(PRIORITIES)}
 
 
 class Message:
@@ -112,7 +113,7 @@ class Admission(Generic[_MessageT]):
         """Removes and returns whom to look at next; None when nobody waits. To be called after `give_up`."""
         if not self._lanes:
             return None
-        lane = self._next_lane()
+        lane = self._next_lane() if len(self._lanes) > 1 else next(iter(self._lanes.values()))
         message = lane.take(now_s)
         lane.served += message.inputs / lane.application.share
         self._forget(lane, message)
@@ -142,17 +143,15 @@ class Admission(Generic[_MessageT]):
         self._reserve_s += (took_s - self._reserve_s) / _SMOOTHED_OVER
 
     def _add_lane(self, application: Application) -> "_Lane[_MessageT]":
-        lane = _Lane[_MessageT](application)
-        # Whoever was away has no claim to what the others were served meanwhile.
-        lane.served = min((other.served for other in self._lanes.values()), default=0.0)
+        lane: _Lane[_MessageT] = _Lane(application)
+        if self._lanes:
+            # Whoever was away has no claim to what the others were served meanwhile.
+            lane.served = min(other.served for other in self._lanes.values())
         self._lanes[application.name] = lane
         return lane
 
     def _next_lane(self) -> "_Lane[_MessageT]":
-        lanes = self._lanes.values()
-        if len(lanes) == 1:
-            return next(iter(lanes))
-        return min(lanes, key=lambda lane: (lane.rank, lane.served))
+        return min(self._lanes.values(), key=lambda lane: (lane.rank, lane.served))
 
     def _reserved_s(self, lane: "_Lane[_MessageT]") -> float:
         """How long before its deadline a message of a lane has to be let in."""
@@ -193,7 +192,7 @@ class _Lane(Generic[_MessageT]):
 
     def __init__(self, application: Application) -> None:
         self.application = application
-        self.rank = PRIORITIES.index(application.priority)
+        self.rank = _RANKS[application.priority]
         self.slo_s = application.latency_slo_micros * _MICROS
         self.waiting: deque[_MessageT] = deque()
         self.served = 0.0

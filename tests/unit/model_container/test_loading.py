@@ -87,9 +87,12 @@ def test_what_cannot_be_called_is_no_model(tmp_path: Path, model: object) -> Non
         _load(save(tmp_path, model))
 
 
-def test_a_missing_module_comes_with_the_advice_to_install_it(tmp_path: Path) -> None:
+def test_a_missing_module_comes_with_the_advice_to_install_the_package_that_brought_it(tmp_path: Path) -> None:
     (tmp_path / "func.pkl").write_bytes(b"cabsent_module.deeper\nfunction\n.")
-    with pytest.raises(MissingModule, match=r"No module named 'absent_module'.*pkgs_to_install=\['absent_module'\]"):
+    (tmp_path / "func.packages.json").write_text('{"absent_module": "some-package==1.2"}')
+    with pytest.raises(
+        MissingModule, match=r"No module named 'absent_module'.*pkgs_to_install=\['some-package==1\.2'\]"
+    ):
         _load(tmp_path)
 
 
