@@ -6,9 +6,9 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
 
 - While nobody floods the model, no batch is larger than what takes two fifths of the tightest latency objective of
   those who ask, or than a third more than the smallest that keeps up with what comes, if that is larger: what arrives
-  while it runs finds one that is done soon. A deadline that is too near for such a batch gets a smaller one, as long as few do.
-  Applications get what their shares say; where that is too little for those with the tightest objectives, and all can
-  be served in time nevertheless, the earliest deadlines go first.
+  while it runs finds one that is done soon. A deadline that is too near for such a batch gets a smaller one, as long as
+  few do. Applications get what their shares say; where that is too little for those with the tightest objectives, and
+  all can be served in time nevertheless, the earliest deadlines go first.
 - Somebody floods it who has more waiting than its share can work off in time so, by all replicas. Of a lane that keeps
   up, nothing is given up but what could not even make it alone; and beside it, and beside one that was there an
   objective ago, no batch is larger than the above. Otherwise batches are as large as the head's deadline allows. When
