@@ -11,6 +11,8 @@ tests/simulation assert what must hold, `python -m bench simulation` shows how t
     referee.py    fails a run at the first broken promise
     report.py     what became of the queries
     scenarios.py  what the batching policies are compared in
+    rules.py      what plans batches and is told what a policy has to learn
+    oracle.py     how many queries could have been answered in time by who knew everything before
     store.py      what Redis keeps of predictions and of what was learned
     bandits.py    selection policies, without time: models that are right now and then, and feedback
 """

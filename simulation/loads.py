@@ -54,6 +54,33 @@ def on_off(rate: float, on_s: float = 0.3, off_s: float = 0.3) -> Arrivals:
     return gaps
 
 
+def varying(rates: Callable[[float], float], most: float) -> Arrivals:
+    """Independent clients: `rates` says how many requests a second at a time, never more than `most`."""
+
+    def gaps(seeded: Generator) -> Iterator[float]:
+        now_s = last_s = 0.0
+        for gap_s in poisson(most)(seeded):
+            now_s += gap_s
+            if seeded.random() * most < rates(now_s):
+                yield now_s - last_s
+                last_s = now_s
+
+    return gaps
+
+
+def diurnal(rate: float, day_s: float, swing: float = 0.8) -> Arrivals:
+    """Days and nights: `rate` requests a second on average, by day and by night more and less by `swing` of it."""
+    return varying(lambda now_s: rate * (1.0 - swing * math.cos(math.tau * now_s / day_s)), rate * (1.0 + swing))
+
+
+def flash(rate: float, *, factor: float = 8.0, every_s: float, lasting_s: float) -> Arrivals:
+    """Crowds out of nothing: `rate` requests a second, `factor` times as many at each `every_s` seconds' end."""
+    return varying(
+        lambda now_s: rate * (factor if now_s % every_s >= every_s - lasting_s else 1.0),
+        rate * factor,
+    )
+
+
 @dataclass(frozen=True)
 class Load:
     """What the clients of one application do.

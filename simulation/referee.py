@@ -59,8 +59,7 @@ class Referee:
         versions = _may_answer(request)
         score = self.report.of(request.route.application.name)
         score.asked += len(inputs)
-        score.first_s = min(score.first_s, request.arrival_s)
-        score.last_s = max(score.last_s, request.arrival_s)
+        score.arrivals_s.extend([request.arrival_s] * len(inputs))
         request.caller = Asked(inputs, [version.record.container_name for version in versions], score)
         self._open += 1
         if self._engine.cache.enabled:
@@ -120,8 +119,7 @@ class Referee:
         assert now_s <= due_s + self._most_late_s, "a refusal is late"
         score = self.report.of(application.name)
         score.asked += inputs
-        score.first_s = min(score.first_s, arrival_s)
-        score.last_s = max(score.last_s, arrival_s)
+        score.arrivals_s.extend([arrival_s] * inputs)
         score.latencies_s.append(now_s - arrival_s)
         score.defaults[DefaultReason.FRONT_OVERLOADED] += inputs
 

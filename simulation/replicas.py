@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ class ServiceTime:
         fixed_s, per_input_s: seconds.
         noise: the standard deviation of the noise's logarithm.
         stragglers: the share of batches that take `straggler_factor` times as long.
+        tail: the shape of a Pareto distribution, with a mean of 1, that the times are multiplied with; infinity: none.
     """
 
     fixed_s: float = 0.001
@@ -29,6 +31,7 @@ class ServiceTime:
     noise: float = 0.1
     stragglers: float = 0.0
     straggler_factor: float = 10.0
+    tail: float = math.inf
 
     def slowed(self, factor: float) -> ServiceTime:
         """One that takes `factor` times as long."""
@@ -38,9 +41,16 @@ class ServiceTime:
         """The time that a batch of `size` inputs takes but for noise and stragglers."""
         return self.fixed_s + size * self.per_input_s
 
+    @property
+    def mean_factor(self) -> float:
+        """What noise and stragglers make of it on average."""
+        return math.exp(self.noise**2 / 2) * (1.0 + self.stragglers * (self.straggler_factor - 1.0))
+
     def draw_s(self, seeded: Random, size: int) -> float:
         """The time that a batch of `size` inputs takes."""
         took_s = self.mean_s(size) * seeded.lognormvariate(0.0, self.noise)
+        if self.tail < math.inf:
+            took_s *= seeded.paretovariate(self.tail) * (1.0 - 1.0 / self.tail)
         return took_s * self.straggler_factor if self.stragglers and seeded.random() < self.stragglers else took_s
 
 

@@ -17,7 +17,7 @@ class Score:
         cancelled: queries whose client left before the answer.
         predicted: answers with a model's output; no answer is late.
         defaults: answers with the default output, by reason.
-        first_s, last_s: when the first and the last query came.
+        arrivals_s: when each query came.
         latencies_s: from submission to answer, a request each.
     """
 
@@ -25,8 +25,7 @@ class Score:
     cancelled: int = 0
     predicted: int = 0
     defaults: Counter[DefaultReason] = field(default_factory=Counter)
-    first_s: float = math.inf
-    last_s: float = 0.0
+    arrivals_s: "array[float]" = field(default_factory=lambda: array("d"))
     latencies_s: "array[float]" = field(default_factory=lambda: array("d"))
 
     @property
@@ -37,7 +36,7 @@ class Score:
     @property
     def goodput(self) -> float:
         """Predictions by their deadline, for each second in which queries came."""
-        return self.predicted / (self.last_s - self.first_s)
+        return self.predicted / (max(self.arrivals_s) - min(self.arrivals_s))
 
     def latency_s(self, share: float) -> float:
         """The latency within which `share` (0 to 1) of the requests were answered."""
@@ -49,8 +48,7 @@ class Score:
         self.cancelled += other.cancelled
         self.predicted += other.predicted
         self.defaults += other.defaults
-        self.first_s = min(self.first_s, other.first_s)
-        self.last_s = max(self.last_s, other.last_s)
+        self.arrivals_s += other.arrivals_s
         self.latencies_s += other.latencies_s
 
 

@@ -18,6 +18,7 @@ from services.common.names import ADAPTIVE_BATCH_SIZE, InputType
 from services.common.records import Application, Change, Configuration, CurrentVersion, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
 from services.common.selection_records import ContextKey, PredictionRecord
+from services.query.engine.batching import BatchingPolicy
 from services.query.engine.effects import Effects
 from services.query.engine.engine import Engine
 from services.query.engine.feedback import Feedback, FeedbackItem, FeedbackRequest
@@ -79,7 +80,7 @@ class Simulator:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._configuration = Configuration()
-        self._containers: dict[str, tuple[str, ServiceTime]] = {}
+        self._containers: dict[str, tuple[str, ServiceTime, BatchingPolicy | None]] = {}
         self._fleet: dict[Replica, SimulatedReplica] = {}
         self.next_query_id = 0
         self._dispatches = False
@@ -170,11 +171,18 @@ class Simulator:
         self._change(Change.delete(self._configuration.model_versions[version_key(model, version)]))
 
     def add_replica(
-        self, model: str, version: str, replica_id: int, service_time: ServiceTime, *, image: str = ""
+        self,
+        model: str,
+        version: str,
+        replica_id: int,
+        service_time: ServiceTime,
+        *,
+        image: str = "",
+        rule: BatchingPolicy | None = None,
     ) -> None:
-        """Gives a replica that was started from `image` its lease."""
+        """Gives a replica that was started from `image` its lease; a rule plans its batches if there is one."""
         record = ReplicaRecord(model, version, replica_id, InputType.BYTES, f"host:{replica_id}")
-        self._containers[record.key] = (image or record.version_key, service_time)
+        self._containers[record.key] = (image or record.version_key, service_time, rule)
         self._change(Change.put(record))
 
     def remove_replica(self, key: str) -> None:
@@ -328,7 +336,9 @@ class Simulator:
         self.after(min(self.read_s, _LONGEST_READ_S), tell)
 
     def _dial(self, replica: Replica) -> None:
-        image, service_time = self._containers[replica.record.key]
+        image, service_time, rule = self._containers[replica.record.key]
+        if rule is not None:
+            replica.batching = rule
         simulated = self._fleet[replica] = SimulatedReplica(self, replica, image, service_time)
         self.after(_DIAL_S, lambda: self._connect(simulated))
 

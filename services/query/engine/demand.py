@@ -31,7 +31,17 @@ class Demand:
         surveys: how often the two before were looked at anew.
     """
 
-    __slots__ = ("_asked_s", "_counted", "_surveyed_s", "_weight", "count", "objectives_s", "per_s", "surveys")
+    __slots__ = (
+        "_asked_s",
+        "_counted",
+        "_has_news",
+        "_measured_s",
+        "_weight",
+        "count",
+        "objectives_s",
+        "per_s",
+        "surveys",
+    )
 
     def __init__(self) -> None:
         self.count = 0
@@ -39,34 +49,40 @@ class Demand:
         self.objectives_s: Sequence[float] = ()
         self.surveys = 0
         self._counted = 0
-        self._surveyed_s = -math.inf
+        self._measured_s = -math.inf
         # Of what is remembered of the rate; less than 1 at first, when little is.
         self._weight = 0.0
         # By objective in microseconds: when somebody who has it was seen last.
         self._asked_s: dict[int, float] = {}
+        # Whether somebody asks whose objective is new.
+        self._has_news = False
 
     def seen(self, application: Application, now_s: float) -> None:
         """An application asks, of which nothing waited."""
         slo_micros = application.latency_slo_micros
-        if slo_micros not in self._asked_s:
-            self._surveyed_s = min(self._surveyed_s, now_s - _LOOK_S)
+        self._has_news = self._has_news or slo_micros not in self._asked_s
         self._asked_s[slo_micros] = now_s
 
     def survey(self, waiting: Iterable[Application], now_s: float) -> None:
         """Looks at it anew, when it is time to; some inputs of the applications `waiting` wait."""
-        since_s = now_s - self._surveyed_s
-        if since_s < _LOOK_S:
+        since_s = now_s - self._measured_s
+        if since_s >= _LOOK_S:
+            self._measure(since_s, now_s)
+        elif not self._has_news:
             return
-        if since_s < math.inf:
-            news = 1.0 - math.exp(-since_s / _MEMORY_S)
-            self._weight += news * (1.0 - self._weight)
-            self.per_s += news / self._weight * ((self.count - self._counted) / since_s - self.per_s)
-        self._counted, self._surveyed_s = self.count, now_s
+        self._has_news = False
         self.surveys += 1
         for application in waiting:
             self._asked_s[application.latency_slo_micros] = now_s
         self._asked_s = {slo: asked_s for slo, asked_s in self._asked_s.items() if asked_s >= now_s - _EXPECTED_S}
         self.objectives_s = [slo_micros * _MICROS for slo_micros in sorted(self._asked_s)]
+
+    def _measure(self, since_s: float, now_s: float) -> None:
+        if since_s < math.inf:
+            news = 1.0 - math.exp(-since_s / _MEMORY_S)
+            self._weight += news * (1.0 - self._weight)
+            self.per_s += news / self._weight * ((self.count - self._counted) / since_s - self.per_s)
+        self._counted, self._measured_s = self.count, now_s
 
     @property
     def widest_s(self) -> float:

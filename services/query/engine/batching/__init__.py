@@ -21,10 +21,10 @@ from services.query.engine.batching.adaptive import Adaptive
 from services.query.engine.batching.aimd import Aimd
 from services.query.engine.batching.delayed import Delayed
 from services.query.engine.batching.fixed import Fixed
-from services.query.engine.batching.plan import LARGEST, BatchingPolicy, Plan
+from services.query.engine.batching.plan import LARGEST, WAIT, BatchingPolicy, Plan
 from services.query.engine.batching.quantile import Quantile
 
-__all__ = ["LARGEST", "BatchingPolicy", "Fixed", "Plan", "policy_for"]
+__all__ = ["LARGEST", "WAIT", "BatchingPolicy", "Fixed", "Plan", "policy_for"]
 
 _MICROS = 1e-6
 _POLICIES: dict[str, Callable[[int], BatchingPolicy]] = {

@@ -5,10 +5,10 @@ OSDI 2020: refuse at once what cannot make it), Nexus (Shen et al., SOSP 2019: s
 shrink the batches below what the load needs) and Symphony (Chen et al., 2023: plan backwards from the deadline).
 
 - While nobody floods the model, no batch is larger than what takes two fifths of the tightest latency objective of
-  those who ask, or than the smallest that keeps up with what comes, if that is larger: what arrives while it runs finds
-  one that is done soon. A deadline that is too near for such a batch gets a smaller one, as long as few do.
-  Applications get what their shares say; where that is too little for those with the tightest objectives, and all can
-  be served in time nevertheless, the earliest deadlines go first.
+  those who ask, or than a third more than the smallest that keeps up with what comes, if that is larger: what arrives
+  while it runs finds one that is done soon. A deadline that is too near for such a batch gets a smaller one, as long as
+  few do. Applications get what their shares say; where that is too little for those with the tightest objectives, and
+  all can be served in time nevertheless, the earliest deadlines go first.
 - Somebody floods it who has more waiting than its share can work off in time so, by all replicas. Of a lane that keeps
   up, nothing is given up but what could not even make it alone; and beside it, and beside one that was there an
   objective ago, no batch is larger than the above. Otherwise batches are as large as the head's deadline allows. When
@@ -37,12 +37,13 @@ _LEAD_SHARE = 0.05
 _TIMER_S = 0.0005
 # The part of the latency objective that a batch takes which is worth its fixed cost and still leaves time to wait.
 _SHARE = 0.4
+# Beside a flood it may take as much of it as leaves just enough to wait for one and be in the next.
+_BESIDE_SHARE = 0.45
 # In an overload it may take as much of it as leaves time for the choice.
 _OVERLOAD_SHARE = 0.8
-# Batches that keep up with a little more than what comes, so that what waits becomes less again, as long as such a one
-# takes no more than this part of the widest objective.
+# Batches that keep up with a little more than what comes, so that what waits becomes less again.
 _HEADROOM = 1.05
-_STABLE_SHARE = 0.5
+_CATCHING_UP = 1.3
 _LEAST_S = 1e-6
 # So much of the time may go to batches that are smaller than those that keep up, counted over so long.
 _HURRY_SHARE = 0.05
@@ -111,9 +112,12 @@ class Adaptive:
         self._surveys = demand.surveys
         self._slo_s = demand.tightest_s(latency.mean_s(1))
         stable = latency.stable_size(_HEADROOM * demand.per_s / self._replicas)
-        # Where even the widest objective leaves no room for it, somebody floods the model.
-        self._stable = int(stable) if stable <= self._room(_STABLE_SHARE * demand.widest_s) else 1
-        self.full_size = max(self._stable, self._room(_SHARE * self._slo_s))
+        # Where even the widest objective leaves no time to wait for one and be in the next, somebody floods the model.
+        self._stable = int(stable) if stable <= self._repeated(demand.widest_s) else 1
+        small = self._room(_SHARE * self._slo_s)
+        # What waits becomes less the sooner, the larger batches are; but nobody is to miss two of them.
+        larger = min(int(_CATCHING_UP * self._stable), self._repeated(self._slo_s))
+        self.full_size = max(small, self._stable, larger)
 
     def _plan(self, queue: TaskQueue, replicas: int, start_s: float, *, idle: bool) -> Plan:
         waiting, lanes, target = len(queue), queue.lanes, self.full_size
@@ -157,8 +161,10 @@ class Adaptive:
             if lost:
                 late.append((lane, lost))
                 waiting -= lost
-            if lost < len(lane):
-                due_s = min(due_s, lane.due_s(lost))
+            # Who can make it by chance only is no reason for a smaller batch.
+            risky = max(lost, lane.due_by(start_s + self._latency.p99_s(least)))
+            if risky < len(lane):
+                due_s = min(due_s, lane.due_s(risky))
         if idle and not waiting:
             return self._trial(late)
         room = self._room(due_s - start_s)
@@ -179,10 +185,13 @@ class Adaptive:
         idle: bool,
     ) -> Plan:
         """While somebody floods."""
-        waiting, target = sum(len(lane) for lane, _ in quotas), self.full_size
+        waiting = sum(len(lane) for lane, _ in quotas)
+        target = max(self.full_size, self._room(_BESIDE_SHARE * self._slo_s))
         spares_others = self._expects_others(flooded, start_s - self._slo_s)
         if room >= waiting:
             return Plan(target if spares_others else waiting, is_full=True)
+        if room and not spares_others and self._all_keep_up([lane for lane, _ in quotas], replicas, start_s, room):
+            return Plan(room, is_full=True)
         wanted = target if spares_others else max(target, self._efficient(_OVERLOAD_SHARE * self._slo_s))
         total = sum(quota for _, quota in quotas)
         room = target if spares_others else self._largest
@@ -215,6 +224,9 @@ class Adaptive:
 
     def _efficient(self, budget_s: float) -> int:
         return min(self._largest, self._latency.efficient_within(budget_s))
+
+    def _repeated(self, budget_s: float) -> int:
+        return min(self._largest, self._latency.twice_within(budget_s))
 
     def _room(self, budget_s: float) -> int:
         return min(self._largest, self._latency.largest_within(budget_s))

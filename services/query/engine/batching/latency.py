@@ -16,7 +16,8 @@ _LEAN = 0.01
 # The variance of the logarithm of observed over expected duration: before anything is known, and at the least.
 _FIRST_VARIANCE = 0.04
 _LEAST_VARIANCE = 0.0025
-_VARIANCE_STEP = 0.05
+# What is believed before counts for so many batches.
+_FIRST_WEIGHT = 6.0
 # What a batch may take beyond its mean, at the least, when the spread is counted in seconds.
 _LEAST_MARGIN = 1.12
 # A single straggler says that there are stragglers, not how slow the next one is. This is the logarithm of how much
@@ -76,9 +77,10 @@ class LatencyModel:
             surprise = math.log(max(busy_s, _LEAST_S) / expected_s)
             surprise = max(-_LARGEST_SURPRISE, min(_LARGEST_SURPRISE, surprise))
             busy_s = expected_s * math.exp(surprise)
-            self._variance += _VARIANCE_STEP * (surprise * surprise - self._variance)
+            step = 1.0 / (self._weight + _FIRST_WEIGHT)
+            self._variance += step * (surprise * surprise - self._variance)
             residual_s = busy_s - expected_s
-            self._variance_s2 += _VARIANCE_STEP * (residual_s * residual_s - self._variance_s2)
+            self._variance_s2 += step * (residual_s * residual_s - self._variance_s2)
         else:
             self._variance_s2 = _FIRST_VARIANCE * busy_s * busy_s
         self._weight = self._weight * _FADE + 1.0
@@ -103,6 +105,13 @@ class LatencyModel:
         if not self.known:
             return 1 if budget_s > 0.0 else 0
         return self._largest_with_mean(max(budget_s / self._tail, (budget_s - self._tail_s) / _LEAST_MARGIN))
+
+    def twice_within(self, budget_s: float) -> int:
+        """As `largest_within`, but leaves time for one such batch before it, which takes what is its mean."""
+        if not self.known:
+            return self.largest_within(budget_s)
+        longer, margin = 1.0 + self._tail, 1.0 + _LEAST_MARGIN
+        return self._largest_with_mean(max(budget_s / longer, (budget_s - self._tail_s) / margin))
 
     def likely_within(self, budget_s: float) -> int:
         """As `largest_within`, but for the mean instead of the p99."""

@@ -1,0 +1,37 @@
+"""The default policy where life is hard: against who knows all that comes, the other policies, and rules told all."""
+
+from functools import cache
+
+import pytest
+
+from simulation.report import Report
+from simulation.scenarios import HALF_OBJECTIVE, REAL_LIFE
+
+# Which batches meet stragglers and noise is chance, and no two policies have the same.
+_CHANCE = 0.025
+_OF_THE_BEST = 0.9
+_TITLES = [scenario.title for scenario in REAL_LIFE]
+_ALONE = [scenario.title for scenario in REAL_LIFE if scenario.replicas == 1]
+_BY_TITLE = {scenario.title: scenario for scenario in REAL_LIFE}
+
+
+@cache
+def _run(title: str, policy: str = "adaptive") -> Report:
+    return _BY_TITLE[title].run(policy)
+
+
+@pytest.mark.parametrize("title", _ALONE)
+def test_one_replica_answers_nearly_as_many_in_time_as_if_all_that_comes_were_known(title: str) -> None:
+    report = _run(title)
+    assert report.total.predicted >= _OF_THE_BEST * _BY_TITLE[title].best(report)
+
+
+@pytest.mark.parametrize("policy", ["fixed", "aimd", "quantile", HALF_OBJECTIVE])
+@pytest.mark.parametrize("title", _TITLES)
+def test_no_other_policy_answers_many_more_in_time(title: str, policy: str) -> None:
+    # Who is more important counts alone: the rule knows no classes.
+    adaptive, other = (
+        report.of("main-m0") if _BY_TITLE[title].priority == "high" else report.total
+        for report in (_run(title), _run(title, policy))
+    )
+    assert adaptive.attainment >= other.attainment - _CHANCE
