@@ -23,7 +23,8 @@ BATCHING_POLICIES = ("fixed", "aimd", "quantile", "adaptive")
 # that check_policy_path allows.
 SINGLE = "single"
 SELECTION_POLICIES = (
-    SINGLE, "static", "epsilon_greedy", "ucb1", "thompson", "exp3", "exp4", "majority", "average", "linucb",
+    SINGLE, "static", "epsilon_greedy", "ucb1", "thompson", "discounted_thompson", "exp3", "exp4", "majority",
+    "average", "linucb",
 )  # fmt: skip
 SELECTION_POLICY_GROUP = "clipper.selection_policies"
 LOSSES = ("zero_one", "squared", "absolute")

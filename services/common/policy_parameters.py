@@ -33,6 +33,7 @@ BUILT_IN: Mapping[str, Parameters] = {
     "epsilon_greedy": {"epsilon": Parameter(0.1, 0.0, 1.0)},
     "ucb1": {"exploration": Parameter(1.0, 0.0, 10.0)},
     "thompson": {},
+    "discounted_thompson": {"memory": Parameter(1_000.0, 1.0, 1e9)},
     "exp3": {"eta": _LEARNING_RATE, "gamma": Parameter(0.002, 0.0, 1.0)},
     "exp4": {"eta": _LEARNING_RATE, "share": Parameter(0.0002, 1e-9, 1.0), "tolerance": _TOLERANCE},
     "majority": {},

@@ -10,7 +10,7 @@ import numpy as np
 from services.common import tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
-from services.common.selection_records import ContextKey
+from services.common.selection_records import NOTHING, ContextKey
 from services.query.engine.selection import guard
 from services.query.engine.selection.features import project
 from services.query.engine.selection.policy import Combination, SelectionPolicy, State
@@ -59,13 +59,24 @@ class Selector:
             raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
         return ContextKey(self.application.name, self.application.registration, context)
 
-    def askable(self) -> tuple[str, ...]:
-        """The arms that may be chosen: without those that cannot answer, unless no other is left."""
+    def askable(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The arms that may be chosen, without those that cannot answer unless no other is left; and those others."""
         hopeful = [arm for arm, version in self.versions.items() if not version.hopeless]
         if len(hopeful) == len(self.arms):
-            return self.arms
+            return self.arms, ()
         # What cannot be computed may still be in the cache.
-        return tuple(hopeful or self.versions)
+        asked = tuple(hopeful or self.versions)
+        return asked, tuple(arm for arm in self.arms if arm not in asked)
+
+    def begin(self, common: State) -> State:
+        """What a new context starts with where `common` was learned of those without one."""
+        if not (self.arms and common):
+            return NOTHING
+        try:
+            return guard.begin(self.policy, common, self.arms)
+        # It starts from nothing then.
+        except Exception:
+            return NOTHING
 
     def complete(self, state: State) -> State:
         """A state with all that the policy wants in it for the arms."""
