@@ -299,5 +299,6 @@ def _step(
     weights = policy.weights(state, awake)
     regret = 0.0
     if turn.expected:
-        regret = fsum(weights[arm] * turn.expected[arm] for arm in awake) - min(turn.expected[arm] for arm in awake)
+        expected = {arm: turn.expected.get(arm, 1.0) for arm in awake}
+        regret = fsum(weights[arm] * expected[arm] for arm in awake) - min(expected.values())
     return Step(weights, choice, answer, loss(turn.label, answer.output), arm_losses, regret)
