@@ -1,0 +1,144 @@
+"""Policies where feedback is late, incomplete and out of order, and arms change, leave and return.
+
+Regret is what is lost against asking, at each query, the arm that is best then. It is compared with that of policies
+that are told the setting, and with that of a library's on the same stream.
+"""
+
+import math
+from collections.abc import Mapping
+from random import Random
+
+import pytest
+from mabwiser.mab import MAB, LearningPolicy
+
+from services.query.engine.selection.registry import load
+from simulation.bandits import (
+    AT_ONCE,
+    Delivery,
+    History,
+    Turn,
+    World,
+    classifiers,
+    drifting,
+    leaving,
+    phases,
+    play,
+)
+
+_ACCURACIES = {"a": 0.7575, "b": 0.654, "c": 0.832, "d": 0.54, "best": 0.9085}
+_ARMS = tuple(_ACCURACIES)
+_QUERIES = 10_000
+
+
+def _played(
+    name: str, world: World, delivery: Delivery = AT_ONCE, queries: int = _QUERIES, **parameters: float
+) -> History:
+    return play(load(name)(parameters), _ARMS, world, queries, seed=1, delivery=delivery)
+
+
+def _turning(number: int) -> Mapping[str, float]:
+    """Each arm is the best for a fifth of the queries."""
+    turn = 2.0 * math.pi * number / _QUERIES
+    return {arm: 0.7 + 0.2 * math.sin(turn + 2.0 * math.pi * place / 5) for place, arm in enumerate(_ARMS)}
+
+
+_STILL = classifiers(_ACCURACIES)
+_ABRUPT = phases({0: _STILL, 2_500: classifiers({**_ACCURACIES, "best": 0.1}), 5_000: _STILL})
+
+
+_DRIFT = drifting(_turning)
+_LATE = Delivery(lag=1_000)
+_ASTRAY = Delivery(lag=100, spread=100, missing=0.2)
+
+
+def _library_regret(world: World, delivery: Delivery) -> float:
+    """What MABWiser's Thompson sampling loses on a stream, of which it is told fifty feedbacks at once."""
+    mab = MAB(list(_ARMS), LearningPolicy.ThompsonSampling(), seed=1)
+    mab.fit([arm for arm in _ARMS for _ in range(2)], [0, 1] * len(_ARMS))
+    world_chance, chance = Random("world 1"), Random("delivery 1")
+    regret, told, due = 0.0, [], []
+    for number in range(_QUERIES):
+        turn = world(number, world_chance)
+        arm = mab.predict()
+        regret += turn.expected[arm] - min(turn.expected.values())
+        comes = delivery.due(number, chance)
+        if comes is not None:
+            due.append((comes, arm, int(turn.outputs[arm] == turn.label)))
+        if number % 50 == 49:
+            told = [(arm, reward) for comes, arm, reward in due if comes <= number]
+            due = [each for each in due if each[0] > number]
+            if told:
+                mab.partial_fit(*map(list, zip(*told, strict=True)))
+    return regret
+
+
+@pytest.mark.parametrize(
+    ("world", "delivery", "best", "told"),
+    [
+        (_STILL, AT_ONCE, "thompson", {}),
+        (_STILL, _ASTRAY, "thompson", {}),
+        (_STILL, _LATE, "thompson", {}),
+        (_STILL, Delivery(lag=5_000), "thompson", {}),
+        (_ABRUPT, AT_ONCE, "exp3", {"eta": 0.1}),
+        (_ABRUPT, _ASTRAY, "exp3", {"eta": 0.1}),
+        (_ABRUPT, _LATE, "exp3", {"eta": 0.02}),
+        (_DRIFT, AT_ONCE, "exp3", {"eta": 0.1}),
+        (_DRIFT, _ASTRAY, "exp3", {"eta": 0.1}),
+    ],
+)
+def test_without_being_told_the_setting_it_loses_little_more_than_the_best_that_is(
+    world: World, delivery: Delivery, best: str, told: Mapping[str, float]
+) -> None:
+    regret = _played("discounted_thompson", world, delivery).regret()
+    assert regret <= 1.15 * _played(best, world, delivery, **told).regret()
+
+
+@pytest.mark.parametrize("delivery", [AT_ONCE, _LATE], ids=["at once", "late"])
+@pytest.mark.parametrize("world", [_STILL, _ABRUPT, _DRIFT], ids=["still", "abrupt", "drifting"])
+def test_it_never_loses_twice_what_a_library_does(world: World, delivery: Delivery) -> None:
+    assert _played("discounted_thompson", world, delivery).regret() < 2.0 * _library_regret(world, delivery)
+
+
+@pytest.mark.parametrize(
+    "delivery", [Delivery(lag=1_000), Delivery(1_000, 1_000, 0.2)], ids=["late", "out of order, too"]
+)
+def test_exp3_finds_out_how_late_feedback_is(delivery: Delivery) -> None:
+    told = _played("exp3", _STILL, delivery, eta=0.02)
+    assert _played("exp3", _STILL, delivery).regret() < 1.15 * told.regret()
+
+
+@pytest.mark.parametrize("arm", ["a", "best"])
+@pytest.mark.parametrize("name", ["epsilon_greedy", "thompson", "discounted_thompson", "exp3"])
+def test_a_model_that_was_away_comes_back_with_no_more_traffic_than_it_had(name: str, arm: str) -> None:
+    """For 4,000 queries, which at 33 a second are two minutes."""
+    history = _played(name, leaving(_STILL, arm, 4_000, 8_000), Delivery(lag=20), queries=8_500)
+    before = history.mean_weight(arm, 3_000, 4_000)
+    assert history.mean_weight(arm, 8_000, 8_020) <= before + 0.02
+
+
+def test_linucb_does_not_mind_units() -> None:
+    def played(units: Mapping[float, float]) -> History:
+        def turn(_number: int, seeded: Random) -> Turn:
+            drawn = [seeded.gauss(0.0, 1.0) for _ in units]
+            good = "a" if drawn[0] - drawn[1] + 0.5 * drawn[2] > 0.0 else "b"
+            is_known = seeded.random() < 0.95
+            outputs = {arm: "1" if (arm == good) == is_known else "0" for arm in "ab"}
+            inputs = [middle + unit * each for (middle, unit), each in zip(units.items(), drawn, strict=True)]
+            return Turn("1", outputs, inputs)
+
+        return play(load("linucb")({}), ["a", "b"], turn, 3_000, seed=1)
+
+    income_age_and_share = {50_000.0: 15_000.0, 40.0: 12.0, 0.5: 0.1}
+    assert played(income_age_and_share).mean_loss(1_000) < 0.09
+
+
+def test_new_contexts_begin_with_what_was_learned_without_one() -> None:
+    """The first 1,000 queries are nobody's; then each of a hundred users asks twelve times."""
+
+    def turn(number: int, seeded: Random) -> Turn:
+        context = "" if number < 1_000 else f"user {(number - 1_000) // 12}"
+        return _STILL(number, seeded)._replace(context=context)
+
+    for name in ("exp3", "exp4", "thompson", "discounted_thompson"):
+        history = play(load(name)({}), _ARMS, turn, 2_200, seed=1)
+        assert history.mean_loss(1_000) < 0.18
