@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_RESAMPLES = 400
+_RESAMPLES = 200
 _SEED = 1
 # Of 95 %, on either side, and in standard deviations.
 _OUTSIDE = 0.025

@@ -7,6 +7,7 @@ that are told the setting, and with that of a library's on the same stream.
 import math
 from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 
 import pytest
 from mabwiser.mab import MAB, LearningPolicy
@@ -31,7 +32,11 @@ _QUERIES = 10_000
 
 
 def _played(
-    name: str, world: World, delivery: Delivery = AT_ONCE, queries: int = _QUERIES, **parameters: float
+    name: str,
+    world: World,
+    delivery: Delivery = AT_ONCE,
+    parameters: Mapping[str, float] = MappingProxyType({}),
+    queries: int = _QUERIES,
 ) -> History:
     return play(load(name)(parameters), _ARMS, world, queries, seed=1, delivery=delivery)
 
@@ -90,7 +95,7 @@ def test_without_being_told_the_setting_it_loses_little_more_than_the_best_that_
     world: World, delivery: Delivery, best: str, told: Mapping[str, float]
 ) -> None:
     regret = _played("discounted_thompson", world, delivery).regret()
-    assert regret <= 1.15 * _played(best, world, delivery, **told).regret()
+    assert regret <= 1.15 * _played(best, world, delivery, told).regret()
 
 
 @pytest.mark.parametrize("delivery", [AT_ONCE, _LATE], ids=["at once", "late"])
@@ -103,7 +108,7 @@ def test_it_never_loses_twice_what_a_library_does(world: World, delivery: Delive
     "delivery", [Delivery(lag=1_000), Delivery(1_000, 1_000, 0.2)], ids=["late", "out of order, too"]
 )
 def test_exp3_finds_out_how_late_feedback_is(delivery: Delivery) -> None:
-    told = _played("exp3", _STILL, delivery, eta=0.02)
+    told = _played("exp3", _STILL, delivery, {"eta": 0.02})
     assert _played("exp3", _STILL, delivery).regret() < 1.15 * told.regret()
 
 
