@@ -7,8 +7,8 @@ An arm's model is a ridge regression of its rewards on x, a constant and the inp
 their mean and divided by their standard deviation, of all that was observed, and by the root of their number. So the
 unit of a column does not matter. What is kept are sums of z, the same in the input's own units, as standard units
 change with each observation: `moment:{arm}:{i}:{j}` for i <= j of z zᵀ, and `product:{arm}:{i}` of reward · z. From
-them follow mean and deviation, and as x = T z, A = I + T (Σ z zᵀ) Tᵀ and b = T (Σ reward · z). With 32 features these are
-594 numbers for each arm, so it suits applications with one context or few.
+them follow mean and deviation, and as x = T z, A = I + T (Σ z zᵀ) Tᵀ and b = T (Σ reward · z). With 32 features these
+are 594 numbers for each arm, so it suits applications with one context or few.
 """
 
 from collections.abc import Mapping, Sequence
