@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import ClassVar
 
-from services.query.engine.selection.policy import Choice, Observation, Parameter, Parameters, SelectionPolicy, State
-from services.query.engine.selection.registry import load
+from services.query.engine.policies.policy import Choice, Observation, Parameter, Parameters, SelectionPolicy, State
+from services.query.engine.policies.registry import load
 from simulation.bandits import World, classifiers, phases, play
 
 

@@ -20,10 +20,10 @@ from typing import NamedTuple
 from services.common.names import InputType
 from services.common.records import Application
 from services.common.selection_records import NOTHING, PredictionRecord
+from services.query.engine.choosing.selector import Selector
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
-from services.query.engine.selection import losses
-from services.query.engine.selection.policy import Choice, Combination, SelectionPolicy, State
-from services.query.engine.selection.selector import Selector
+from services.query.engine.policies import losses
+from services.query.engine.policies.policy import Choice, Combination, SelectionPolicy, State
 from services.query.engine.versions import Route
 from simulation.store import SimulatedStore
 

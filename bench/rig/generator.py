@@ -23,7 +23,7 @@ from bench.rig import questions
 from bench.rig.jobs import LATE_S, Job, Outcome
 from bench.rig.payloads import PREDICT, PREDICT_STREAM, unframed
 from bench.rig.statistics import quantile
-from services.query.stream_client import StreamChannel
+from services.query.replicas.stream_client import StreamChannel
 
 _REQUEST_ID = b"\x08"
 _REQUEST = b"\x12"

@@ -22,8 +22,8 @@ from services.query.engine.admission import Admission, Message
 from services.query.engine.effects import Effects
 from services.query.engine.engine import Engine
 from services.query.engine.feedback import FeedbackRequest
+from services.query.engine.policies.registry import Policies
 from services.query.engine.requests import Request
-from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Batch, Replica, Route, Version
 from services.query.telemetry.recorder import Telemetry
 

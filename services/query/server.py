@@ -12,19 +12,19 @@ from services.common.names import QUERY_SERVICE
 from services.common.quarantine import Quarantine
 from services.common.selection_store import SelectionStore
 from services.common.store import Store
+from services.query.api.health import Health
+from services.query.api.reflection import Reflection
+from services.query.api.request_limits import RequestLimits
+from services.query.api.servicer import QueryServicer
 from services.query.catalog import Catalog
 from services.query.driver import Driver, Entrant
 from services.query.engine.admission import Admission
 from services.query.engine.engine import Engine
-from services.query.engine.selection.registry import Policies
+from services.query.engine.policies.registry import Policies
 from services.query.front import Front, Loop
-from services.query.health import Health
 from services.query.journal import Journal
-from services.query.links import ReplicaLink
 from services.query.processes.parent_link import ParentLink
-from services.query.reflection import Reflection
-from services.query.request_limits import RequestLimits
-from services.query.servicer import QueryServicer
+from services.query.replicas.link import ReplicaLink
 from services.query.settings import Settings
 from services.query.telemetry.exposition import CountsCollector
 from services.query.telemetry.metrics_port import MetricsPort

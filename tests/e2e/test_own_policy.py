@@ -15,7 +15,7 @@ from tests.fixtures.waiting import wait_until
 
 _POLICIES = """
 import sys
-from services.query.engine.selection.policy import Choice, SelectionPolicy
+from services.query.engine.policies.policy import Choice, SelectionPolicy
 
 class Last(SelectionPolicy):
     def select(self, state, arms, features, random):

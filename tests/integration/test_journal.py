@@ -15,8 +15,8 @@ import pytest
 from services.common.errors import InvalidInput
 from services.common.lessons import FeedbackStatus
 from services.common.selection_records import State
-from services.query.engine.selection.guard import PolicyFailed
-from services.query.engine.selection.policy import Observation
+from services.query.engine.policies.guard import PolicyFailed
+from services.query.engine.policies.policy import Observation
 from tests.fixtures.journals import (
     ARMS,
     DIGITS,

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from services.common.status import RpcStatus
-from services.query.stream_client import ClientStream, StreamChannel
+from services.query.replicas.stream_client import ClientStream, StreamChannel
 from tests.integration.fronts import PATIENCE_S, STREAM, wait_until
 
 SERVER = """

@@ -11,8 +11,8 @@ import pytest
 from services.common.lessons import FeedbackStatus
 from services.common.selection_records import PredictionRecord
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
-from services.query.engine.selection.policy import Choice, SelectionPolicy, State
-from services.query.engine.selection.policy import Observation as Observed
+from services.query.engine.policies.policy import Choice, SelectionPolicy, State
+from services.query.engine.policies.policy import Observation as Observed
 from simulation.bandits import Turn, play
 from simulation.loads import Load, poisson
 from simulation.replicas import ServiceTime

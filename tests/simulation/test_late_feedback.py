@@ -12,7 +12,7 @@ from types import MappingProxyType
 import pytest
 from mabwiser.mab import MAB, LearningPolicy
 
-from services.query.engine.selection.registry import load
+from services.query.engine.policies.registry import load
 from simulation.bandits import (
     AT_ONCE,
     Delivery,

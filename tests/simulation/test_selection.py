@@ -6,8 +6,8 @@ from statistics import fmean
 import pytest
 
 from examples.selection_policy import degrading, main
-from services.query.engine.selection.policy import SelectionPolicy
-from services.query.engine.selection.registry import load
+from services.query.engine.policies.policy import SelectionPolicy
+from services.query.engine.policies.registry import load
 from simulation.bandits import History, World, absolute, classifiers, loss_sequence, phases, play, population
 
 # Five classifiers of CIFAR-10, as in figure 8 of the Clipper paper.

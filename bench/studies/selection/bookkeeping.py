@@ -23,8 +23,8 @@ from bench.rig.cluster import Cluster, running_cluster
 from bench.rig.errors import BenchmarkError
 from bench.rig.models import Images, constant
 from bench.rig.report import Check, Finding
-from services.query.engine.selection.exp3 import Exp3
-from services.query.engine.selection.policy import Observation
+from services.query.engine.policies.exp3 import Exp3
+from services.query.engine.policies.policy import Observation
 
 _FEEDBACKS = 100_000
 _QUERY_SERVICES = 3

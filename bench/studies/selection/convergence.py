@@ -12,7 +12,7 @@ import numpy as np
 from bench.rig.bench import Bench
 from bench.rig.report import Check, Finding
 from bench.studies.selection import plots
-from services.query.engine.selection.registry import load
+from services.query.engine.policies.registry import load
 from simulation.bandits import classifiers, play
 
 _RUNS = 100

@@ -16,7 +16,7 @@ from bench.rig.errors import BenchmarkError
 from bench.rig.models import Images, Model
 from bench.rig.report import Check, Finding
 from bench.studies.selection import digits, plots
-from services.query.engine.selection.policy import Choice, Combination
+from services.query.engine.policies.policy import Choice, Combination
 from simulation.bandits import History, Step, zero_one
 
 _POLICIES = ("exp3", "exp4")

@@ -17,12 +17,10 @@ under virtual time in simulations.
     deadlines.py  requests by deadline, for the timer
     dispatcher.py when what waits is looked at, and what is sent
     batching/     how large the next batch of a replica is, and when it goes
-    chooser.py    whom to ask, where an application chooses among models
-    members.py    several models asked for the same, and one answer made of theirs
-    selected.py   what was chosen for a request, and what becomes of it
+    choosing/     whom to ask, where an application chooses among models
+    policies/     the policies that choose
     recent.py     the predictions of the last seconds
     feedback.py   what clients tell of predictions, and what that teaches
     learning.py   how it is learned
     refusal.py    what there is instead of a default output for who forbids that
-    selection/    the policies that choose, and what they have learned
 """

@@ -31,7 +31,7 @@ from services.common.records import Configuration
 from services.common.selection_records import ContextKey, Recorded, State
 from services.query.engine.answers import Answers
 from services.query.engine.cache import PredictionCache
-from services.query.engine.chooser import Chooser, Wait
+from services.query.engine.choosing.chooser import Chooser, Wait
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.dispatcher import Dispatcher
 from services.query.engine.effects import Effects, Outbox
@@ -39,9 +39,9 @@ from services.query.engine.feedback import Feedback, FeedbackRequest
 from services.query.engine.inventory import Inventory
 from services.query.engine.learning import Learning
 from services.query.engine.lookout import Look, Lookout
+from services.query.engine.policies.registry import Policies
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import DefaultReason, Request
-from services.query.engine.selection.registry import Policies
 from services.query.engine.versions import Batch, Replica, ReplicaState, Version
 
 

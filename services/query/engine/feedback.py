@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from services.common.errors import InvalidInput
 from services.common.lessons import Addition, Lesson, Revision
 from services.common.selection_records import NOTHING, ContextKey, PredictionRecord, QueryKey, State
-from services.query.engine.selection import guard
-from services.query.engine.selection.losses import loss
-from services.query.engine.selection.policy import AdditivePolicy, Observation, SelectionPolicy
-from services.query.engine.selection.selector import LONGEST_CONTEXT, Selector
+from services.query.engine.choosing.selector import LONGEST_CONTEXT, Selector
+from services.query.engine.policies import guard
+from services.query.engine.policies.losses import loss
+from services.query.engine.policies.policy import AdditivePolicy, Observation, SelectionPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from services.common.names import SINGLE
 from services.common.records import Configuration, ModelVersion, version_key
 from services.common.records import Replica as ReplicaRecord
-from services.query.engine.selection.registry import Policies
-from services.query.engine.selection.selector import Selector
+from services.query.engine.choosing.selector import Selector
+from services.query.engine.policies.registry import Policies
 from services.query.engine.versions import Replica, ReplicaState, Route, Version
 
 

@@ -9,16 +9,16 @@ from services.common.errors import StoreUnavailable
 from services.common.lessons import FeedbackStatus, Outcome
 from services.common.selection_records import NOTHING, PredictionRecord, Recorded, State
 from services.query.engine import refusal
-from services.query.engine.chooser import Chooser, Wait
+from services.query.engine.choosing.chooser import Chooser, Wait
+from services.query.engine.choosing.selected import Pick, Selection
+from services.query.engine.choosing.selector import Selector
 from services.query.engine.deadlines import Deadlines
 from services.query.engine.effects import Outbox
 from services.query.engine.feedback import Feedback, FeedbackRequest
+from services.query.engine.policies.policy import Choice
+from services.query.engine.policies.static import Single
 from services.query.engine.recent import RecentPredictions
 from services.query.engine.requests import Query, Request
-from services.query.engine.selected import Pick, Selection
-from services.query.engine.selection.policy import Choice
-from services.query.engine.selection.selector import Selector
-from services.query.engine.selection.static import Single
 from services.query.engine.versions import Route
 
 # Another query service records a prediction once it has gathered some, or in a while when it has much to do.

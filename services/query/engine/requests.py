@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.query.engine.selected import Selection
+    from services.query.engine.choosing.selected import Selection
     from services.query.engine.versions import Batch, Route, Version
 
 

@@ -15,9 +15,9 @@ from services.query.engine.requests import Spent
 if TYPE_CHECKING:
     from services.common.records import Application, ModelVersion
     from services.common.records import Replica as ReplicaRecord
+    from services.query.engine.choosing.selector import Selector
     from services.query.engine.lookout import Look
     from services.query.engine.requests import Task
-    from services.query.engine.selection.selector import Selector
 
 _MICROS = 1e-6
 

@@ -5,10 +5,10 @@ waking one thread from another. On two shared cores (grpcio 1.85.1, Python 3.11,
 connection, 64 calls in flight) a no-op server on grpc.aio answers 3,800 requests/s at 360 µs of CPU each; this one
 answers 30,000 at 50 µs, and 24,000 at 60 µs when every call watches for its client to go away.
 
-Pinned range: grpcio == 1.85.1. This package, `services/query/stream_client.py`, the container's `batch_streams.py` and
-`services/common/rpc_operations.py` are the only modules that touch grpcio's internals, so an upgrade is tried there
-first: tests/integration/test_front*.py, test_stream_client.py and test_model_container.py are the contract, over real
-sockets, and fail loudly when an upgrade breaks it.
+Pinned range: grpcio == 1.85.1. This package, `services/query/replicas/stream_client.py`, the container's
+`batch_streams.py` and `services/common/rpc_operations.py` are the only modules that touch grpcio's internals, so an
+upgrade is tried there first: tests/integration/test_front*.py, test_stream_client.py and test_model_container.py are
+the contract, over real sockets, and fail loudly when an upgrade breaks it.
 
     server.py      Front: the server, its thread, its drain
     poller.py      Poller: the thread that does the core's work on the connections

@@ -13,7 +13,7 @@ import orjson
 
 from services.common.lifecycle import VitalThread
 from services.common.status import from_exception
-from services.query import convert
+from services.query.api import protobuf
 from services.query.front import UnaryCall
 from services.query.processes.pipes import Order, Question
 from services.query.telemetry.counts import Counts
@@ -94,6 +94,6 @@ class ParentLink:
 
 def _reply(call: UnaryCall, total: Counts) -> None:
     try:
-        call.reply(convert.json_response(orjson.dumps(as_json(total, time.monotonic()))))
+        call.reply(protobuf.json_response(orjson.dumps(as_json(total, time.monotonic()))))
     except Exception as error:
         call.fail(from_exception(error))

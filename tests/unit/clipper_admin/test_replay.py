@@ -9,7 +9,7 @@ import pytest
 
 from clipper_admin import replay
 from clipper_admin.replay import Estimate, Event
-from services.query.engine.selection.registry import load
+from services.query.engine.policies.registry import load
 from simulation.bandits import classifiers, play
 
 ACCURACIES = {"forest": 0.9, "svm": 0.6, "tree": 0.3}

@@ -7,7 +7,7 @@ import pytest
 from services.common.errors import InvalidInput
 from services.common.names import SELECTION_POLICIES
 from services.common.policy_parameters import BUILT_IN, check
-from services.query.engine.selection.registry import load
+from services.query.engine.policies.registry import load
 
 
 def test_every_built_in_policy_is_there() -> None:

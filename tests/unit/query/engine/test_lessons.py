@@ -7,9 +7,9 @@ import pytest
 
 from services.common.lessons import Addition, Lesson, Revision
 from services.common.selection_records import ContextKey, Recorded, State
+from services.query.engine.choosing.selector import Selector
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
-from services.query.engine.selection.policy import Observation
-from services.query.engine.selection.selector import Selector
+from services.query.engine.policies.policy import Observation
 from services.query.engine.versions import Route
 from tests.fixtures.journals import DIGITS, Counting, Halving, feedback, key_of, prediction
 from tests.fixtures.learners import Feedback
