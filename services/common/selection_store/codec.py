@@ -46,7 +46,7 @@ def decode_prediction(application: str, registration: int, query_id: int, text: 
         is_default,
         tuple(outputs if chosen is None else chosen),
         list(features),
-        list(note),
+        tuple(note),
         tuple(away),
     )
     return Recorded(prediction, at_ms)

@@ -22,7 +22,7 @@ _FORGETFUL = "recent_"
 # How likely it is before any observation that models change, and how much of that each observation brings back.
 _AT_FIRST, _SHARE = 0.01, 1e-4
 # A belief that is less likely has no part in a choice; its arms are not worth the computation.
-_UNLIKELY = 1e-3
+_UNLIKELY = 0.02
 
 
 class DiscountedThompson(Drawing):
