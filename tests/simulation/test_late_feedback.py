@@ -80,7 +80,7 @@ def _library_regret(world: World, delivery: Delivery) -> float:
 
 
 # What the documentation names for such a world.
-_NAMED = {_STILL: "discounted_thompson", _ABRUPT: "exp3", _DRIFT: "exp3"}
+_NAMED = {_STILL: "discounted_thompson", _ABRUPT: "exp3", _DRIFT: "discounted_thompson"}
 
 
 @lru_cache
@@ -99,7 +99,7 @@ def _regret(world: World, delivery: Delivery) -> float:
         (_ABRUPT, AT_ONCE, "discounted_thompson", {"memory": 500.0}),
         (_ABRUPT, _ASTRAY, "discounted_thompson", {"memory": 500.0}),
         (_ABRUPT, _LATE, "exp3", {"eta": 0.02}),
-        (_DRIFT, AT_ONCE, "discounted_thompson", {}),
+        (_DRIFT, AT_ONCE, "exp3", {"eta": 0.1}),
     ],
 )
 def test_without_being_told_the_setting_it_loses_little_more_than_one_that_is(
