@@ -45,6 +45,12 @@ def _events(arguments: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
 
 
+def _replay(arguments: argparse.Namespace) -> None:
+    events = replay.logged(_connected(arguments), arguments.application)
+    for line in replay.lines(replay.compare(events)):
+        sys.stdout.write(line + "\n")
+
+
 def _environment(arguments: argparse.Namespace) -> None:
     sys.stdout.write(environments.provide(clipper_home(), arguments.packages) + "\n")
 
@@ -70,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "print where a cluster listens, what runs in it and what is registered there"),
         ("stop", _stop, "stop a cluster"),
         ("events", _events, "print an application's predictions and feedback, one JSON object a line"),
+        ("replay", _replay, "print what other policies would have earned on an application's own traffic"),
     ):
         subparser = commands.add_parser(name, help=summary)
         subparser.add_argument("--cluster", default="default-cluster", help="the cluster's name")
@@ -77,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(command=command)
     kept = "what is registered and deployed comes back with the next start"
     commands.choices["stop"].add_argument("--keep-state", action="store_true", help=kept)
-    commands.choices["events"].add_argument("application", help="the application's name")
+    for name in ("events", "replay"):
+        commands.choices[name].add_argument("application", help="the application's name")
     environment = commands.add_parser("environment", help="prepare a model's environment and print its interpreter")
     environment.add_argument("packages", nargs="+", help="requirements as pip takes them")
     environment.set_defaults(command=_environment)

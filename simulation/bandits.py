@@ -4,19 +4,22 @@
     history = play(load("exp3")({}), ["svm", "forest"], world, queries=10_000, seed=1)
     print(history.mean_loss(), history.queries_to_leave("svm", 5_000))
 
-It knows nothing of time: queries come one after the other, and what feedback teaches, as the engine has it, is known
-to the next one. The same seed gives the same run, and the same world to every policy.
+It knows nothing of time: queries come one after the other. What feedback teaches, as the engine has it, is known to the
+next one, or later, or some of it never, as a `Delivery` says. The same seed gives the same run, and the same world to
+every policy.
 """
 
 from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from math import fsum
 from random import Random
 from statistics import fmean
 from typing import NamedTuple
 
 from services.common.names import InputType
 from services.common.records import Application
-from services.common.selection_records import PredictionRecord
+from services.common.selection_records import NOTHING, PredictionRecord
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.policies import losses
 from services.query.engine.policies.policy import Choice, Combination, SelectionPolicy, State
@@ -55,12 +58,16 @@ class Turn(NamedTuple):
         outputs: what each arm says that answers in time.
         features: the input as numbers.
         context: who asks.
+        away: the arms that cannot be asked.
+        expected: the loss that each arm has on average, where that is known.
     """
 
     label: str
     outputs: Mapping[str, str]
     features: Sequence[float] = ()
     context: str = ""
+    away: tuple[str, ...] = ()
+    expected: Mapping[str, float] = NOTHING
 
 
 # What happens at a query, by its number from 0 on; it takes its chance from the generator.
@@ -76,7 +83,22 @@ def classifiers(accuracies: Mapping[str, float]) -> World:
         outputs = {
             arm: truth if seeded.random() < accuracy else seeded.choice(wrong) for arm, accuracy in accuracies.items()
         }
-        return Turn(truth, outputs)
+        return Turn(truth, outputs, expected={arm: 1.0 - accuracy for arm, accuracy in accuracies.items()})
+
+    return turn
+
+
+def drifting(accuracies: Callable[[int], Mapping[str, float]]) -> World:
+    """Classifiers whose accuracies depend on the number of the query."""
+    return lambda number, seeded: classifiers(accuracies(number))(number, seeded)
+
+
+def leaving(world: World, arm: str, start: int, stop: int) -> World:
+    """A world in which an arm is away between two queries."""
+
+    def turn(number: int, seeded: Random) -> Turn:
+        found = world(number, seeded)
+        return found._replace(away=(*found.away, arm)) if start <= number < stop else found
 
     return turn
 
@@ -112,6 +134,29 @@ def population(worlds: Mapping[str, World]) -> World:
     return turn
 
 
+class Delivery(NamedTuple):
+    """When feedback comes.
+
+    Attributes:
+        lag: after how many queries.
+        spread: up to how many more it takes, so that it comes out of order.
+        missing: the share of it that never comes.
+    """
+
+    lag: int = 0
+    spread: int = 0
+    missing: float = 0.0
+
+    def due(self, number: int, chance: Random) -> int | None:
+        """Before which query that on a query is learned; None: never."""
+        if self.missing and chance.random() < self.missing:
+            return None
+        return number + 1 + self.lag + (chance.randrange(self.spread + 1) if self.spread else 0)
+
+
+AT_ONCE = Delivery()
+
+
 class Step(NamedTuple):
     """What a policy did at one query.
 
@@ -121,6 +166,8 @@ class Step(NamedTuple):
         answer: what it made of their outputs.
         loss: that of the answer.
         arm_losses: those of the arms, whether or not they were asked.
+        regret: how much more those that may be asked lose on average, by the weights, than the best of them; 0 where
+            that is not known.
     """
 
     weights: Mapping[str, float]
@@ -128,6 +175,7 @@ class Step(NamedTuple):
     answer: Combination
     loss: float
     arm_losses: Mapping[str, float]
+    regret: float = 0.0
 
 
 class History(NamedTuple):
@@ -145,13 +193,17 @@ class History(NamedTuple):
         """The mean loss of the answers to some of the queries."""
         return fmean(step.loss for step in self.steps[start:stop])
 
+    def regret(self) -> float:
+        """How many more answers were wrong on average than by asking, each time, the arm that was best then."""
+        return fsum(step.regret for step in self.steps)
+
     def best_arm_loss(self) -> float:
         """The mean loss of the arm that would have been the best to ask always."""
         return min(fmean(step.arm_losses[arm] for step in self.steps) for arm in self.steps[0].weights)
 
     def mean_weight(self, arm: str, start: int = 0, stop: int | None = None) -> float:
         """How much the policy relied on an arm during some of the queries."""
-        return fmean(step.weights[arm] for step in self.steps[start:stop])
+        return fmean(step.weights.get(arm, 0.0) for step in self.steps[start:stop])
 
     def queries_to_leave(self, arm: str, start: int, window: int = 100) -> int:
         """How long after query `start` an arm had, for the first time, less than half of the weight over a window.
@@ -172,8 +224,9 @@ def play(
     *,
     loss: Loss = zero_one,
     per_context: bool = True,
+    delivery: Delivery = AT_ONCE,
 ) -> History:
-    """Asks a policy, and gives it feedback on each answer before it is asked again.
+    """Asks a policy, and gives it feedback on each answer: before it is asked again, unless `delivery` says otherwise.
 
     Args:
         policy: the policy.
@@ -183,6 +236,7 @@ def play(
         seed: decides on all chance.
         loss: how wrong an output is, from the label and the output.
         per_context: whether each context has a state of its own.
+        delivery: when feedback comes.
     """
     store = SimulatedStore()
     application = Application(
@@ -190,19 +244,37 @@ def play(
     )
     selector = Selector(application, policy)
     route = Route(application, {}, selector)
-    world_chance, policy_chance = Random(f"world {seed}"), Random(f"policy {seed}")
+    world_chance, policy_chance, chance = (Random(f"{what} {seed}") for what in ("world", "policy", "delivery"))
     steps = []
+    told: list[tuple[int, int, PredictionRecord, str]] = []
     for number in range(queries):
         turn = world(number, world_chance)
+        while told and told[0][0] <= number:
+            *_, known, label = heappop(told)
+            _tell(route, selector, known, label, store)
         key = selector.key(turn.context if per_context else "")
-        step = _step(policy, store.states.get(key, {}), arms, turn, loss, policy_chance)
+        state = store.states.get(key) or selector.begin(store.states.get(selector.key(""), {}))
+        step = _step(policy, state, arms, turn, loss, policy_chance)
         steps.append(step)
         outputs = {arm: turn.outputs[arm] for arm in step.choice.arms if arm in turn.outputs}
         chosen, probability = step.choice
         record = PredictionRecord(
-            key, number, probability, outputs, step.answer.output, not outputs, chosen, turn.features
+            key,
+            number,
+            probability,
+            outputs,
+            step.answer.output,
+            not outputs,
+            chosen,
+            turn.features,
+            policy.note(state),
+            turn.away,
         )
-        _tell(route, selector, record, turn.label, store)
+        due = delivery.due(number, chance)
+        if due is not None:
+            heappush(told, (due, number, record, turn.label))
+    for *_, known, label in sorted(told):
+        _tell(route, selector, known, label, store)
     return History(steps, {key.context: state for key, state in store.states.items()})
 
 
@@ -210,7 +282,7 @@ def _tell(route: Route, selector: Selector, prediction: PredictionRecord, label:
     """Gives feedback on an answer, of which the engine makes a lesson."""
     item = FeedbackItem(query_id=prediction.query_id, label=label)
     (feedback,) = FeedbackRequest(route, [item], 0, NOBODY).feedback
-    feedback.teach(selector, prediction, 0)
+    feedback.teach(selector, prediction, 0, selector.begin(store.states.get(selector.key(""), {})))
     if feedback.lesson is not None:
         outcome = store.learn(feedback.lesson)
         if outcome.error is not None:
@@ -220,8 +292,14 @@ def _tell(route: Route, selector: Selector, prediction: PredictionRecord, label:
 def _step(
     policy: SelectionPolicy, state: State, arms: Sequence[str], turn: Turn, loss: Loss, policy_chance: Random
 ) -> Step:
-    choice = policy.select(state, arms, turn.features, policy_chance)
+    awake = [arm for arm in arms if arm not in turn.away]
+    choice = policy.select(state, awake, turn.features, policy_chance)
     outputs = {arm: turn.outputs[arm] for arm in choice.arms if arm in turn.outputs}
     answer = policy.combine(state, arms, outputs) if outputs else _DEFAULT
     arm_losses = {arm: loss(turn.label, turn.outputs[arm]) if arm in turn.outputs else 1.0 for arm in arms}
-    return Step(policy.weights(state, arms), choice, answer, loss(turn.label, answer.output), arm_losses)
+    weights = policy.weights(state, awake)
+    regret = 0.0
+    if turn.expected:
+        expected = {arm: turn.expected.get(arm, 1.0) for arm in awake}
+        regret = fsum(weights[arm] * expected[arm] for arm in awake) - min(expected.values())
+    return Step(weights, choice, answer, loss(turn.label, answer.output), arm_losses, regret)

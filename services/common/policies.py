@@ -47,6 +47,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "epsilon_greedy": BuiltIn({"epsilon": Parameter(0.1, 0.0, 1.0)}),
     "ucb1": BuiltIn({"exploration": Parameter(1.0, 0.0, 10.0)}),
     "thompson": BuiltIn({}),
+    "discounted_thompson": BuiltIn({"memory": Parameter(1_000.0, 1.0, 1e9)}),
     "exp3": BuiltIn({"eta": _LEARNING_RATE, "gamma": Parameter(0.002, 0.0, 1.0)}),
     "exp4": BuiltIn({"eta": _LEARNING_RATE, "share": Parameter(0.0002, 1e-9, 1.0), "tolerance": _TOLERANCE}),
     "majority": BuiltIn({}),

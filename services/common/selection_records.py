@@ -35,6 +35,8 @@ class PredictionRecord(NamedTuple):
         is_default: whether that was the default output.
         chosen: the arms that were asked.
         features: what the policy saw of the input; empty unless it uses them.
+        note: what the policy wants to be told again with the feedback, in numbers.
+        away: the arms that could not be asked.
     """
 
     key: ContextKey
@@ -45,6 +47,8 @@ class PredictionRecord(NamedTuple):
     is_default: bool
     chosen: tuple[str, ...]
     features: Sequence[float] = ()
+    note: Sequence[float] = ()
+    away: tuple[str, ...] = ()
 
 
 class QueryKey(NamedTuple):

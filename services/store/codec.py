@@ -1,9 +1,9 @@
 """Recorded predictions and events as the JSON that lies in Redis and that people read.
 
 A recorded prediction is an array, as there are many: [Unix time in ms, context, probability, outputs by arm, output,
-whether that was the default output, chosen arms, features]. Its query id is a part of where it lies. From the output on
-it ends where all is as it mostly is; an output of null is the only arm's, and chosen arms of null are those that
-answered. `lua/forget_events.lua` finds the context there.
+whether that was the default output, chosen arms, features, note, arms that were away]. Its query id is a part of where
+it lies. From the output on it ends where all is as it mostly is; an output of null is the only arm's, and chosen arms
+of null are those that answered. `lua/forget_events.lua` finds the context there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ import orjson
 
 from services.common.selection_records import ContextKey, PredictionRecord, Recorded
 
-_MOSTLY: tuple[Any, ...] = (None, False, None, ())
+_MOSTLY: tuple[Any, ...] = (None, False, None, (), (), ())
 
 
 def encode_prediction(prediction: PredictionRecord, at_ms: int) -> bytes:
@@ -24,6 +24,8 @@ def encode_prediction(prediction: PredictionRecord, at_ms: int) -> bytes:
         prediction.is_default,
         None if tuple(outputs) == prediction.chosen else prediction.chosen,
         tuple(prediction.features),
+        tuple(prediction.note),
+        prediction.away,
     ]
     while rest and rest[-1] == _MOSTLY[len(rest) - 1]:
         rest.pop()
@@ -34,7 +36,7 @@ def decode_prediction(application: str, registration: int, query_id: int, text: 
     """What was encoded."""
     at_ms, context, probability, found, *rest = orjson.loads(text)
     outputs: dict[str, str] = dict(found)
-    output, is_default, chosen, features = rest + list(_MOSTLY[len(rest) :])
+    output, is_default, chosen, features, note, away = rest + list(_MOSTLY[len(rest) :])
     prediction = PredictionRecord(
         ContextKey(application, registration, context),
         query_id,
@@ -44,6 +46,8 @@ def decode_prediction(application: str, registration: int, query_id: int, text: 
         is_default,
         tuple(outputs if chosen is None else chosen),
         list(features),
+        tuple(note),
+        tuple(away),
     )
     return Recorded(prediction, at_ms)
 

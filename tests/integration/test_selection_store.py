@@ -222,6 +222,8 @@ def test_a_recorded_prediction_is_joined_as_it_was(redis_server: RedisServer) ->
                 True,
                 (awkward, "b"),
                 [0.1, -2e-300],
+                (3.0, 0.5),
+                ("c",),
             ),
             NOW_MS,
         )

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from statistics import fmean
 from typing import TypeVar
 
 import grpc
@@ -22,6 +23,8 @@ from bench.rig.cluster import Cluster, running_cluster
 from bench.rig.errors import BenchmarkError
 from bench.rig.models import Images, constant
 from bench.rig.report import Check, Finding
+from services.query.engine.policies.exp3 import Exp3
+from services.query.engine.policies.policy import Observation
 
 _FEEDBACKS = 100_000
 _QUERY_SERVICES = 3
@@ -33,6 +36,7 @@ _OUTPUTS = ("0", "1", "2", "3")
 _SLO_S = 2.0
 _ETA = 0.1
 _GAMMA = 0.002
+_POLICY, _WEIGHT = Exp3({"eta": _ETA, "gamma": _GAMMA}), "log_weight:"
 _RETRY_S = 0.05
 _PATIENCE_S = 60.0
 # Redis and this process add the same numbers in different orders.
@@ -50,7 +54,7 @@ class Bookkeeping(Finding):
         confirmed: how much feedback was confirmed.
         unknown: how much was about predictions that nobody knows, of the service that was killed.
         seconds: how long it took.
-        learned: the sum of what each model was charged, as the state has it.
+        learned: the sum of what each model was charged, as the state has it, less the mean of all.
         expected: as the confirmed feedback makes it.
     """
 
@@ -63,7 +67,8 @@ class Bookkeeping(Finding):
     @property
     def difference(self) -> float:
         """The largest, as a part of what is expected."""
-        return max(abs(a - b) / abs(b) for a, b in zip(self.learned, self.expected, strict=True))
+        size = max(map(abs, self.expected))
+        return max(abs(a - b) / size for a, b in zip(self.learned, self.expected, strict=True))
 
     def checks(self) -> list[Check]:
         return [Check("what was learned against what was confirmed, as a part", self.difference, most=_MOST_DIFFERENCE)]
@@ -96,9 +101,12 @@ class _Books:
                     self.unknown += 1
                     continue
                 self.confirmed += 1
-                if prediction.output != label:
-                    arm = next(arm for arm in prediction.selection.arms if arm.asked)
-                    self.charges[arm.model] -= _ETA / (prediction.selection.probability + _GAMMA)
+                asked = next(arm.model for arm in prediction.selection.arms if arm.asked)
+                models = [arm.model for arm in prediction.selection.arms]
+                losses = {asked: float(prediction.output != label)}
+                observation = Observation(losses, prediction.selection.probability)
+                for name, change in _POLICY.increments(models, observation).items():
+                    self.charges[name.removeprefix(_WEIGHT)] += change
             if self._half_way is not None and 2 * self.confirmed >= self._wanted:
                 half_way, self._half_way = self._half_way, None
                 half_way()
@@ -125,8 +133,15 @@ def measure(bench: Bench) -> Bookkeeping:
                 run.result()
         seconds = time.monotonic() - started_s
         state = cluster.selection_state(_APPLICATION)
-    learned = [state[f"log_weight:{model.name}"] for model in models]
-    return Bookkeeping(books.confirmed, books.unknown, seconds, learned, [books.charges[each.name] for each in models])
+    learned = [state[_WEIGHT + model.name] for model in models]
+    expected = [books.charges[model.name] for model in models]
+    return Bookkeeping(books.confirmed, books.unknown, seconds, _apart(learned), _apart(expected))
+
+
+def _apart(log_weights: Sequence[float]) -> list[float]:
+    """Less their mean: what is given back to all of them depends on the lag, which clients do not know."""
+    middle = fmean(log_weights)
+    return [log_weight - middle for log_weight in log_weights]
 
 
 def _run(cluster: Cluster, books: _Books, number: int) -> None:

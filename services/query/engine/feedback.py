@@ -186,18 +186,26 @@ class Feedback:
         if self.item.query_id is not None:
             self.answer_loss = self.item.loss(application, prediction.output)
 
-    def teach(self, selector: Selector, prediction: PredictionRecord, predicted_at_ms: int | None) -> None:
+    def teach(
+        self,
+        selector: Selector,
+        prediction: PredictionRecord,
+        predicted_at_ms: int | None,
+        beginning: State = NOTHING,
+    ) -> None:
         """Judges a prediction, and makes the lesson of that.
 
         Args:
             selector: who learns.
             prediction: what it is about.
             predicted_at_ms: when that was made, in Unix time; None for an input, which nobody predicted.
+            beginning: what the context starts with if nothing was learned in it yet.
         """
         self.judge(selector, prediction)
-        observation = Observation(self.losses, prediction.probability, prediction.features)
+        told = prediction.probability, prediction.features, prediction.note, prediction.away
+        observation = Observation(self.losses, *told)
         event = self._event(selector.arms, prediction, predicted_at_ms)
-        self.lesson = _lesson(selector, prediction.key, self.item.once, event, observation)
+        self.lesson = _lesson(selector, prediction.key, self.item.once, event, observation, beginning)
 
     def _event(
         self, arms: Sequence[str], prediction: PredictionRecord, predicted_at_ms: int | None
@@ -237,15 +245,21 @@ def _lesson(
     once: int | str | None,
     event: Mapping[str, object],
     observation: Observation,
+    beginning: State,
 ) -> Lesson:
     """What the policy makes of an observation: functions, since they are anybody's code and may take their time."""
     policy, arms = selector.policy, selector.arms
+    has_init = type(policy).init is not SelectionPolicy.init
+
+    def init(state: State) -> State:
+        begun = NOTHING if state else beginning
+        return {**begun, **guard.init(policy, {**state, **begun}, arms)}
+
     if isinstance(policy, AdditivePolicy) and policy.additive:
-        has_init = type(policy).init is not SelectionPolicy.init
-        init = partial(guard.init, policy, arms=arms) if has_init else None
-        return Lesson(key, once, event, partial(guard.increments, policy, arms, observation), init)
+        lacks = init if has_init or beginning else None
+        return Lesson(key, once, event, partial(guard.increments, policy, arms, observation), lacks)
 
     def observe(state: State) -> State:
-        return guard.observe(policy, {**state, **guard.init(policy, state, arms)}, arms, observation)
+        return guard.observe(policy, {**state, **init(state)}, arms, observation)
 
     return Lesson(key, once, event, observe=observe)

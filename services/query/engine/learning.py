@@ -89,7 +89,8 @@ class Learning:
             return
         key = selector.key(feedback.item.context)
         # As if all had been asked.
-        prediction = PredictionRecord(key, 0, 1.0, pick.outputs, "", False, selector.arms, pick.features)
+        away = tuple(arm for arm in selector.arms if arm not in pick.outputs)
+        prediction = PredictionRecord(key, 0, 1.0, pick.outputs, "", False, selector.arms, pick.features, away=away)
         if route.selector is None:
             feedback.judge(selector, prediction)
             self._answer(feedback, FeedbackStatus.LEARNED)
@@ -136,7 +137,8 @@ class Learning:
     def _teach(
         self, feedback: Feedback, selector: Selector, prediction: PredictionRecord, predicted_at_ms: int | None
     ) -> None:
-        feedback.teach(selector, prediction, predicted_at_ms)
+        beginning = self._chooser.contexts.beginning(prediction.key, selector)
+        feedback.teach(selector, prediction, predicted_at_ms, beginning)
         self._outbox.effects.lessons.append(feedback)
 
     def _fail(self, feedback: Feedback, error: Exception) -> None:

@@ -47,11 +47,14 @@ class Route:
         self.version = next(iter(versions.values()), None) if selector is None else None
         self.selector = selector
 
-    def askable(self) -> tuple[str, ...]:
-        """The models that may be chosen: without those that cannot answer, unless no other is left."""
+    def askable(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The models that may be chosen, without those that cannot answer unless no other is left; and all others."""
         hopeful = [model for model, version in self.versions.items() if not version.hopeless]
         # What cannot be computed may still be in the cache.
-        return tuple(hopeful or self.versions)
+        asked = tuple(hopeful or self.versions)
+        if len(asked) == len(self.application.linked_models):
+            return asked, ()
+        return asked, tuple(model for model in self.application.linked_models if model not in asked)
 
 
 class Version:

@@ -46,8 +46,8 @@ class TestPolicy:
     def test_of_any_other_name_is_refused_with_the_known_ones(self, policy: str) -> None:
         assert refused(selection_policy=policy) == (
             f"Invalid selection policy '{policy}'. It must be one of 'single', 'static', 'epsilon_greedy', 'ucb1', "
-            "'thompson', 'exp3', 'exp4', 'majority', 'average', 'linucb', the name of an installed entry point of the "
-            "group 'clipper.selection_policies', or a class as 'package.module:Class'"
+            "'thompson', 'discounted_thompson', 'exp3', 'exp4', 'majority', 'average', 'linucb', the name of an "
+            "installed entry point of the group 'clipper.selection_policies', or a class as 'package.module:Class'"
         )
 
     def test_may_be_an_installed_entry_point(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,8 +135,9 @@ class Chooser:
                 self._choose(request, selector, self.contexts.known(key, selector), now_s)
 
     def _choose(self, request: Request, selector: Selector, state: State, now_s: float) -> None:
-        arms = request.route.askable()
+        arms, away = request.route.askable()
         try:
+            note = guard.note(selector.policy, state)
             picks = [self._pick(query, selector, state, arms) for query in request.queries if arms]
             versions = [request.route.versions[arm] for pick in picks for arm in pick.choice.arms]
         except Exception as error:
@@ -145,7 +146,7 @@ class Chooser:
         if not arms:
             self._give_up(request, selector, state, DefaultReason.NO_REPLICA)
             return
-        selection = Selected(selector, state, picks, self._outbox, self._recent)
+        selection = Selected(selector, state, picks, self._outbox, self._recent, note, away)
         if selector.combines or len(versions) > len(picks):
             self._ask_members(request, selection, versions, now_s)
         else:

@@ -2,14 +2,16 @@
 
 A state is read when it is asked for, never otherwise. A young one is used as it is; an older one is used and read again
 behind the query's back; one that is too old, or not known at all, is waited for. So a query waits for one read at most,
-and for none in a context that is in use, and no state that is used is older than `_STALE_S`, unless Redis is away.
+and for none in a context that is in use, and no state that is used is older than `_STALE_S`, unless Redis is away. A
+context in which nothing was learned yet begins with what the policy makes of the common state, that of queries without
+a context; it is read along with it.
 """
 
 import math
 from collections import OrderedDict
 from typing import NamedTuple
 
-from services.common.selection_records import ContextKey
+from services.common.selection_records import NOTHING, ContextKey
 from services.query.engine.effects import Outbox
 from services.query.engine.policies.policy import State
 from services.query.engine.policies.selector import Selector
@@ -30,7 +32,8 @@ class _Context:
     """One context.
 
     Attributes:
-        state: what was learned, completed for `arms`.
+        learned: what was learned in it.
+        state: the same, or what it begins with, completed for `arms`.
         arms: those for which the state was completed last.
         known_s: when that was so; -infinity while nothing is known.
         asked_s: when it was read last.
@@ -38,10 +41,11 @@ class _Context:
         is_away: whether the last read failed or took too long, so that nobody is to wait for the next.
     """
 
-    __slots__ = ("arms", "asked_s", "is_away", "is_reading", "known_s", "state")
+    __slots__ = ("arms", "asked_s", "is_away", "is_reading", "known_s", "learned", "state")
 
     def __init__(self) -> None:
-        self.state: State = {}
+        self.learned: State = NOTHING
+        self.state: State = NOTHING
         self.arms: tuple[str, ...] | None = None
         self.known_s = -math.inf
         self.asked_s = -math.inf
@@ -49,16 +53,14 @@ class _Context:
         self.is_away = False
 
     def renew(self, state: State, now_s: float) -> None:
-        self.state = state
+        self.learned = state
         self.arms = None
         self.known_s = now_s
         self.is_away = False
 
-    def completed(self, selector: Selector) -> State:
-        if self.arms != selector.arms:
-            self.state = selector.complete(self.state)
-            self.arms = selector.arms
-        return self.state
+    def complete(self, selector: Selector, beginning: State) -> None:
+        self.state = selector.complete(self.learned or beginning)
+        self.arms = selector.arms
 
 
 class Contexts:
@@ -75,24 +77,28 @@ class Contexts:
     def state(self, key: ContextKey, selector: Selector, now_s: float) -> State | None:
         """The state to decide with; None when it is to be waited for. Has it read if it is not young."""
         context = self._context(key)
-        age_s = now_s - context.known_s
-        if age_s >= _FRESH_S and not context.is_reading and now_s - context.asked_s >= _FRESH_S:
-            context.is_reading = True
-            context.asked_s = now_s
-            self._outbox.effects.reads.append(key)
-        if age_s < _STALE_S or context.is_away:
-            return context.completed(selector)
+        if not context.learned and key.context:
+            # What it begins with is to be there when the answer comes.
+            common = selector.key("")
+            self._read_if_old(common, self._context(common), now_s)
+        self._read_if_old(key, context, now_s)
+        if now_s - context.known_s < _STALE_S or context.is_away:
+            return self._completed(key, context, selector)
         return None
 
     def known(self, key: ContextKey, selector: Selector) -> State:
         """The state as far as it is known, however old."""
-        context = self._contexts.get(key)
-        return context.completed(selector) if context is not None else selector.complete({})
+        return self._completed(key, self._contexts.get(key) or _Context(), selector)
+
+    def beginning(self, key: ContextKey, selector: Selector) -> State:
+        """What a context starts with when nothing was learned in it yet, by what is known of those without one."""
+        common = self._contexts.get(selector.key("")) if key.context else None
+        return NOTHING if common is None else selector.begin(common.learned)
 
     def last(self, key: ContextKey) -> Known | None:
         """What was known of a context last and when, for people; any thread may ask."""
         context = self._contexts.get(key)
-        return None if context is None or context.known_s == -math.inf else Known(context.state, context.known_s)
+        return None if context is None or context.known_s == -math.inf else Known(context.learned, context.known_s)
 
     def read(self, key: ContextKey, state: State | None, now_s: float) -> None:
         """Takes what was read; None when Redis did not answer."""
@@ -111,6 +117,18 @@ class Contexts:
     def learned(self, key: ContextKey, state: State, now_s: float) -> None:
         """Takes the state that feedback has led to."""
         self._context(key).renew(state, now_s)
+
+    def _read_if_old(self, key: ContextKey, context: _Context, now_s: float) -> None:
+        age_s = now_s - max(context.known_s, context.asked_s)
+        if age_s >= _FRESH_S and not context.is_reading:
+            context.is_reading = True
+            context.asked_s = now_s
+            self._outbox.effects.reads.append(key)
+
+    def _completed(self, key: ContextKey, context: _Context, selector: Selector) -> State:
+        if context.arms != selector.arms:
+            context.complete(selector, NOTHING if context.learned else self.beginning(key, selector))
+        return context.state
 
     def _context(self, key: ContextKey) -> _Context:
         context = self._contexts.get(key)

@@ -24,14 +24,25 @@ class Selected(Selection):
     Args:
         outbox: takes the request and its predictions.
         recent: remembers these.
+        note: what the policy noted with the choice.
+        away: the arms that could not be asked.
     """
 
-    __slots__ = ("_outbox", "_recent")
+    __slots__ = ("_away", "_note", "_outbox", "_recent")
 
     def __init__(
-        self, selector: Selector, state: State, picks: Sequence[Pick], outbox: Outbox, recent: RecentPredictions
+        self,
+        selector: Selector,
+        state: State,
+        picks: Sequence[Pick],
+        outbox: Outbox,
+        recent: RecentPredictions,
+        note: Sequence[float] = (),
+        away: tuple[str, ...] = (),
     ) -> None:
         super().__init__(selector, state, picks)
+        self._note = note
+        self._away = away
         self._outbox = outbox
         self._recent = recent
 
@@ -49,7 +60,16 @@ class Selected(Selection):
                 pick.outputs = {arms[0]: query.output}
                 pick.confidence = 1.0
             prediction = PredictionRecord(
-                key, number, probability, pick.outputs, query.output, is_default, arms, pick.features
+                key,
+                number,
+                probability,
+                pick.outputs,
+                query.output,
+                is_default,
+                arms,
+                pick.features,
+                self._note,
+                self._away,
             )
             effects.predictions.append(prediction)
             recent.add(prediction, request.arrival_s)

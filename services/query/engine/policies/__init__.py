@@ -3,7 +3,8 @@
 A policy is pure: state in, state out. Who keeps the states, the order of events and the deadlines are others' matters.
 
     policy.py    what a policy is asked and what it answers: the interface of all
-    bandit.py    one arm for each query, drawn by shares: static, epsilon_greedy, ucb1, thompson, exp3, linucb
+    bandit.py    one arm for each query, drawn by shares: static, epsilon_greedy, ucb1, thompson,
+                 discounted_thompson, exp3, linucb
     rewards.py   what the classical bandits know of each arm
     features.py  inputs as the few numbers that linucb looks at
     memory.py    what is derived from a state once

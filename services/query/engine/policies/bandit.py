@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from services.query.engine.policies.memory import remembered
-from services.query.engine.policies.policy import AdditivePolicy, Choice, State
+from services.query.engine.policies.policy import AdditivePolicy, Choice, SelectionPolicy, State
+
+# So many observations make an arm one as the others.
+_KNOWN_AFTER = 9.0
+_NOTHING = 1e-12
 
 
-class Bandit(AdditivePolicy):
+class Drawing(SelectionPolicy):
     """Asks one arm.
 
     Its shares are computed once for each state, unless it looks at inputs.
@@ -42,9 +46,33 @@ class Bandit(AdditivePolicy):
         return self.shares(state, arms, features) if self.uses_features else _shares(state, self, tuple(arms))
 
 
+class Bandit(Drawing, AdditivePolicy):
+    """Asks one arm, and what it observes adds up."""
+
+
 @remembered(states=1024)
-def _shares(state: State, policy: Bandit, arms: tuple[str, ...]) -> Sequence[float]:
+def _shares(state: State, policy: Drawing, arms: tuple[str, ...]) -> Sequence[float]:
     return policy.shares(state, arms, ())
+
+
+def gradual(shares: Sequence[float], observed: Sequence[float]) -> Sequence[float]:
+    """The same shares, but no more for an arm than the little that is known of it bears, as long as there are others.
+
+    After n observations an arm gets at most (1 + n) / 10 of the queries: it gets known by its first feedback, and not
+    all queries until that has come. What is left goes to the others, in proportion to `shares`, else to what they bear.
+    """
+    if min(observed) >= _KNOWN_AFTER:
+        return shares
+    most = [min(1.0, (1.0 + count) / (1.0 + _KNOWN_AFTER)) for count in observed]
+    if sum(most) <= 1.0:
+        return proportional(most)
+    given = [min(share, limit) for share, limit in zip(shares, most, strict=True)]
+    while (left := 1.0 - sum(given)) > _NOTHING:
+        rooms = [limit - share for share, limit in zip(given, most, strict=True)]
+        wishes = [share if room > 0.0 else 0.0 for share, room in zip(shares, rooms, strict=True)]
+        parts = proportional(wishes if any(wishes) else rooms)
+        given = [share + min(left * part, room) for share, part, room in zip(given, parts, rooms, strict=True)]
+    return given
 
 
 def equal(arms: int) -> list[float]:

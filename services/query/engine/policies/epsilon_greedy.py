@@ -6,7 +6,7 @@ Sutton and Barto, "Reinforcement Learning", 2018, section 2.2.
 from collections.abc import Sequence
 
 from services.common.policies import BUILT_IN
-from services.query.engine.policies.bandit import greedy
+from services.query.engine.policies.bandit import gradual, greedy
 from services.query.engine.policies.policy import State
 from services.query.engine.policies.rewards import RewardBandit, counts, sums
 
@@ -14,8 +14,8 @@ from services.query.engine.policies.rewards import RewardBandit, counts, sums
 class EpsilonGreedy(RewardBandit):
     """Asks the best arm with probability 1 - epsilon, any arm otherwise.
 
-    An arm without feedback counts as average, so a new one is found by exploring and not flooded until its first
-    feedback arrives.
+    An arm without feedback counts as average, so a new one is found by exploring; one of which little is known gets a
+    part of the queries.
     """
 
     PARAMETERS = BUILT_IN["epsilon_greedy"].parameters
@@ -24,7 +24,8 @@ class EpsilonGreedy(RewardBandit):
         """The best arm's is the largest, and none below epsilon / K."""
         epsilon = self.parameters["epsilon"]
         explored = epsilon / len(arms)
-        return [explored + (1.0 - epsilon) * share for share in greedy(_means(state, arms))]
+        best = gradual(greedy(_means(state, arms)), counts(state, arms))
+        return [explored + (1.0 - epsilon) * share for share in best]
 
 
 def _means(state: State, arms: Sequence[str]) -> list[float]:

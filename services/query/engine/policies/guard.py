@@ -64,6 +64,25 @@ def init(policy: SelectionPolicy, state: State, arms: Sequence[str]) -> State:
         raise _failure(error) from error
 
 
+def begin(policy: SelectionPolicy, common: State, arms: Sequence[str]) -> State:
+    """What a new context starts with."""
+    try:
+        return _numbers(policy.begin(common, arms))
+    except BaseException as error:
+        raise _failure(error) from error
+
+
+def note(policy: SelectionPolicy, state: State) -> Sequence[float]:
+    """What comes back with the feedback."""
+    try:
+        noted = tuple(float(number) for number in policy.note(state))
+        if not all(map(math.isfinite, noted)):
+            raise ValueError(f"it noted {noted}")
+        return noted
+    except BaseException as error:
+        raise _failure(error) from error
+
+
 def observe(policy: SelectionPolicy, state: State, arms: Sequence[str], observation: Observation) -> State:
     """The state after an observation."""
     try:

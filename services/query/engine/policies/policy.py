@@ -9,7 +9,7 @@ that it lacks counts as 0 unless the policy says otherwise.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 from typing import ClassVar, NamedTuple
 
@@ -60,11 +60,15 @@ class Observation(NamedTuple):
         losses: from 0 to 1, of each arm that answered.
         probability: that of the choice; 1 when every arm was asked.
         features: the query's input as numbers; empty unless the policy uses them.
+        note: what the policy noted with the choice; empty when it was not asked to choose.
+        away: the arms that could not be asked then.
     """
 
     losses: Mapping[str, float]
     probability: float = 1.0
     features: Sequence[float] = ()
+    note: Sequence[float] = ()
+    away: Collection[str] = ()
 
 
 class SelectionPolicy(ABC):
@@ -104,6 +108,14 @@ class SelectionPolicy(ABC):
     def init(self, state: State, arms: Sequence[str]) -> State:
         """What `state` lacks for these arms: of a new context everything, otherwise what new arms start with."""
         return {}
+
+    def begin(self, common: State, arms: Sequence[str]) -> State:
+        """What a context of its own starts with, where so much was learned of those without one; before `init`."""
+        return {}
+
+    def note(self, state: State) -> Sequence[float]:
+        """What is to come back with the feedback on a choice that is made in this state."""
+        return ()
 
     @abstractmethod
     def select(self, state: State, arms: Sequence[str], features: Sequence[float], random: Random) -> Choice:

@@ -13,6 +13,7 @@ from random import Random
 from services.common.errors import InvalidInput, describe
 from services.common.names import SELECTION_POLICY_GROUP, check_policy_path
 from services.common.records import Application
+from services.query.engine.policies.discounted_thompson import DiscountedThompson
 from services.query.engine.policies.ensembles import Average, Majority
 from services.query.engine.policies.epsilon_greedy import EpsilonGreedy
 from services.query.engine.policies.exp3 import Exp3
@@ -29,6 +30,7 @@ _BUILT_IN: Mapping[str, type[SelectionPolicy]] = {
     "epsilon_greedy": EpsilonGreedy,
     "ucb1": Ucb1,
     "thompson": Thompson,
+    "discounted_thompson": DiscountedThompson,
     "exp3": Exp3,
     "exp4": Exp4,
     "majority": Majority,

@@ -5,9 +5,16 @@ from collections.abc import Mapping, Sequence
 from services.query.engine.policies.bandit import Bandit
 from services.query.engine.policies.policy import Observation, State
 
+# What the common state is worth to a new context: so many observations of an arm.
+_MOST_BORROWED = 10.0
+
 
 class RewardBandit(Bandit):
     """Keeps `count:{arm}`, and `reward:{arm}` for the sum of 1 - loss."""
+
+    def begin(self, common: State, arms: Sequence[str]) -> State:
+        """As if of what the common state knows of an arm ten observations had been made here."""
+        return borrowed(common, arms)
 
     def increments(self, arms: Sequence[str], observation: Observation) -> Mapping[str, float]:
         """One more observation and its reward, for each arm that answered."""
@@ -18,11 +25,21 @@ class RewardBandit(Bandit):
         return changed
 
 
-def counts(state: State, arms: Sequence[str]) -> list[float]:
+def counts(state: State, arms: Sequence[str], prefix: str = "") -> list[float]:
     """How many observations there are of each arm."""
-    return [state.get("count:" + arm, 0.0) for arm in arms]
+    return [state.get(f"{prefix}count:{arm}", 0.0) for arm in arms]
 
 
-def sums(state: State, arms: Sequence[str]) -> list[float]:
+def sums(state: State, arms: Sequence[str], prefix: str = "") -> list[float]:
     """The sum of each arm's rewards."""
-    return [state.get("reward:" + arm, 0.0) for arm in arms]
+    return [state.get(f"{prefix}reward:{arm}", 0.0) for arm in arms]
+
+
+def borrowed(common: State, arms: Sequence[str]) -> dict[str, float]:
+    """Counts and sums that say of each arm what `common` does, by ten observations at most."""
+    found: dict[str, float] = {}
+    for arm, count, total in zip(arms, counts(common, arms), sums(common, arms), strict=True):
+        if count > 0.0:
+            part = min(1.0, _MOST_BORROWED / count)
+            found |= {"count:" + arm: part * count, "reward:" + arm: part * total}
+    return found

@@ -8,7 +8,7 @@ from services.common import tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.common.records import Application
-from services.common.selection_records import ContextKey
+from services.common.selection_records import NOTHING, ContextKey
 from services.query.engine.policies import guard
 from services.query.engine.policies.features import project
 from services.query.engine.policies.policy import Combination, SelectionPolicy, State
@@ -49,6 +49,16 @@ class Selector:
         if len(context) > LONGEST_CONTEXT:
             raise InvalidInput(f"The context has more than {LONGEST_CONTEXT} characters")
         return ContextKey(self.application.name, self.application.registration, context)
+
+    def begin(self, common: State) -> State:
+        """What a new context starts with where `common` was learned of those without one."""
+        if not (self.arms and common):
+            return NOTHING
+        try:
+            return guard.begin(self.policy, common, self.arms)
+        # It starts from nothing then.
+        except Exception:
+            return NOTHING
 
     def complete(self, state: State) -> State:
         """A state with all that the policy wants in it for the arms."""

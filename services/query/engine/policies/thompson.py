@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.query.engine.policies.bandit import gradual
 from services.query.engine.policies.policy import State
 from services.query.engine.policies.rewards import RewardBandit, counts, sums
 
@@ -34,10 +35,15 @@ class Thompson(RewardBandit):
     """Believes that an arm's mean reward is Beta(1 + rewards, 1 + losses): anything, until there is feedback."""
 
     def shares(self, state: State, arms: Sequence[str], features: Sequence[float]) -> Sequence[float]:
-        """The probability that an arm is the best."""
-        observed = np.array(counts(state, arms))
-        rewards = np.array(sums(state, arms)).clip(0.0, observed)
-        return probabilities_of_being_largest(1.0 + rewards, 1.0 + observed - rewards)
+        """The probability that an arm is the best, unless little is known of it."""
+        return gradual(likely_best(state, arms), counts(state, arms))
+
+
+def likely_best(state: State, arms: Sequence[str], prefix: str = "") -> list[float]:
+    """The probability of each arm to be the best, by the counts and sums of rewards whose names begin with `prefix`."""
+    observed = np.array(counts(state, arms, prefix))
+    rewards = np.array(sums(state, arms, prefix)).clip(0.0, observed)
+    return probabilities_of_being_largest(1.0 + rewards, 1.0 + observed - rewards)
 
 
 def probabilities_of_being_largest(alphas: "Floats", betas: "Floats") -> list[float]:

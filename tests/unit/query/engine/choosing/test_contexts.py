@@ -29,6 +29,7 @@ class _Watched(Contexts):
 
 
 _KEY = ContextKey("app", 0, "ann")
+_COMMON = ContextKey("app", 0, "")
 _STATE = {"log_weight:a": -1.0, "log_weight:b": -2.0}
 
 
@@ -44,14 +45,14 @@ def _read(now_s: float = 0.0) -> _Watched:
 def test_what_is_unknown_is_read_and_waited_for() -> None:
     contexts = _Watched()
     assert contexts.state(_KEY, _selector(), 0.0) is None
-    assert contexts.reads() == [_KEY]
+    assert contexts.reads() == [_COMMON, _KEY]
 
 
 def test_there_is_one_read_of_a_context_at_a_time() -> None:
     contexts = _Watched()
     for _ in range(5):
         assert contexts.state(_KEY, _selector(), 0.0) is None
-    assert contexts.reads() == [_KEY]
+    assert contexts.reads() == [_COMMON, _KEY]
 
 
 def test_what_was_just_read_is_used_without_another_read() -> None:
@@ -133,6 +134,23 @@ def test_a_read_does_not_undo_what_feedback_has_taught_meanwhile() -> None:
 
 def test_what_is_not_known_is_what_the_policy_begins_with() -> None:
     assert _Watched().known(_KEY, _selector()) == {"log_weight:a": 0.0, "log_weight:b": 0.0}
+
+
+def test_a_context_in_which_nothing_was_learned_begins_with_what_was_learned_without_one() -> None:
+    contexts = _Watched()
+    contexts.state(_KEY, _selector(), 0.0)
+    contexts.read(_COMMON, _STATE, 0.01)
+    contexts.read(_KEY, {}, 0.01)
+    assert contexts.state(_KEY, _selector(), 0.02) == _STATE
+    assert contexts.beginning(_KEY, _selector()) == _STATE
+    contexts.learned(_KEY, {"log_weight:a": -7.0, "log_weight:b": 0.0}, 0.03)
+    assert contexts.state(_KEY, _selector(), 0.04) == {"log_weight:a": -7.0, "log_weight:b": 0.0}
+
+
+def test_what_was_learned_without_a_context_does_not_begin_with_itself() -> None:
+    contexts = _Watched()
+    contexts.learned(_COMMON, _STATE, 0.0)
+    assert contexts.beginning(_COMMON, _selector()) == {}
 
 
 def test_contexts_that_are_not_used_give_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from services.query.engine.policies.exp4 import Exp4
-from services.query.engine.policies.policy import Observation
+from services.query.engine.policies.policy import Observation, State
 
 _ARMS = ("forest", "net", "svm")
 
@@ -22,6 +22,14 @@ def test_an_arm_that_did_not_answer_keeps_its_weight() -> None:
     weights = policy.weights(policy.observe({}, _ARMS, Observation({"forest": 0.0, "net": 1.0})), _ARMS)
     assert weights["svm"] == pytest.approx(1 / 3)
     assert weights["forest"] > 1 / 3 > weights["net"]
+
+
+def test_an_arm_that_is_away_shares_nothing_and_gets_nothing_of_the_share() -> None:
+    policy, state = Exp4({}), {"weight:forest": 0.001, "weight:net": 0.6, "weight:svm": 0.399}
+    before: State = state
+    for _ in range(24_000):
+        before = policy.observe(before, _ARMS, Observation({"net": 0.0, "svm": 1.0}))
+    assert policy.weights(before, _ARMS)["forest"] == pytest.approx(0.001)
 
 
 def test_feedback_that_nobody_answered_for_teaches_nothing() -> None:

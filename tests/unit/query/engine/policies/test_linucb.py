@@ -19,16 +19,18 @@ def _learned(policy: LinUcb, inputs: list[list[float]], losses: list[dict[str, f
     return state
 
 
-def test_its_bounds_are_those_of_ridge_regression() -> None:
+@pytest.mark.parametrize("units", [(1.0, 1.0, 1.0), (1e-6, 1.0, 1e-3)])
+def test_its_bounds_are_those_of_ridge_regression_in_standard_units(units: tuple[float, ...]) -> None:
     seeded = np.random.default_rng(1)
-    inputs = seeded.uniform(-0.5, 0.5, (40, 3))
+    inputs = seeded.uniform(-0.5, 0.5, (40, 3)) * units
     losses = seeded.uniform(0.0, 1.0, (40, 2))
     policy = LinUcb({"alpha": 0.7})
     state = _learned(policy, inputs.tolist(), [dict(zip(_ARMS, row, strict=True)) for row in losses.tolist()])
-    x = np.hstack([np.ones((40, 1)), inputs])
+    means, deviations = np.arcsinh(inputs).mean(0), np.arcsinh(inputs).std(0) * np.sqrt(3)
+    x = np.hstack([np.ones((40, 1)), (np.arcsinh(inputs) - means) / deviations])
     inverse = np.linalg.inv(np.eye(4) + x.T @ x)
-    for features in seeded.uniform(-0.5, 0.5, (20, 3)):
-        probe = np.array([1.0, *features])
+    for features in seeded.uniform(-0.5, 0.5, (20, 3)) * units:
+        probe = np.array([1.0, *(np.arcsinh(features) - means) / deviations])
         bounds = (inverse @ x.T @ (1 - losses)).T @ probe + 0.7 * np.sqrt(probe @ inverse @ probe)
         assert policy.select(state, _ARMS, features.tolist(), Random(1)).arms == (_ARMS[int(bounds.argmax())],)
 
@@ -39,6 +41,17 @@ def test_it_asks_the_arm_that_is_right_about_inputs_of_this_kind() -> None:
     state = _learned(policy, inputs, [{"net": features[0], "svm": features[1]} for features in inputs])
     assert policy.select(state, _ARMS, [0.0, 1.0], Random(1)).arms == ("net",)
     assert policy.select(state, _ARMS, [1.0, 0.0], Random(1)).arms == ("svm",)
+
+
+def test_a_state_of_before_sums_were_in_own_units_tells_which_arm_is_good_on_the_whole() -> None:
+    state = {"a:net:0:0": 50.0, "b:net:0": 45.0, "a:svm:0:0": 50.0, "b:svm:0": 10.0, "a:net:0:1": 7.0}
+    assert LinUcb({}).select(state, _ARMS, [1.0, 2.0], Random(1)).arms == ("net",)
+    assert LinUcb({}).weights(state, _ARMS) == {"net": 0.5, "svm": 0.5}
+
+
+def test_an_arm_that_is_new_gets_a_tenth_of_the_inputs() -> None:
+    state = _learned(LinUcb({}), [[1.0], [2.0]] * 50, [{"net": 0.9}] * 100)
+    assert LinUcb({}).shares(state, _ARMS, [1.5]) == pytest.approx([0.9, 0.1])
 
 
 def test_it_learns_of_any_size_of_numbers_and_is_not_thrown_by_what_is_none() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from services.query.engine.policies.epsilon_greedy import EpsilonGreedy
 from services.query.engine.policies.policy import Observation
+from services.query.engine.policies.registry import load
 from services.query.engine.policies.thompson import Thompson, probabilities_of_being_largest
 from services.query.engine.policies.ucb1 import Ucb1
 
@@ -38,9 +39,21 @@ def test_epsilon_greedy_does_not_flood_an_arm_that_has_no_feedback_yet() -> None
     assert EpsilonGreedy({}).weights({}, arms)["young"] == pytest.approx(1 / 3)
 
 
-def test_ucb1_asks_an_arm_without_feedback_first() -> None:
-    assert Ucb1({}).weights(_state(net=(10, 10)), _ARMS) == {"net": 0.0, "svm": 1.0}
+@pytest.mark.parametrize("name", ["epsilon_greedy", "ucb1", "thompson", "discounted_thompson"])
+@pytest.mark.parametrize("rewards", [0, 5])
+def test_an_arm_gets_a_tenth_before_its_first_feedback_and_more_with_each(name: str, rewards: int) -> None:
+    shares = [
+        load(name)({}).weights(_state(net=(1_000, rewards), svm=(count, count)), _ARMS)["svm"] for count in range(10)
+    ]
+    assert shares[0] <= 0.15
+    assert shares == sorted(shares)
+    assert shares[4] <= 0.56
+    assert shares[9] > 0.9
+
+
+def test_arms_of_which_nothing_is_known_are_asked_equally_often() -> None:
     assert Ucb1({}).weights({}, _ARMS) == {"net": 0.5, "svm": 0.5}
+    assert Ucb1({}).weights(_state(net=(10, 10)), _ARMS) == pytest.approx({"net": 0.9, "svm": 0.1})
 
 
 def test_ucb1_asks_the_arm_whose_upper_bound_is_the_highest() -> None:
