@@ -80,7 +80,8 @@ class _BoundedFile(io.BytesIO):
         self._most_bytes = most_bytes
 
     def write(self, data: Any) -> int:
-        if self.tell() + len(data) > self._most_bytes:
+        # Arrays come as buffers, which have no length.
+        if self.tell() + memoryview(data).nbytes > self._most_bytes:
             raise pickle.PicklingError(f"it has more than {self._most_bytes} bytes")
         return super().write(data)
 

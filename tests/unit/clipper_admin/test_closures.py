@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clipper_admin import ClipperException, closures
@@ -106,6 +107,12 @@ def test_a_function_travels_with_modules_of_the_users_own_and_without_installed_
     with closures.saved(centre) as directory:
         assert b"geometric_mean" not in (directory / "func.pkl").read_bytes()
     assert not directory.exists()
+
+
+def test_data_travels_with_the_function() -> None:
+    weights = np.arange(100_000.0)
+
+    assert loaded_elsewhere(lambda factor: float(weights.sum()) * factor, "2") == 2 * weights.sum()
 
 
 def fibonacci_with(cache: Callable[..., Any]) -> Any:

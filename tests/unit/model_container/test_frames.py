@@ -1,6 +1,7 @@
-"""Objects of pandas, where it is installed, are taken by their rows."""
+"""Objects of pandas are taken by their rows."""
 
 import asyncio
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from services.model_container.outcomes import Outcomes
 from services.model_container.outputs import Outputs
 
-pandas: Any = pytest.importorskip("pandas")
+pandas: Any = importlib.import_module("pandas")
 
 _ROWS = [
     '{"label":"a","p":0.1,"n":1,"at":"2026-01-01T00:00:00","kind":"x","m":1,"q":0.5}',
