@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 _LOG = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -181,6 +181,12 @@ class BackgroundTasks:
         task.add_done_callback(self._tasks.discard)
 
 
+def end_with(what: str, error: BaseException | None) -> NoReturn:
+    """Ends the process, which is of no use without `what`, that ended with an error or by itself."""
+    _LOG.critical("%s ended, and the process does, too", what, exc_info=error)
+    os._exit(os.EX_SOFTWARE)
+
+
 async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     back_off_s = _FIRST_BACK_OFF_S
     while True:
@@ -195,9 +201,7 @@ async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]
 
 
 async def _live_with(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    error = await _end_of(work)
-    _LOG.critical("the background task %s ended, and the process does, too", name, exc_info=error)
-    os._exit(os.EX_SOFTWARE)
+    end_with(f"the background task {name}", await _end_of(work))
 
 
 async def _end_of(work: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:

@@ -16,6 +16,8 @@ import grpc.aio
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from grpc.aio import _server
 
+from services.common.lifecycle import end_with
+
 
 def aio_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor], options: Sequence[tuple[str, int]]
@@ -33,7 +35,18 @@ class _Server(_server.Server):  # type: ignore[misc]
 
 class _Core(cygrpc.AioServer):  # type: ignore[misc]
     async def _request_call(self) -> NoReturn:
-        """Takes the calls of methods that are not registered, and refuses them; raises when the server ends."""
+        """Takes the calls of methods that are not registered, and refuses them; raises when the server is stopped.
+
+        What else ends it ends the process: grpcio would stop its server, and may corrupt the interpreter's memory.
+        """
+        try:
+            await self._refuse_unregistered()
+        except (cygrpc._RequestCallError, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            end_with("the server", error)
+
+    async def _refuse_unregistered(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         refusals = set[asyncio.Task[None]]()
         while True:

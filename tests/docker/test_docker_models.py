@@ -187,7 +187,7 @@ def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(
 
 
 def test_a_model_whose_package_is_missing_says_how_to_ask_for_it(docker_cluster: ClipperConnection, name: str) -> None:
-    with pytest.raises(ClipperException, match=r"pkgs_to_install=\['requests'\]"):
+    with pytest.raises(ClipperException, match=r"pkgs_to_install=\['requests==[0-9.]+'\]"):
         python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", requests.get)
 
 

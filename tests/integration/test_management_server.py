@@ -1,6 +1,7 @@
 """The management service's life: its start, its drain, its process."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -121,15 +122,19 @@ def start(redis_url: str, *command: str, **environment: str) -> "subprocess.Pope
 def test_a_process_does_not_outlive_its_server(redis_server: RedisServer) -> None:
     program = """
 from services.management import __main__, aio_server
-async def end(_core):
+def end(*_of_a_call):
     raise RuntimeError("whatever grpcio dies of")
-aio_server._Core._request_call = end
+aio_server.cygrpc._handle_rpc = end
 __main__.main()
 """
     process = start(redis_server.url, "-c", program)
+    assert process.stderr is not None
+    port = next(line["port"] for line in map(json.loads, process.stderr) if line["message"] == "serving")
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
+        channel.unary_unary("/nobody/Knows", bytes, bytes)(b"", timeout=20)
     _, log = process.communicate(timeout=20)
     assert process.returncode == os.EX_SOFTWARE
-    assert "the background task server ended, and the process does, too" in log
+    assert "the server ended, and the process does, too" in log
     assert "whatever grpcio dies of" in log
 
 

@@ -10,7 +10,7 @@ wait for each other.
 
 import contextlib
 import os
-import threading
+import time
 from pathlib import Path
 
 from services.common.lifecycle import VitalThread
@@ -37,11 +37,12 @@ class Heart:
         VitalThread(target=self._beat, name="heart").start()
 
     def _beat(self) -> None:
-        never = threading.Event()
-        while not never.wait(BEAT_S):
+        # Who has not been heard of yet is not missed, so the first is there before anything is served.
+        while True:
             # Full, or nobody is there to hear it.
             with contextlib.suppress(OSError):
                 os.write(self._pipe, b"\0")
+            time.sleep(BEAT_S)
 
 
 class Pulse:
