@@ -46,8 +46,8 @@ def cluster(clipper_home: Path) -> Iterator[ClipperConnection]:
             python_deployer.create_endpoint(connection, input_type, input_type, length, slo_micros=1_000_000)
         connection.register_application("learner", "doubles", "0", 1_000_000, selection_policy="exp3")
         connection.link_model_to_app("learner", "doubles")
-        connection.register_application("proper", "doubles", "-1", 5_000_000)
-        connection.link_model_to_app("proper", "doubles")
+        # With a model that no case names: one in many thousands is a proper request to delete a version.
+        python_deployer.create_endpoint(connection, "proper", "doubles", length, "-1", slo_micros=5_000_000)
         yield connection
     finally:
         connection.stop_all(graceful=False)

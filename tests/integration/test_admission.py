@@ -136,6 +136,8 @@ def test_a_pipelined_request_that_forbids_default_outputs_is_refused_alone(servi
 def test_what_shows_at_a_glance_to_be_bad_is_still_refused(service: QueryServiceProcess) -> None:
     assert refusal(lambda: service.stub().Predict(_question("none", 1), timeout=PATIENCE_S)).reason == "NOT_FOUND"
     assert refusal(lambda: _json(service, input_batch=3)).reason == "INVALID_INPUT"
+    empty = query_service_pb2.PredictJsonRequest(application="hasty")
+    assert refusal(lambda: service.stub().PredictJson(empty, timeout=PATIENCE_S)).reason == "INVALID_INPUT"
 
 
 def test_they_are_counted_and_the_loops_lag_is_told(service: QueryServiceProcess) -> None:

@@ -80,14 +80,14 @@ class JsonCaller(Entrant):
         super().__init__(route.application, call.received_s, _due_s(call, route.slo_s), 1, len(text))
         self._predictor = predictor
         self._call = call
-        self._text = text
+        self._text: bytes | None = text
         self._limits = limits
         self._is_batch = False
         self._glance: tuple[int, bool, bool] | None = None
 
     def enter(self) -> None:
         """Submits what is asked."""
-        text, self._text = self._text, b""
+        text, self._text = self._text or b"", None
         try:
             body = json_predictions.parse(text, self._limits)
             self._is_batch = body.is_batch
@@ -113,8 +113,8 @@ class JsonCaller(Entrant):
 
     def abandon(self) -> None:
         """Forgets the body but for how it is to be answered; a bad one is refused at once."""
-        text, self._text = self._text, b""
-        if not text:
+        text, self._text = self._text, None
+        if text is None:
             return
         try:
             self._glance = json_predictions.glance(text, self._limits)

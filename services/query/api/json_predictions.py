@@ -76,7 +76,7 @@ def glance(body: bytes, limits: RequestLimits) -> tuple[int, bool, bool]:
     Raises:
         InvalidInput, LimitExceeded: as `parse` does, where the body had to be parsed.
     """
-    if b"input_batch" in body or b"forbid_default" in body or b"\\" in body:
+    if not body or b"input_batch" in body or b"forbid_default" in body or b"\\" in body:
         parsed = parse(body, limits)
         return len(parsed.inputs), parsed.is_batch, parsed.forbid_default
     return 1, False, False
