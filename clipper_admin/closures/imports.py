@@ -49,7 +49,7 @@ class Imports:
             try:
                 importlib.import_module(name)
             # Whether the function would have come to it nobody knows; if it does, the container says so.
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 _LOG.debug("not taken along, as it cannot be imported: %s", name, exc_info=error)
             self._on_import()
         return sys.modules.get(name)
@@ -68,7 +68,9 @@ def _imported(code: CodeType, package: str) -> Iterator[str]:
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME":
             level, attributes = operands[-2:]
-            yield from _names(_absolute(str(instruction.argval), level, package), attributes)
+            # Of a script, which is in no package, there is nothing to import from beside it.
+            if module := _absolute(str(instruction.argval), level, package):
+                yield from _names(module, attributes)
         operands.append(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -3,13 +3,15 @@
 import dis
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from clipper_admin.closures import origins
 from clipper_admin.closures.imports import Imports
 
 _DEEPEST = 12
+# Of a variable to which nothing has been assigned yet.
+_EMPTY = CellType()
 
 
 class _Part(NamedTuple):
@@ -87,7 +89,8 @@ def _named(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _variables(function: FunctionType) -> Iterator[_Part]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        yield _Part(f"the variable '{name}' of '{function.__qualname__}'", cell.cell_contents)
+        if cell != _EMPTY:
+            yield _Part(f"the variable '{name}' of '{function.__qualname__}'", cell.cell_contents)
     for name in sorted(set(_globals_of(function.__code__)) & function.__globals__.keys()):
         yield _Part(f"the variable '{name}' of '{function.__qualname__}'", function.__globals__[name])
     for number, default in enumerate(function.__defaults__ or ()):

@@ -59,6 +59,7 @@ def scaled(number):
     "my_package/third.py": "LIMIT = 100\n",
     "my_namespace/part.py": "def scaled(number):\n    return number * 7\n",
     "my_lock.py": "import threading\nLOCK = threading.Lock()\n",
+    "my_script.py": "import sys\nsys.exit('Usage: my_script FILE')\n",
 }
 
 
@@ -217,6 +218,16 @@ def test_a_module_that_is_there_only_perhaps_is_no_obstacle() -> None:
     assert loaded_elsewhere(careful, "[1]") == [1]
 
 
+@pytest.mark.usefixtures("own_modules")
+@pytest.mark.parametrize("statement", ["import my_script", "from . import my_features", "from .. import my_features"])
+def test_an_import_that_cannot_be_followed_is_no_obstacle(statement: str) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    program = f"def careful(inputs):\n    if not inputs:\n        {statement}\n    return inputs\n"
+    exec(program, namespace)  # noqa: S102 - a function of a script, which is in no package
+
+    assert loaded_elsewhere(namespace["careful"], "[1]") == [1]
+
+
 def test_modules_that_refer_to_each_other_travel(own_modules_have_been_imported: None) -> None:
     my_package = importlib.import_module("my_package")
 
@@ -271,6 +282,17 @@ def test_a_package_of_ones_own_may_be_named_like_one_of_the_containers(tmp_path:
 def uses(value: Any) -> Callable[[], Any]:
     held = [{"lock": value}]
     return lambda: held
+
+
+def test_a_variable_that_has_no_value_yet_does_not_hide_the_obstacle() -> None:
+    lock = threading.Lock()
+
+    def predict(inputs: list[Any]) -> list[Any]:
+        return [later for _ in inputs] if lock else []
+
+    with pytest.raises(ClipperException, match=r"the variable 'lock' of"), closures.saved(predict):
+        pass
+    later = 1
 
 
 class Holder:
