@@ -1,6 +1,7 @@
 """Applications and their links to models, as registered in a cluster."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from clipper_admin import remedies
@@ -10,6 +11,7 @@ from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import input_type_name
 
 _LOG = logging.getLogger(__name__)
+_SCHEMA_KEYS = ("shape", "names", "minimum", "maximum", "ranges")
 
 
 class Applications:
@@ -21,6 +23,7 @@ class Applications:
 
     def register(self, name: str, input_type: str, default_output: str, slo_micros: int, **options: Any) -> None:
         """Registers an application; the options are those of the admin REST."""
+        options["schema"] = _plain(options["schema"])
         application = {
             "input_type": input_type,
             "default_output": default_output,
@@ -90,3 +93,12 @@ class Applications:
 
     def _find(self, name: str) -> dict[str, Any]:
         return dict(self._client.post("get_application", {"name": name}))
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema as it is shown, whatever sequences it was given in."""
+    for key in schema:
+        if key not in _SCHEMA_KEYS:
+            known = ", ".join(f"'{each}'" for each in _SCHEMA_KEYS)
+            raise ClipperException(f"A schema has no '{key}'. It may have {known}")
+    return {key: [*value] if key in ("shape", "names") else value for key, value in schema.items()}
