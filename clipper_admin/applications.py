@@ -23,15 +23,15 @@ class Applications:
 
     def register(self, name: str, input_type: str, default_output: str, slo_micros: int, **options: Any) -> None:
         """Registers an application; the options are those of the admin REST."""
-        options["schema"] = _plain(options["schema"])
         application = {
             "input_type": input_type,
             "default_output": default_output,
             "latency_slo_micros": slo_micros,
             **options,
+            "schema": _plain(options["schema"]),
         }
         try:
-            self._client.post("add_app", {"name": name, **application})
+            self._client.post("add_app", {"name": name, **_without_empty_schema(application)})
         except ClipperException as refused:
             registered = self._find(name) if remedies.EXISTS in refused.msg else {}
             if not registered:
@@ -93,6 +93,10 @@ class Applications:
 
     def _find(self, name: str) -> dict[str, Any]:
         return dict(self._client.post("get_application", {"name": name}))
+
+
+def _without_empty_schema(application: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in application.items() if key != "schema" or value}
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:

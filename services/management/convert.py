@@ -79,7 +79,7 @@ def application(request: pb.AddApplicationRequest) -> Application:
         default_output=request.default_output,
         latency_slo_micros=request.latency_slo_micros,
         policy_parameters=tuple(sorted(request.policy_parameters.items())),
-        schema=_input_schema(request.schema),
+        schema=_input_schema(request.schema) if request.HasField("schema") else None,
         **_given(request, _APPLICATION_OPTIONS),
     )
 
@@ -257,14 +257,17 @@ def _json_type(field: Any) -> str:
     return f"[{json_type}]" if field.is_repeated else json_type
 
 
-def _input_schema(message: pb.InputSchema) -> InputSchema | None:
+def _input_schema(message: pb.InputSchema) -> InputSchema:
     described = InputSchema(
         shape=tuple(message.shape),
         names=tuple(message.names),
         ranges=tuple(Range(name, **_bounds(message.ranges[name])) for name in sorted(message.ranges)),
         **_bounds(message),
     )
-    return None if described == InputSchema() else described
+    # As what is misspelt is left out before it comes here.
+    if described == InputSchema():
+        raise InvalidInput(f"The schema says nothing of inputs. It may be {schema(message)}")
+    return described
 
 
 def _bounds(message: pb.InputSchema | pb.ElementRange) -> dict[str, float | None]:

@@ -34,19 +34,16 @@ def pack(inputs: Sequence[Any], application: Application, *, has_booleans: bool)
         InvalidInput: an input is not what the application takes.
     """
     schema = application.schema
-    if schema is None:
-        return _pack(inputs, application, has_booleans)
-    packed = _pack(input_checks.arranged(inputs, application, schema), application, has_booleans)
-    input_checks.check(packed, application, schema)
-    return packed
-
-
-def _pack(inputs: Sequence[Any], application: Application, has_booleans: bool) -> list[bytes]:
+    if schema is not None:
+        inputs = input_checks.arranged(inputs, application, schema)
     input_type = application.input_type
     packer = _PACKERS[input_type]
     if has_booleans and input_type in _NUMBERS:
         _refuse_booleans(inputs, input_type)
-    return [packer(value, application) for value in inputs]
+    packed = [packer(value, application) for value in inputs]
+    if schema is not None:
+        input_checks.check(packed, application, schema)
+    return packed
 
 
 def _pack_bytes(value: Any, _application: Application) -> bytes:

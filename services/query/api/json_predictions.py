@@ -4,8 +4,7 @@ An output that is JSON is embedded as it stands; any other is embedded as a JSON
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,8 +18,7 @@ from services.query.api.timing import timing
 from services.query.engine.requests import Query, Request, Selection
 
 
-@dataclass(frozen=True, slots=True)
-class PredictBody:
+class PredictBody(NamedTuple):
     """A parsed request body.
 
     Attributes:

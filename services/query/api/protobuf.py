@@ -78,9 +78,8 @@ def predict_json_request(message: bytes, limits: RequestLimits) -> RestQuestion:
     """
     request = _decode_request(query_service_pb2.PredictJsonRequest, message, limits)
     body, options = request.body, None
-    if request.explain or request.forbid_default or request.uid or request.HasField("version"):
-        version = request.version if request.HasField("version") else None
-        options = Options(version, request.uid, request.explain, request.forbid_default)
+    if request.explain or request.forbid_default or request.uid or request.version:
+        options = Options(request.version or None, request.uid, request.explain, request.forbid_default)
     return RestQuestion(request.application, body.content_type, body.data, options)
 
 

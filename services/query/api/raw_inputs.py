@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common import tensors
-from services.common.errors import InvalidInput
+from services.common.errors import InvalidInput, SchemaMismatch
 from services.common.names import InputType
 from services.common.records import Application
 from services.query.api import input_checks, media_types, npy
@@ -66,15 +66,16 @@ def _numbers(body: bytes, application: Application, limits: RequestLimits) -> tu
 
 
 def _count(shape: Sequence[int], application: Application, limits: RequestLimits) -> tuple[int, bool]:
+    """How many inputs an array of a shape is, and whether as a batch."""
     schema = application.schema
     dimensions = len(schema.shape) if schema is not None and schema.shape else 1
+    if schema is not None and dimensions > 1 and tuple(shape[-dimensions:]) != schema.shape:
+        raise SchemaMismatch(f"The .npy file is of shape {list(shape)}, but an input's shape is {list(schema.shape)}")
     if len(shape) not in (dimensions, dimensions + 1):
-        raise InvalidInput(
+        raise SchemaMismatch(
             f"The .npy file has {len(shape)} dimensions. One input of the application has {dimensions}, and a batch "
-            "one more"
+            "has one more"
         )
-    if dimensions > 1 and schema is not None and tuple(shape[-dimensions:]) != schema.shape:
-        raise InvalidInput(f"The .npy file is of shape {list(shape)}, but an input's shape is {list(schema.shape)}")
     is_batch = len(shape) > dimensions
     count = shape[0] if is_batch else 1
     limits.check_inputs(count)

@@ -36,7 +36,7 @@ class RestCaller(Entrant):
         self._limits = limits
         self._is_batch = False
         self._glance: tuple[int, bool] | None = None
-        self._accept = next((str(value) for key, value in call.metadata if key == _ACCEPT), "")
+        self._accept = _accepted(call)
         self._media_type = media_types.JSON
 
     def enter(self) -> None:
@@ -139,6 +139,13 @@ class RawCaller(RestCaller):
         media_type = media_types.essence(question.content_type)
         inputs, is_batch = raw_inputs.glance(media_type, question.body, self.application, self._limits)
         return inputs, is_batch, False
+
+
+def _accepted(call: UnaryCall) -> str:
+    for key, value in call.metadata:
+        if key == _ACCEPT:
+            return str(value)
+    return ""
 
 
 _Make = Callable[[Predictor, UnaryCall, Route, RestQuestion, RequestLimits], RestCaller]

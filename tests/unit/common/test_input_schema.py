@@ -91,9 +91,10 @@ def test_a_record_from_before_there_were_schemas_is_read() -> None:
 @pytest.mark.parametrize(
     "schema",
     [
-        7, [], "x", {"shape": 4}, {"shape": ["4"]}, {"shape": [1.5]}, {"shape": [True]}, {"shape": [2**64]}, {"names": "ab"},
-        {"names": ["a", "a"]}, {"names": [1]}, {"minimum": "0"}, {"minimum": 2, "maximum": 1}, {"ranges": {"a": [0, 1]}},
-        {"names": ["a"], "ranges": [["a", 0]]}, {"names": ["a"], "ranges": [["b", 0, 1]]}, {"ranges": [7]},
+        7, [], "x", {"shape": 4}, {"shape": ["4"]}, {"shape": [1.5]}, {"shape": [True]}, {"shape": [2**64]},
+        {"names": "ab"}, {"names": ["a", "a"]}, {"names": [1]}, {"minimum": "0"}, {"minimum": 2, "maximum": 1},
+        {"ranges": {"a": [0, 1]}}, {"names": ["a"], "ranges": [["a", 0]]},
+        {"names": ["a"], "ranges": [["b", 0, 1]]}, {"ranges": [7]},
     ],
 )  # fmt: skip
 def test_a_record_with_a_schema_that_is_none_is_unreadable(schema: object) -> None:

@@ -122,8 +122,9 @@ class TestRequests:
             "names": ["height", "age"], "maximum": 1e6, "ranges": {"age": {"minimum": 0.0}, "height": {}},
         }  # fmt: skip
 
-    def test_an_empty_schema_is_none(self) -> None:
-        assert convert.application(requests.application(schema=pb.InputSchema())).schema is None
+    def test_a_schema_that_says_nothing_is_refused_with_what_it_may_say(self) -> None:
+        with pytest.raises(InvalidInput, match='"shape" := \\[int\\]'):
+            convert.application(requests.application(schema=pb.InputSchema()))
 
     def test_the_schema_of_requests_has_that_of_inputs(self) -> None:
         assert '"schema" := {"shape" := [int], "names" := [string], "minimum" := double' in convert.schema(

@@ -484,7 +484,7 @@ class AddApplicationRequest(_message.Message):
 
     @_builtins.property
     def schema(self) -> Global___InputSchema:
-        """What each input must be like. Absent or empty: of the input type, and nothing else."""
+        """What each input must be like, which must be something. Absent: of the input type, and nothing else."""
 
     def __init__(
         self,

@@ -427,8 +427,8 @@ class PredictJsonRequest(_message.Message):
     application: _builtins.str
     """The application's name, from the path."""
     version: _builtins.str
-    """As "version" in the JSON, for other bodies, too; over REST this and the next are query parameters. What the JSON says
-    itself counts.
+    """As "version" in the JSON, for other bodies, too; empty: none. Over REST this and the next are query parameters. What the
+    JSON says itself counts.
     """
     uid: _builtins.str
     """As "uid" in the JSON."""
@@ -451,18 +451,16 @@ class PredictJsonRequest(_message.Message):
         *,
         application: _builtins.str = ...,
         body: _httpbody_pb2.HttpBody | None = ...,
-        version: _builtins.str | None = ...,
+        version: _builtins.str = ...,
         uid: _builtins.str = ...,
         explain: _builtins.bool = ...,
         forbid_default: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "body", b"body", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "application", b"application", "body", b"body", "explain", b"explain", "forbid_default", b"forbid_default", "uid", b"uid", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "body", b"body", "explain", b"explain", "forbid_default", b"forbid_default", "uid", b"uid", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
-    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PredictJsonRequest: _TypeAlias = PredictJsonRequest  # noqa: Y015
 

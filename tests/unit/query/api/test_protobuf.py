@@ -77,9 +77,9 @@ def test_a_rest_request_is_the_application_and_the_body() -> None:
 
 
 def test_what_a_rest_request_asks_beside_its_body_is_told_apart() -> None:
-    request = query_service_pb2.PredictJsonRequest(application="app", version="", uid="ada", forbid_default=True)
+    request = query_service_pb2.PredictJsonRequest(application="app", uid="ada", forbid_default=True)
     question = protobuf.predict_json_request(request.SerializeToString(), _LIMITS)
-    assert question.options == ("", "ada", False, True)
+    assert question.options == (None, "ada", False, True)
 
 
 @pytest.mark.parametrize(
