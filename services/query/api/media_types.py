@@ -1,5 +1,6 @@
 """What a REST body may be, by its Content-Type, and what its answer is, by the Accept of who asks."""
 
+import re
 from collections.abc import Sequence
 
 from services.common.errors import NotAcceptable, UnsupportedMediaType
@@ -17,6 +18,7 @@ _JSON_SUFFIX = "+json"
 _IMAGE = "image/"
 # By whether there are several predictions; the first one has precedence.
 _ANSWERS = {False: (JSON, TEXT, OCTETS), True: (JSON,)}
+_QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 _LONGEST_ACCEPT = 1_000
 _LONGEST_SHOWN = 100
 
@@ -78,10 +80,7 @@ def answer(accept: str, *, is_batch: bool) -> str:
 def _range(entry: str) -> tuple[str, float]:
     media_type, *parameters = (part.strip() for part in entry.split(";"))
     quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-    try:
-        return media_type, float(quality)
-    except ValueError:
-        return media_type, 0.0
+    return media_type, float(quality) if _QUALITY.fullmatch(quality) else 0.0
 
 
 def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
