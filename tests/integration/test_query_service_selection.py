@@ -160,6 +160,7 @@ def test_feedback_may_reach_another_query_service(world: _World) -> None:
     assert world.other.predict("bandit", 1.0, context="fred")
 
 
+@pytest.mark.alone
 def test_what_one_service_learned_the_other_knows_within_a_second(world: _World) -> None:
     assert _weight(world, "exp3", "a", "gina", world.other) == pytest.approx(1 / 3)
     world.service.tell("exp3", *({"number": 1.0, "context": "gina", "label": "1"} for _ in range(30)))
