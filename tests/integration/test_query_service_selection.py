@@ -41,14 +41,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_World]:
         registry.add_choice("only-a", "static", *_ALL, policy_parameters=(("a", 1.0),))
         registry.add_choice("bandit", "ucb1", *_ALL, use_cache=False)
         registry.add_choice("numbers", "epsilon_greedy", *_ALL, loss="squared", loss_scale=10.0)
-        registry.add_choice("majority", "majority", *_ALL, slo_s=_SLO_S, use_cache=False)
+        registry.add_choice("majority", "majority", *_ALL, use_cache=False)
+        registry.add_choice("prompt", "majority", *_ALL, slo_s=_SLO_S, use_cache=False)
         registry.add_choice("exp4", "exp4", *_ALL, use_cache=False)
         registry.add_choice("careful", "majority", *_ALL, confidence_threshold=0.9, use_cache=False)
         registry.add_choice("hasty", "majority", *_ALL, feedback_window_s=1)
         registry.add_choice("windy", "exp3", "a", "dead")
         registry.add_version("dead", "1")
         registry.add_application("single", "a")
-        names = ("exp3", "only-a", "bandit", "numbers", "majority", "exp4", "hasty", "windy", "single")
+        names = ("exp3", "only-a", "bandit", "numbers", "majority", "prompt", "exp4", "hasty", "windy", "single")
         service = stack.enter_context(Choosing(redis, directory, *names))
         other = stack.enter_context(Choosing(redis, directory, *names))
         service.wait()
@@ -278,7 +279,7 @@ def test_a_slow_member_makes_no_answer_late(world: _World) -> None:
     world.models["a"].may_answer.clear()
     latencies_s = []
     for number in range(5):
-        prediction, latency_s = _timed(world, "majority", number)
+        prediction, latency_s = _timed(world, "prompt", number)
         assert prediction.output == "2"
         assert prediction.confidence == pytest.approx(2 / 3)
         latencies_s.append(latency_s)
@@ -290,7 +291,7 @@ def test_a_slow_member_makes_no_answer_late(world: _World) -> None:
 @pytest.mark.alone
 def test_a_failing_member_makes_no_answer_wait(world: _World) -> None:
     world.models["c"].is_failing = True
-    prediction, latency_s = _timed(world, "majority", 1.0)
+    prediction, latency_s = _timed(world, "prompt", 1.0)
     assert prediction.output in ("1", "2")
     assert prediction.confidence == pytest.approx(1 / 3)
     assert latency_s < _SLO_S / 2
