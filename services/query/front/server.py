@@ -14,6 +14,7 @@ from services.query.front.clock_watch import ClockWatch
 from services.query.front.loop import Loop
 from services.query.front.poller import Poller
 from services.query.front.stream import StreamCall, StreamHandlerFactory
+from services.query.front.turn_watch import TurnWatch
 
 # Calls that arrive while the thread is busy are matched with requests posted ahead. What finds none waits in the core,
 # which drops it when the server shuts down, and does not tell since when it waits: this many calls may arrive at once
@@ -96,6 +97,7 @@ class Front:
         self._draining = False
         self._shut_down = False
         self._thread = VitalThread(target=self._serve, name="front")
+        self._turn_watch = TurnWatch(self._thread, lambda: loop.turns)
 
     def start(self) -> None:
         """Serve calls on a thread of its own; to be called once."""
@@ -105,6 +107,7 @@ class Front:
         self._poller.start()
         self._clock_watch.start()
         self._thread.start()
+        self._turn_watch.start()
 
     def drain(self, grace_s: float) -> None:
         """Accept no more calls, let those in progress finish for `grace_s` seconds, then cancel the rest.
@@ -136,6 +139,7 @@ class Front:
 
     def _serve(self) -> None:
         self._loop.run(self._is_over)
+        self._turn_watch.close()
         self._clock_watch.close()
         self._server.destroy()
         self._loop.close()
