@@ -97,7 +97,6 @@ class Front:
         self._draining = False
         self._shut_down = False
         self._thread = VitalThread(target=self._serve, name="front")
-        self._turn_watch = TurnWatch(self._thread, lambda: loop.turns)
 
     def start(self) -> None:
         """Serve calls on a thread of its own; to be called once."""
@@ -107,7 +106,6 @@ class Front:
         self._poller.start()
         self._clock_watch.start()
         self._thread.start()
-        self._turn_watch.start()
 
     def drain(self, grace_s: float) -> None:
         """Accept no more calls, let those in progress finish for `grace_s` seconds, then cancel the rest.
@@ -138,8 +136,10 @@ class Front:
             self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
 
     def _serve(self) -> None:
+        turn_watch = TurnWatch(lambda: self._loop.turns)
+        turn_watch.start()
         self._loop.run(self._is_over)
-        self._turn_watch.close()
+        turn_watch.close()
         self._clock_watch.close()
         self._server.destroy()
         self._loop.close()

@@ -20,21 +20,20 @@ _LONGEST_TURN_S = 3.0
 
 
 class TurnWatch:
-    """Watches a thread that works in turns.
+    """Watches the thread that makes it, which works in turns; it must outlive the watch.
 
     Args:
-        thread: to be watched; it must outlive the watch.
-        turns: tells how many turns it has begun.
+        turns: tells how many turns have begun.
     """
 
-    def __init__(self, thread: threading.Thread, turns: Callable[[], int]) -> None:
-        self._watched = thread
+    def __init__(self, turns: Callable[[], int]) -> None:
         self._turns = turns
+        self._watched, self._name = threading.get_ident(), threading.current_thread().name
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="turn watch", daemon=True)
 
     def start(self) -> None:
-        """Watches from now on; to be called once, when the other thread has started."""
+        """Watches from now on; to be called once."""
         self._thread.start()
 
     def close(self) -> None:
@@ -43,17 +42,17 @@ class TurnWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        assert self._watched.ident is not None
-        clock = time.pthread_getcpuclockid(self._watched.ident)
+        clock = time.pthread_getcpuclockid(self._watched)
         turns, since_s = self._turns(), time.clock_gettime(clock)
         while not self._over.wait(_PERIOD_S):
             now_s = time.clock_gettime(clock)
             if self._turns() != turns:
                 turns, since_s = self._turns(), now_s
             elif now_s - since_s > _LONGEST_TURN_S:
-                self._end(self._watched.ident)
+                self._end()
 
-    def _end(self, ident: int) -> None:
-        extra = {"processor_time_s": _LONGEST_TURN_S, "stack": traceback.format_stack(sys._current_frames()[ident])}
-        _LOG.critical("the thread %s does not come back, and the process ends", self._watched.name, extra=extra)
+    def _end(self) -> None:
+        stack = traceback.format_stack(sys._current_frames()[self._watched])
+        extra = {"processor_time_s": _LONGEST_TURN_S, "stack": stack}
+        _LOG.critical("the thread %s does not come back, and the process ends", self._name, extra=extra)
         os._exit(os.EX_SOFTWARE)
