@@ -17,7 +17,10 @@ import cloudpickle
 import grpc
 import pytest
 
-from tests.fixtures.model_containers import PATIENCE_S, ContainerProcess, Stream, request, save
+from tests.fixtures.model_containers import PATIENCE_S, ContainerProcess, Stream, each_arrangement, request, save
+
+__all__ = ["each_arrangement"]
+pytestmark = pytest.mark.usefixtures("each_arrangement")
 
 
 class _Database:
