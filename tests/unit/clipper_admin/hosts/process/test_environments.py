@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clipper_admin import ClipperException
+from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.hosts.process import environments, images
 
 
@@ -42,11 +43,13 @@ def says(python: str, program: str) -> str:
 
 
 def test_without_packages_the_services_interpreter_will_do(home: Path) -> None:
-    assert environments.provide(home, []) == environments.services_python()
+    made = environments.provide(home, [])
+
+    assert (made.python, made.container_python) == (environments.services_python(), environments.services_python())
 
 
 def test_an_environment_has_its_packages_before_those_of_the_services(home: Path, greetings: str) -> None:
-    python = environments.provide(home, [greetings])
+    python = environments.provide(home, [greetings]).python
 
     assert says(python, "import greetings; print(greetings.HELLO)") == "hello"
     assert says(python, "import numpy, services.model_container; print('services too')") == "services too"
@@ -62,7 +65,7 @@ def test_an_environment_is_made_once(home: Path, greetings: str, caplog: pytest.
 
 
 def test_from_within_an_environment_the_services_run_in_their_own(home: Path, greetings: str) -> None:
-    python = environments.provide(home, [greetings])
+    python = environments.provide(home, [greetings]).python
 
     program = "from clipper_admin.hosts.process import environments; print(environments.services_python())"
     assert says(python, program) == environments.services_python()
@@ -87,7 +90,7 @@ def without_pip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 PROVIDE = "import sys; from pathlib import Path; from clipper_admin.hosts.process import environments; "
-PROVIDE += "print(environments.provide(Path(sys.argv[1]), sys.argv[2:]))"
+PROVIDE += "print(environments.provide(Path(sys.argv[1]), sys.argv[2:]).python)"
 
 
 def test_an_interpreter_without_pip_borrows_that_of_its_base(without_pip: str, greetings: str, tmp_path: Path) -> None:
@@ -117,19 +120,19 @@ def test_an_image_holds_the_files_and_the_interpreter(home: Path, tmp_path: Path
     (model / "weights").mkdir(parents=True)
     (model / "weights" / "layer").write_text("1")
 
-    built = images.build(tmp_path / "images", home, "m", "1", model, [])
-    again = images.build(tmp_path / "images", home, "m", "1", model, [])
+    built = images.build(tmp_path / "images", home, ModelFiles("m", "1", model, []))
+    again = images.build(tmp_path / "images", home, ModelFiles("m", "1", model, []))
 
     image = images.load(str(built))
     assert (image.model / "weights" / "layer").read_text() == "1"
-    assert image.python == environments.services_python()
+    assert (image.python, image.model_python) == (environments.services_python(), "")
     assert again != built
 
 
 def test_one_file_makes_an_image_too(home: Path, tmp_path: Path) -> None:
     (tmp_path / "func.pkl").write_bytes(b"pickle")
 
-    image = images.load(str(images.build(tmp_path / "images", home, "m", "1", tmp_path / "func.pkl", [])))
+    image = images.load(str(images.build(tmp_path / "images", home, ModelFiles("m", "1", tmp_path / "func.pkl", []))))
 
     assert (image.model / "func.pkl").read_bytes() == b"pickle"
 
@@ -138,4 +141,4 @@ def test_what_is_no_image_and_no_model_is_refused(home: Path, tmp_path: Path) ->
     with pytest.raises(ClipperException, match=r"no model image at .*build_model"):
         images.load(str(tmp_path))
     with pytest.raises(ClipperException, match="no model data at /nowhere"):
-        images.build(tmp_path / "images", home, "m", "1", Path("/nowhere"), [])
+        images.build(tmp_path / "images", home, ModelFiles("m", "1", Path("/nowhere"), []))
