@@ -86,7 +86,7 @@ class ModelProcess:
     def _await_death(self, on_death: Callable[[int], None]) -> None:
         exit_code = _exit_code(self._process.wait())
         if not self._closing.is_set():
-            _LOG.critical("the model's process ended with %d, and the container ends, too", exit_code)
+            _LOG.error("the model's process ended with %d, and the container ends, too", exit_code)
             on_death(exit_code)
 
 
