@@ -63,5 +63,5 @@ def test_a_python_that_no_image_has_is_refused_with_what_to_do(
 
     with pytest.raises(ClipperException, match=f"(?s)The model needs python{ANOTHER_PYTHON}, which is.*BASE_IMAGE"):
         docker_cluster.build_model(name, 1, str(tmp_path), "default", python=ANOTHER_PYTHON)
-    with pytest.raises(ClipperException, match="as in '3.12', not"):
+    with pytest.raises(ClipperException, match=r"as in '3\.12', not"):
         docker_cluster.build_model(name, 1, str(tmp_path), "default", python=sys.executable)
