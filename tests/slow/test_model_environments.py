@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from clipper_admin.hosts.process import environments
 from tests.fixtures.interpreters import interpreters, uv
+from tests.fixtures.model_containers import ContainerProcess, Stream, request, save
 from tests.fixtures.processes import processes, wait_for_another
 from tests.fixtures.waiting import wait_until
 
@@ -199,6 +201,22 @@ def answered(cluster: ClipperConnection, application: str, *, not_by: int) -> in
 
     wait_until(holds)
     return found[-1]
+
+
+def test_a_model_process_that_stays_stopped_ends_its_container_which_is_started_again(tmp_path: Path) -> None:
+    def own_pid(inputs: Any) -> list[int]:
+        return [os.getpid() for _ in inputs]
+
+    with ContainerProcess(save(tmp_path, own_pid), model_python=sys.executable, predict_timeout_s="0.5") as container:
+        stream = Stream(container.address())
+        model = int(stream.ask(request([[1.0]]))[0].outputs[0])
+        os.kill(model, signal.SIGSTOP)
+        stream.send(request([[1.0]]))
+
+        assert container.end()[0] == 5
+
+        assert "the model has not returned" in str(container.log)
+        stream.cancel()
 
 
 def test_uv_makes_and_fills_environments_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
