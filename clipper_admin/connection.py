@@ -195,9 +195,9 @@ class ClipperConnection(ApplicationMethods):
         batch_size: int = ADAPTIVE_BATCH_SIZE,
         pkgs_to_install: Sequence[str] | None = None,
         *,
-        python: str = "",
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
+        python: str = "",
     ) -> None:
         """build_model, then deploy_model; refuses a registered version before it builds anything.
 

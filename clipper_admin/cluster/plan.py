@@ -23,6 +23,9 @@ MODEL_PYTHON = "CLIPPER_MODEL_PYTHON"
 MANAGEMENT_ADDRESS = "CLIPPER_MANAGEMENT_ADDRESS"
 ADDRESS = "CLIPPER_ADDRESS"
 
+# What a process for the model alone imports, from the first version on that has what it uses.
+RUNTIME_PACKAGES = ("cloudpickle>=2.2", "numpy", "orjson>=3.9")
+
 
 def redis(port: int, directory: str, **others: str) -> tuple[str, ...]:
     """The arguments of a store with its files in `directory`; what it acknowledges survives it and the machine."""

@@ -50,8 +50,9 @@ def test_what_a_container_is_made_of_can_be_had_in_other_versions_and_its_death_
     with RestClient(docker_cluster.get_query_addr(), name) as client:
         assert client.ask([1.0, 2.5]).output == ["1.26.4", "4.25.3", 10001, 3.5]
         [replica] = replicas(engine, docker_cluster, name, "1")
-        lock = replica.exec_run(["cat", "/opt/model/requirements.lock"]).output.decode()
-        assert set(packages) <= set(lock.splitlines())
+        lock = replica.exec_run(["cat", "/opt/model/requirements.lock"]).output
+        assert isinstance(lock, bytes)
+        assert set(packages) <= set(lock.decode().splitlines())
         client.ask([13.0])
         wait_until(lambda: client.ask([2.0, 2.5]).is_prediction, within_s=60.0)
 

@@ -7,14 +7,12 @@ environment of the model's own, which the container is told of. Each leaves a lo
 import json
 from collections.abc import Sequence
 
-from clipper_admin.cluster.plan import MODEL_PYTHON
+from clipper_admin.cluster.plan import MODEL_PYTHON, RUNTIME_PACKAGES
 from clipper_admin.hosts.docker.bases import Base
 
 MODEL = "model"
 LOCK = "/opt/model/requirements.lock"
 
-# What a process for the model alone imports, from the first version on that has what it uses.
-_RUNTIME_PACKAGES = ("cloudpickle>=2.2", "numpy", "orjson>=3.9")
 _PIP = "pip install --no-cache-dir --progress-bar off --no-input"
 _UV = "uv pip install --no-cache --no-progress"
 
@@ -54,7 +52,7 @@ def apart(base: Base, packages: Sequence[str]) -> str:
     """With packages, or another Python than the base's, in an environment of the model's own."""
     python = f"python{base.foreign_python}"
     told = f"ENV {MODEL_PYTHON}=/opt/model/bin/python"
-    return _dockerfile(base, [_run(base, _APART, python, *packages, *_RUNTIME_PACKAGES), told])
+    return _dockerfile(base, [_run(base, _APART, python, *packages, *RUNTIME_PACKAGES), told])
 
 
 def _dockerfile(base: Base, lines: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from clipper_admin.cluster.plan import RUNTIME_PACKAGES
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process.installers import Installer
 
@@ -36,12 +37,10 @@ _LOCK = "requirements.lock"
 _CONSTRAINTS = "constraints.txt"
 
 # What a model container is made of, with all that these need.
-CONTAINER_PACKAGES = (
+_CONTAINER_PACKAGES = (
     *("grpcio", "grpcio-health-checking", "grpcio-reflection", "grpcio-status"),
     *("cloudpickle", "numpy", "orjson"),
 )
-# What a process for the model alone imports, from the first version on that has what it uses.
-RUNTIME_PACKAGES = ("cloudpickle>=2.2", "numpy", "orjson>=3.9")
 _OLDEST_PYTHON = (3, 11)
 _TELL_VERSION = "import sys; print(*sys.version_info[:2])"
 _PROGRAM = Path(__file__).parents[3] / "services"
@@ -142,7 +141,7 @@ def _make_together(environment: Path, packages: Sequence[str], installer: Instal
     pins = _container_pins()
     constraints = environment / _CONSTRAINTS
     constraints.write_text("".join(f"{pin}\n" for pin in pins))
-    installer.install(str(_python(environment)), packages, constraints)
+    installer.install(str(_python(environment)), packages, constraints=constraints)
     _write_lock(environment, {*_installed(own_packages), *pins})
 
 
@@ -151,7 +150,7 @@ def _make_apart(environment: Path, packages: Sequence[str], python: str, install
     installer.make(environment, python)
     own_packages = _own_packages(environment)
     (own_packages / _PROGRAM.name).symlink_to(_PROGRAM)
-    installer.install(str(_python(environment)), [*packages, *RUNTIME_PACKAGES])
+    installer.install(str(_python(environment)), packages, besides=RUNTIME_PACKAGES)
     _write_lock(environment, _installed(own_packages))
 
 
@@ -166,7 +165,7 @@ def _installed(packages: Path) -> set[str]:
 def _container_pins() -> list[str]:
     """What the container is made of, each in the version that the services' interpreter has."""
     pins: dict[str, str] = {}
-    waiting = [*CONTAINER_PACKAGES]
+    waiting = [*_CONTAINER_PACKAGES]
     while waiting:
         name = waiting.pop()
         for found in distributions(name=name, path=_services_packages()):

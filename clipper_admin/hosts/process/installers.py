@@ -59,12 +59,15 @@ class Installer:
                 "(python='/path/to/python'), or install uv, which finds and fetches interpreters"
             )
 
-    def install(self, python: str, packages: Sequence[str], constraints: Path | None = None) -> None:
+    def install(
+        self, python: str, packages: Sequence[str], *, besides: Sequence[str] = (), constraints: Path | None = None
+    ) -> None:
         """Installs packages for the interpreter of an environment.
 
         Args:
             python: the interpreter.
-            packages: requirements as pip takes them.
+            packages: what the user asked for, as pip takes it.
+            besides: what is needed besides.
             constraints: a file of pins that all that is installed has to agree with.
 
         Raises:
@@ -77,7 +80,7 @@ class Installer:
             command = [str(self._pip), "-m", "pip", *options, "install", "--progress-bar", "off"]
         if constraints is not None:
             command += ["--constraint", str(constraints)]
-        run(f"install {', '.join(packages)}", *command, *packages)
+        run(f"install {', '.join(packages or besides)}", *command, *packages, *besides)
 
 
 def run(purpose: str, *command: str) -> None:

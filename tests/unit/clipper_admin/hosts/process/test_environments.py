@@ -1,10 +1,12 @@
 """Python environments of models."""
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,32 @@ def test_an_environment_has_its_packages_before_those_of_the_services(home: Path
     assert says(python, "import greetings; print(greetings.HELLO)") == "hello"
     assert says(python, "import numpy, services.model_container; print('services too')") == "services too"
     assert says(python, "import orjson; print(orjson.HIDDEN)") == "True"
+
+
+IMPORTED = """
+import json, sys
+from importlib.metadata import packages_distributions
+import services.model_container.model_process, services.model_container.server
+modules = {name.partition(".")[0] for name in sys.modules} & packages_distributions().keys()
+print(json.dumps([package for module in modules for package in packages_distributions()[module]]))
+"""
+
+
+def test_packages_have_to_agree_with_all_that_a_container_imports(home: Path, greetings: str) -> None:
+    made = environments.provide(home, [greetings])
+
+    constraints = (Path(made.python).parents[1] / "constraints.txt").read_text()
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in constraints.splitlines()}
+    imported = {name.lower().replace("_", "-") for name in json.loads(says(made.container_python, IMPORTED))}
+    assert imported - pinned <= {"clipper"}
+    assert "typing-extensions" in pinned
+
+
+def test_a_lock_says_what_a_model_finds(home: Path, greetings: str) -> None:
+    lock = environments.provide(home, [greetings]).lock
+
+    assert lock is not None
+    assert {"greetings==1.0", f"numpy=={version('numpy')}"} <= set(lock.read_text().splitlines())
 
 
 def test_an_environment_is_made_once(home: Path, greetings: str, caplog: pytest.LogCaptureFixture) -> None:
