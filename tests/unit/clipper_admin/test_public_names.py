@@ -87,6 +87,8 @@ APPLICATION_OPTIONS = {
     "feedback_window_s": 3_600,
     "context_ttl_s": 2_592_000,
     "combine": "vote",
+    "missing": "error",
+    "schema": None,
 }
 DOCKER_DEFAULTS = {
     "cluster_name": "default-cluster",
