@@ -10,7 +10,6 @@ import io
 import logging
 import os
 import sys
-from pathlib import Path
 
 from services.common import allocator, grpc_core, logs
 from services.common.errors import CallerError, InvalidInput
@@ -20,7 +19,7 @@ from services.common.settings import from_environment
 allocator.keep_freed_memory()
 grpc_core.do_io_on_waiting_threads()
 
-from services.model_container.loading import MissingModule, UnusableModel, load  # noqa: E402
+from services.model_container.loading import MissingModule, UnusableModel, enter, load  # noqa: E402
 from services.model_container.outcomes import Outcomes  # noqa: E402
 from services.model_container.server import ModelContainer  # noqa: E402
 from services.model_container.settings import Settings  # noqa: E402
@@ -46,7 +45,8 @@ def main() -> int:
         with asyncio.Runner() as runner:
             runner.get_loop()  # what the model calls its thread's event loop from the beginning
             outcomes = Outcomes(runner)
-            container = ModelContainer(settings, load(Path(settings.model_path), outcomes), outcomes)
+            function = load(enter(settings.model_path), outcomes)
+            container = ModelContainer(settings, function, outcomes)
             return _serve(container, settings, stop)
     except CallerError as error:
         _LOG.error(str(error), exc_info=error.__cause__)

@@ -1,18 +1,19 @@
 """Model images of a cluster of local processes: a directory with the model's files and the interpreter that runs them.
 
-{image}/image.json      {"python": "/path/to/bin/python"}
+{image}/image.json      {"python": "/path/to/bin/python", "environment": {"NAME": "value"}}
 {image}/model/          the model's files
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.process import environments
+from clipper_admin.hosts.process import checks, environments
 from clipper_admin.hosts.process.directory import flush
 
 _DESCRIPTION = "image.json"
@@ -26,38 +27,39 @@ class Image:
     Attributes:
         model: the directory of the model's files.
         python: the interpreter that has the model's packages.
+        environment: variables of its own.
     """
 
     model: Path
     python: str
+    environment: Mapping[str, str]
 
 
-def build(images: Path, home: Path, name: str, version: str, model_data: Path, packages: Sequence[str]) -> Path:
+def build(images: Path, home: Path, files: ModelFiles, surroundings: Mapping[str, str]) -> Path:
     """Makes an image, which outlives a power cut; a later one of the same name and version leaves it alone.
 
     Args:
         images: where images are kept.
         home: where environments are kept.
-        name: the model's name.
-        version: its version.
-        model_data: a directory of model files, or one file.
-        packages: what the model needs, as pip takes it.
+        files: what it is made of.
+        surroundings: what replicas find in their environment beside its own variables.
 
     Raises:
-        ClipperException: there are no such files, or a package cannot be installed.
+        ClipperException: there are no such files, a package cannot be installed, or the model does not pass its check.
     """
-    if not model_data.exists():
-        raise ClipperException(f"There is no model data at {model_data}")
-    python = environments.provide(home, packages)
+    if not files.path.exists():
+        raise ClipperException(f"There is no model data at {files.path}")
+    python = environments.provide(home, files.packages)
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
-    image = Path(tempfile.mkdtemp(prefix=f"{name}_{version}-", dir=images))
-    model = image / _MODEL
-    if model_data.is_dir():
-        shutil.copytree(model_data, model)
-    else:
-        model.mkdir()
-        shutil.copy2(model_data, model)
-    (image / _DESCRIPTION).write_text(json.dumps({"python": python}))
+    image = Path(tempfile.mkdtemp(prefix=f"{files.name}_{files.version}-", dir=images))
+    try:
+        _fill(image, files, python)
+        if files.check is not None:
+            # There the model may write what is not to be in the image.
+            checks.outputs(files.path, python, {**surroundings, **files.environment}, files.check)
+    except BaseException:
+        shutil.rmtree(image)
+        raise
     for path in (*image.rglob("*"), image, images):
         flush(path)
     return image
@@ -73,4 +75,14 @@ def load(image: str) -> Image:
         description = json.loads((Path(image) / _DESCRIPTION).read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ClipperException(f"There is no model image at {image}; make one with build_model") from error
-    return Image(Path(image) / _MODEL, description["python"])
+    return Image(Path(image) / _MODEL, description["python"], description.get("environment", {}))
+
+
+def _fill(image: Path, files: ModelFiles, python: str) -> None:
+    model = image / _MODEL
+    if files.path.is_dir():
+        shutil.copytree(files.path, model)
+    else:
+        model.mkdir()
+        shutil.copy2(files.path, model)
+    (image / _DESCRIPTION).write_text(json.dumps({"python": python, "environment": dict(files.environment)}))
