@@ -74,12 +74,12 @@ def timeout_s(environment: Mapping[str, str] = os.environ) -> float:
     return seconds
 
 
-class Findings:
-    """What a check has said so far.
+class NotBegun(ClipperException):
+    """A model could not even be looked at."""
 
-    Attributes:
-        begun: whether it has got as far as to the model.
-    """
+
+class Findings:
+    """What a check has said so far."""
 
     def __init__(self, check: Check) -> None:
         self._timeout_s = check.timeout_s
@@ -88,7 +88,7 @@ class Findings:
         self._step = ""
         self._verdict: dict[str, Any] | None = None
         self._printed = b""
-        self.begun = False
+        self._begun = False
 
     @property
     def complete(self) -> bool:
@@ -100,7 +100,7 @@ class Findings:
         *lines, self._unfinished = (self._unfinished + report).split(b"\n")
         for line in lines:
             told = json.loads(line)
-            self.begun = True
+            self._begun = True
             self._step = told.get("step", self._step)
             if "step" not in told:
                 self._verdict = told
@@ -109,29 +109,33 @@ class Findings:
         """Takes what came on its standard error; the end of it is kept."""
         self._printed = (self._printed + printed)[-_TAIL_BYTES:]
 
-    def outputs(self, exit_code: int | None) -> list[Any]:
+    def outputs(self, ending: str) -> list[Any]:
         """What the model answered.
 
         Args:
-            exit_code: how the check ended; None: it did not, and was killed.
+            ending: how the check ended, as a predicate; it does not matter when there was no time left.
 
         Raises:
+            NotBegun: the check has not got as far as to the model.
             ClipperException: the model failed; with what a container would say of it, and the end of what it printed.
         """
-        verdict = self._verdict or {"failure": f"The model's process {self._ending(exit_code)} {_STEPS[self._step]}"}
+        if time.monotonic() - self._began_s >= self._timeout_s:
+            ending = f"had not ended after {self._timeout_s:g} s ({_TIMEOUT} sets how long a check may take)"
+        verdict = self._verdict or {"failure": f"The model's process {ending} {_STEPS[self._step]}"}
         if "failure" in verdict:
-            raise ClipperException(f"The model does not pass its check. {verdict['failure']}{self._tail()}")
+            kind = ClipperException if self._begun else NotBegun
+            raise kind(f"The model does not pass its check. {verdict['failure']}{self._tail()}")
         outputs: list[Any] = verdict["outputs"]
         return outputs
-
-    def _ending(self, exit_code: int | None) -> str:
-        if exit_code is None or time.monotonic() - self._began_s >= self._timeout_s:
-            return f"had not ended after {self._timeout_s:g} s ({_TIMEOUT} sets how long a check may take)"
-        number = -exit_code if exit_code < 0 else exit_code - _BY_SIGNAL
-        if number in signal.valid_signals():
-            return f"was killed by {signal.Signals(number).name}"
-        return f"ended with exit code {exit_code}"
 
     def _tail(self) -> str:
         lines = self._printed.decode(errors="replace").splitlines()[-_TAIL_LINES:]
         return "\nThe end of what it printed:\n" + "\n".join(lines) if lines else ""
+
+
+def how_it_ended(exit_code: int) -> str:
+    """The predicate for an exit code, of a process or a container."""
+    number = -exit_code if exit_code < 0 else exit_code - _BY_SIGNAL
+    if number in signal.valid_signals():
+        return f"was killed by {signal.Signals(number).name}"
+    return f"ended with exit code {exit_code}"

@@ -3,12 +3,14 @@
 import base64
 import ctypes
 import importlib
+import logging
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -276,3 +278,22 @@ def test_files_that_cannot_travel_are_refused(
 def test_variables_that_a_model_cannot_have_are_refused(cluster: ClipperConnection, env: Any, told: str) -> None:
     with pytest.raises(ClipperException, match=told):
         _deploy(cluster, len, env=env)
+
+
+@pytest.mark.parametrize(
+    ("options", "installed"),
+    [({}, f"cloudpickle=={version('cloudpickle')}"), ({"pin_packages": False}, "cloudpickle")],
+    ids=["pinned", "not pinned"],
+)
+def test_packages_are_installed_in_the_version_of_the_deployer(
+    cluster: ClipperConnection, caplog: pytest.LogCaptureFixture, options: dict[str, Any], installed: str
+) -> None:
+    caplog.set_level(logging.INFO, "clipper_admin")
+
+    def predict(inputs: Any) -> list[str]:
+        raise ValueError("it is checked, and that is enough")
+
+    told = _refused(cluster, predict, pkgs_to_install=["cloudpickle"], sample_input=[1.0], **options)
+
+    assert "that is enough" in told
+    assert f"Installing {installed} into " in caplog.text

@@ -9,11 +9,13 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import docker
+from docker.errors import ImageNotFound
 
+from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.docker import archive
 from clipper_admin.hosts.docker.engine import explained, provide_image
@@ -24,6 +26,7 @@ DEFAULT_BASE = f"{__registry__}/model-container:{__version__}-py{sys.version_inf
 _DOCKERFILE = "Dockerfile"
 _MODEL = "model"
 _ERROR_LINES = 20
+_ARGUMENT = "CLIPPER_MODELS_{}"
 
 
 def build(
@@ -32,8 +35,7 @@ def build(
     *,
     tag: str,
     base: str,
-    model_data: Path,
-    packages: Sequence[str],
+    files: ModelFiles,
 ) -> str:
     """Builds a model image, with the build's output in the log; returns what tells it from a later one of its name.
 
@@ -42,25 +44,38 @@ def build(
         logger: gets a line for each of the output.
         tag: the image's name.
         base: the name of the image that it is based on.
-        model_data: a directory of model files, or one file.
-        packages: what the model needs, as pip takes it.
+        files: what it is made of.
 
     Raises:
         ClipperException: there are no such files, or the build failed; ends with its last lines.
     """
+    model_data = files.path
     if not model_data.exists():
         raise ClipperException(f"There is no model data at {model_data}")
     base_user = provide_image(client, base).attrs["Config"].get("User", "")
     with tempfile.TemporaryFile() as context:
         with tarfile.open(fileobj=context, mode="w") as contents:
-            archive.add(contents, _DOCKERFILE, dockerfile(base, base_user, packages).encode())
+            archive.add(contents, _DOCKERFILE, dockerfile(base, base_user, files.packages, files.environment).encode())
             archive.add_tree(contents, _MODEL if model_data.is_dir() else f"{_MODEL}/{model_data.name}", model_data)
         context.seek(0)
         with explained(f"build the image {tag}"):
             output = client.api.build(
-                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, use_config_proxy=True
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                use_config_proxy=True,
+                buildargs={_ARGUMENT.format(name): value for name, value in files.environment.items()},
             )
             return follow(output, logger, f"The image {tag} cannot be built")
+
+
+def remove(client: docker.DockerClient, tag: str) -> None:
+    """Removes an image that was built for nothing; one that also has another name stays under that."""
+    with explained(f"remove the image {tag}"), suppress(ImageNotFound):
+        client.images.remove(tag)
 
 
 def push(client: docker.DockerClient, logger: ClusterAdapter, tag: str) -> None:
@@ -73,13 +88,16 @@ def push(client: docker.DockerClient, logger: ClusterAdapter, tag: str) -> None:
         follow(client.api.push(tag, stream=True, decode=True), logger, f"The image {tag} cannot be pushed")
 
 
-def dockerfile(base: str, base_user: str, packages: Sequence[str]) -> str:
-    """The Dockerfile of a model image; its context has the model's files in `model`."""
+def dockerfile(base: str, base_user: str, packages: Sequence[str], variables: Iterable[str] = ()) -> str:
+    """The Dockerfile of a model image; its context has the model's files in `model`, its arguments the variables."""
     lines = [f"FROM {base}"]
     if packages:
         # As a list, so that no shell reads ">" or spaces in a requirement.
         pip = ["pip", "install", "--no-cache-dir", "--progress-bar", "off", "--no-input", *packages]
         lines += ["USER root", f"RUN {json.dumps(pip)}", f"USER {base_user or 'root'}"]
+    for name in variables:
+        # A value in the Dockerfile itself could not have more than one line.
+        lines += [f"ARG {_ARGUMENT.format(name)}", f'ENV {name}="${{{_ARGUMENT.format(name)}}}"']
     lines.append(f"COPY {_MODEL}/ /{_MODEL}/")
     return "\n".join(lines) + "\n"
 

@@ -47,7 +47,7 @@ def outputs(model: Path, python: str, environment: Mapping[str, str], question: 
             # Whatever the model has started ends with it.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return findings.outputs(process.returncode if ended else None)
+    return findings.outputs(check.how_it_ended(process.returncode) if ended else "hung")
 
 
 class _Conversation:
