@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,10 +20,31 @@ import requests
 
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
+from clipper_admin.hosts.identity import ProcessIdentity
 from tests.fixtures.local_clusters import local
+from tests.fixtures.waiting import wait_until
 
 _SLO_MICROS = 10_000_000
 _MODEL = "unsound"
+_KILLED_WHILE_CHECKING = """
+import os, sys, threading
+from clipper_admin import ClipperConnection, ProcessContainerManager
+from clipper_admin.deployers import python as python_deployer
+
+class Hangs:
+    def __init__(self):
+        with open(file, "w") as pid:
+            pid.write(f"{os.getpid()} ")
+        threading.Event().wait()
+
+    def predict(self, inputs):
+        return inputs
+
+file = sys.argv[1]
+connection = ClipperConnection(ProcessContainerManager("shared", query_port=0, management_port=0, metrics_port=0))
+connection.connect()
+python_deployer.deploy_python_closure(connection, "unsound", 1, "doubles", Hangs)
+"""
 
 
 class _Exits:
@@ -297,3 +319,28 @@ def test_packages_are_installed_in_the_version_of_the_deployer(
 
     assert "that is enough" in told
     assert f"Installing {installed} into " in caplog.text
+
+
+def test_a_check_ends_with_whoever_asked_for_it(cluster: ClipperConnection, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    deployer = subprocess.Popen([sys.executable, "-c", _KILLED_WHILE_CHECKING, str(pid_file)])
+    wait_until(lambda: pid_file.exists() and pid_file.read_text().endswith(" "))
+    checking = ProcessIdentity.of(int(pid_file.read_text()))
+    assert checking is not None
+
+    deployer.kill()
+    deployer.wait()
+
+    assert checking.wait_until_gone(10)
+
+
+def test_what_a_model_starts_ends_with_its_check(cluster: ClipperConnection, tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+
+    def start(inputs: Any) -> list[str]:
+        pid_file.write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+        raise ValueError("it has started something")
+
+    assert "it has started something" in _refused(cluster, start, sample_input=[1.0])
+    started = ProcessIdentity.of(int(pid_file.read_text()))
+    assert started is None or started.wait_until_gone(10)
