@@ -53,15 +53,16 @@ def outputs(client: docker.DockerClient, containers: Containers, spec: Container
 @contextmanager
 def _attached(client: docker.DockerClient, container: Container) -> Iterator[Any]:
     streams = client.api.attach_socket(str(container.id), _STREAMS)
-    # Of the three objects that the library makes of one connection each holds it.
-    with closing(streams._response), closing(streams._sock), closing(streams):
+    # Closing the streams alone leaves the connection open.
+    with closing(streams._response):
         yield streams
 
 
 def _converse(streams: Any, question: Check, findings: Findings) -> None:
     # Who has ended before it has read everything says itself why.
     with suppress(BrokenPipeError, ConnectionResetError):
-        streams._sock.sendall(question.request())
+        # By SSH the streams are no socket's.
+        getattr(streams, "_sock", streams).sendall(question.request())
     for stream, chunk in frames.frames_iter(streams, tty=False):  # type: ignore[no-untyped-call]
         (findings.hear if stream == frames.STDOUT else findings.note)(chunk)
         if findings.complete:
