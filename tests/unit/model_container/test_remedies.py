@@ -38,6 +38,6 @@ def test_what_did_not_travel_is_named_with_where_to_name_it(
     assert advice in _advice(fail, tmp_path)
 
 
-@pytest.mark.parametrize("fail", [lambda: {}["NEVER_SET"], lambda: [][0], lambda: os.close(10_000)])
+@pytest.mark.parametrize("fail", [lambda: dict[str, int]()["NEVER_SET"], lambda: [][0], lambda: os.close(10_000)])
 def test_of_other_errors_nothing_is_guessed(tmp_path: Path, fail: Callable[[], Any]) -> None:
     assert _advice(fail, tmp_path) == ""
