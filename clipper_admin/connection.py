@@ -140,16 +140,25 @@ class ClipperConnection(ApplicationMethods):
         container_registry: str | None = None,
         pkgs_to_install: Sequence[str] | None = None,
         *,
+        python: str = "",
         env: Mapping[str, str] | None = None,
     ) -> str:
         """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image.
 
-        The files are in the working directory of whatever replica is started from it, and the variables of `env` in its
-        environment.
+        With `python`, as in "3.12", the model runs on that Python, which has to be the one that pickled it; on local
+        processes it may also be the path of an interpreter. Empty: it runs on this interpreter's. The files are in the
+        working directory of whatever replica is started from it, and the variables of `env` in its environment.
         """
         name, version = check_model_name(name), check_model_version(version)
         return self.cm.build_model(
-            name, version, model_data_path, base_image, container_registry, pkgs_to_install, env=env
+            name,
+            version,
+            model_data_path,
+            base_image,
+            container_registry,
+            pkgs_to_install,
+            python=python,
+            env=env,
         )
 
     @needs_connection
@@ -200,6 +209,7 @@ class ClipperConnection(ApplicationMethods):
         *,
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
+        python: str = "",
         env: Mapping[str, str] | None = None,
         check: bool = False,
         sample_input: Any = None,
@@ -224,6 +234,7 @@ class ClipperConnection(ApplicationMethods):
                 base_image,
                 container_registry,
                 pkgs_to_install,
+                python=python,
                 env=env,
                 check=question,
             )

@@ -84,6 +84,7 @@ class ContainerManager:
         container_registry: str | None,
         pkgs_to_install: Sequence[str] | None,
         *,
+        python: str = "",
         env: Mapping[str, str] | None = None,
         check: Check | None = None,
     ) -> str:
@@ -93,9 +94,11 @@ class ContainerManager:
         or later, finds the variables of `env` in its environment.
         """
         self._logger.info("Building model image with model data from %s", model_data_path)
-        path, packages = Path(model_data_path), pkgs_to_install or ()
-        registry, variables = container_registry or "", check_variables(env or {})
-        image = self._host.build(ModelFiles(name, version, path, packages, base_image, registry, variables, check))
+        path, packages, registry = Path(model_data_path), pkgs_to_install or (), container_registry or ""
+        variables = check_variables(env or {})
+        image = self._host.build(
+            ModelFiles(name, version, path, packages, base_image, registry, python, variables, check)
+        )
         self._logger.info("Successfully built %s", image)
         return image
 

@@ -1,7 +1,7 @@
 """The check of a model before it is shipped, as the deployer sees it: what is asked, and what came of it.
 
 The model is loaded, warmed up and, with a sample, asked once, in a process of its own with the environment that its
-replicas will have (services/model_container/check.py). Each host runs that its own way and feeds `Findings`.
+replicas will have (services/model_runtime/check.py). Each host runs that its own way and feeds `Findings`.
 """
 
 import base64
@@ -17,7 +17,7 @@ from typing import Any
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.samples import Sample
 
-MODULE = "services.model_container.check"
+MODULE = "services.model_runtime.check"
 # It ends by itself, with the stack of what it hangs in; who does not do so in this time either is killed.
 GRACE_S = 5.0
 # What the model says when it was checked, and its threads and processes may still do.
@@ -53,7 +53,9 @@ class Check:
     def request(self) -> bytes:
         """The check's standard input."""
         sample = self.sample and {"data": base64.b64encode(self.sample.data).decode(), "lengths": self.sample.lengths}
-        return json.dumps({"timeout_s": self.timeout_s, "sample": sample}).encode() + b"\n"
+        return (
+            json.dumps({"timeout_s": self.timeout_s, "input_type": self.input_type, "sample": sample}).encode() + b"\n"
+        )
 
 
 def timeout_s(environment: Mapping[str, str] = os.environ) -> float:

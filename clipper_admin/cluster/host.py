@@ -59,6 +59,7 @@ class ModelFiles:
         packages: what the model needs, as pip takes it.
         base: the image that it is based on, where images are.
         registry: where it is pushed; empty: nowhere.
+        python: the Python that it runs on, as in "3.12"; empty: this interpreter's.
         environment: variables that the model finds in its environment.
         check: what the model has to pass before there is an image; None: nothing.
     """
@@ -67,8 +68,9 @@ class ModelFiles:
     version: str
     path: Path
     packages: Sequence[str]
-    base: str
-    registry: str
+    base: str = "default"
+    registry: str = ""
+    python: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     check: Check | None = None
 

@@ -17,7 +17,7 @@ from clipper_admin.cluster.check import NotBegun
 from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options, tell_what_runs
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, Probe, is_serving
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import checks, claim, images, labels, plan
+from clipper_admin.hosts.docker import bases, checks, claim, images, labels, plan
 from clipper_admin.hosts.docker.claim import Claim
 from clipper_admin.hosts.docker.containers import (
     Containers,
@@ -45,7 +45,6 @@ _OTHERS_TIMEOUT_S = 900.0
 _POLL_INTERVAL_S = 0.1
 _FREE_PORTS = range(10_000, 50_000)
 _MOST_PORTS_TRIED = 50
-_DEFAULT_BASE = "default"
 _ROOT = ("", "0", "root")
 
 
@@ -158,8 +157,7 @@ class DockerHost(Host):
         """Builds an image and, if a registry is given, pushes it there; returns its name."""
         repository = f"{self._name}-{files.name}:{files.version}"
         tag = f"{files.registry}/{repository}" if files.registry else repository
-        base = images.DEFAULT_BASE if files.base == _DEFAULT_BASE else files.base
-        self._built[tag] = images.build(self._client, self._logger, tag=tag, base=base, files=files)
+        self._built[tag] = images.build(self._client, self._logger, tag=tag, files=files)
         try:
             self._check(tag, files)
         except BaseException:
@@ -214,7 +212,7 @@ class DockerHost(Host):
         try:
             checks.outputs(self._client, self._containers, plan.check(self._replica(artefact)), files.check)
         except NotBegun as error:
-            if files.base == _DEFAULT_BASE:
+            if files.base == bases.DEFAULT:
                 raise
             self._logger.warning("The model is not checked, which containers of %s cannot do. %s", files.base, error)
 

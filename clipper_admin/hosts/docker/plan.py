@@ -200,7 +200,8 @@ def replica(
 
 def check(replica: ContainerSpec) -> ContainerSpec:
     """What looks at the model of a replica before there is any."""
-    command = ("python", "-m", MODULE)
+    # The one that the model runs with, which the image names where it is not the container's.
+    command = ("sh", "-c", f'exec "${{{plan.MODEL_PYTHON}:-python}}" -P -m {MODULE}')
     return dataclasses.replace(replica, name=f"{replica.name}-check", command=command, attended=True)
 
 

@@ -1,7 +1,8 @@
 """Model images of a cluster of local processes: a directory with the model's files and the interpreter that runs them.
 
-{image}/image.json      {"python": "/path/to/bin/python", "environment": {"NAME": "value"}}
-{image}/model/          the model's files
+{image}/image.json          {"python": "/path/to/bin/python", "model_python": "", "environment": {"NAME": "value"}}
+{image}/requirements.lock   what the model finds installed, where it asked for packages
+{image}/model/              the model's files
 """
 
 import json
@@ -15,6 +16,7 @@ from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process import checks, environments
 from clipper_admin.hosts.process.directory import flush
+from clipper_admin.hosts.process.environments import Environment
 
 _DESCRIPTION = "image.json"
 _MODEL = "model"
@@ -26,12 +28,14 @@ class Image:
 
     Attributes:
         model: the directory of the model's files.
-        python: the interpreter that has the model's packages.
+        python: the interpreter that runs the model's container.
+        model_python: that of the model's own environment, where it has one apart from the container's; else empty.
         environment: variables of its own.
     """
 
     model: Path
     python: str
+    model_python: str
     environment: Mapping[str, str]
 
 
@@ -49,14 +53,14 @@ def build(images: Path, home: Path, files: ModelFiles, surroundings: Mapping[str
     """
     if not files.path.exists():
         raise ClipperException(f"There is no model data at {files.path}")
-    python = environments.provide(home, files.packages)
+    environment = environments.provide(home, files.packages, files.python)
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
     image = Path(tempfile.mkdtemp(prefix=f"{files.name}_{files.version}-", dir=images))
     try:
-        _fill(image, files, python)
+        _fill(image, files, environment)
         if files.check is not None:
             # There the model may write what is not to be in the image.
-            checks.outputs(files.path, python, {**surroundings, **files.environment}, files.check)
+            checks.outputs(files.path, environment.python, {**surroundings, **files.environment}, files.check)
     except BaseException:
         shutil.rmtree(image)
         raise
@@ -75,14 +79,26 @@ def load(image: str) -> Image:
         description = json.loads((Path(image) / _DESCRIPTION).read_text())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ClipperException(f"There is no model image at {image}; make one with build_model") from error
-    return Image(Path(image) / _MODEL, description["python"], description.get("environment", {}))
+    return Image(
+        Path(image) / _MODEL,
+        description["python"],
+        description.get("model_python", ""),
+        description.get("environment", {}),
+    )
 
 
-def _fill(image: Path, files: ModelFiles, python: str) -> None:
+def _fill(image: Path, files: ModelFiles, environment: Environment) -> None:
     model = image / _MODEL
     if files.path.is_dir():
         shutil.copytree(files.path, model)
     else:
         model.mkdir()
         shutil.copy2(files.path, model)
-    (image / _DESCRIPTION).write_text(json.dumps({"python": python, "environment": dict(files.environment)}))
+    if environment.lock is not None:
+        shutil.copy2(environment.lock, image)
+    description = {
+        "python": environment.container_python,
+        "model_python": environment.python if environment.is_apart else "",
+        "environment": dict(files.environment),
+    }
+    (image / _DESCRIPTION).write_text(json.dumps(description))

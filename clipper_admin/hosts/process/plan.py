@@ -73,6 +73,7 @@ def replica(
         environment={
             **image.environment,
             **plan.replica(model_name, version, input_type, str(image.model), management, address(port)),
+            **({plan.MODEL_PYTHON: image.model_python} if image.model_python else {}),
         },
         ready_port=port,
         stop_grace_s=_KILL_GRACE_S,

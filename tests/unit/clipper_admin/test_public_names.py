@@ -156,10 +156,10 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("function", "own"),
     [
-        (ClipperConnection.build_model, ["env"]),
+        (ClipperConnection.build_model, ["python", "env"]),
         (ClipperConnection.register_model, list(BATCHING)),
         (ClipperConnection.deploy_model, list(BATCHING)),
-        (ClipperConnection.build_and_deploy_model, [*BATCHING, "env", "check", "sample_input"]),
+        (ClipperConnection.build_and_deploy_model, [*BATCHING, "python", "env", "check", "sample_input"]),
         (python_deployer.create_endpoint, [*BATCHING, *SHIPPING]),
         (python_deployer.deploy_python_closure, [*BATCHING, *SHIPPING]),
     ],

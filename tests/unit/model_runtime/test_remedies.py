@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.model_container.remedies import remedy
+from services.model_runtime.remedies import remedy
 
 
 def _advice(fail: Callable[[], Any], directory: Path) -> str:

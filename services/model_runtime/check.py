@@ -1,10 +1,11 @@
-"""Checks a model before anybody depends on it: `python -m services.model_container.check`, with a container's settings.
+"""Checks a model before anybody depends on it: `python -m services.model_runtime.check`, with a container's settings.
 
 The model is entered, loaded and warmed up as in the container that it would be served by, and called once if there is a
 sample. Whoever asks for the check is at the other end of the standard streams:
 
-1. On standard input comes one line of JSON: {"timeout_s": 300, "sample": {"data": BASE64, "lengths": [3]}}, the sample
-   packed as `clipper.v1.Inputs` are, or null. When the input ends after that, so does the check.
+1. On standard input comes one line of JSON: {"timeout_s": 300, "input_type": "doubles", "sample": {"data": BASE64,
+   "lengths": [3]}}, the sample packed as `clipper.v1.Inputs` are, or null. When the input ends after that, so does the
+   check.
 2. On standard output go lines of JSON: {"step": "loaded"} and {"step": "asked"} before each, and in the end
    {"failure": SENTENCE} or {"outputs": [...]}, the outputs as REST embeds them, but for texts, which stay texts.
 3. On standard error goes what the model prints, to either stream, and the stack of whatever kills it or takes too long.
@@ -29,14 +30,14 @@ from services.common.errors import ClipperError, ModelFailed, describe
 from services.common.lifecycle import end_forks_with_this_process
 from services.common.names import parse_input_type
 from services.common.settings import from_environment
-from services.model_container.loading import ModelFunction, enter, load, missing_module
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
-from services.model_container.prediction import Batch
-from services.model_container.remedies import remedy
-from services.model_container.settings import NonFinite, Settings
+from services.model_runtime.loading import ModelFunction, enter, load, missing_module
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs
+from services.model_runtime.prediction import Batch
+from services.model_runtime.remedies import remedy
+from services.model_runtime.settings import ModelSettings, NonFinite
 
-_LOG = logging.getLogger("services.model_container")
+_LOG = logging.getLogger("services.model_runtime")
 
 
 class _Deployer:
@@ -77,26 +78,27 @@ def main() -> int:
     end_forks_with_this_process()
     logs.configure("model_container", "INFO")
     try:
-        deployer.tell(outputs=_outputs(deployer, request["sample"]))
+        deployer.tell(outputs=_outputs(deployer, request))
     except ClipperError as error:
         _LOG.error("the model failed", exc_info=error.__cause__)
         deployer.tell(failure=str(error))
     return 0
 
 
-def _outputs(deployer: _Deployer, sample: dict[str, Any] | None) -> list[Any]:
+def _outputs(deployer: _Deployer, request: dict[str, Any]) -> list[Any]:
     """What the model answers the sample, without one nothing, once it is loaded."""
-    settings = from_environment(Settings, os.environ)
+    settings = from_environment(ModelSettings, os.environ)
     directory = enter(settings.model_path)
     with asyncio.Runner() as runner:
         runner.get_loop()
         outcomes = Outcomes(runner)
         deployer.tell(step="loaded")
         function = load(directory, outcomes)
+        sample = request["sample"]
         if sample is None:
             return []
         deployer.tell(step="asked")
-        batch = Batch(parse_input_type(settings.input_type), base64.b64decode(sample["data"]), sample["lengths"])
+        batch = Batch(parse_input_type(request["input_type"]), base64.b64decode(sample["data"]), sample["lengths"])
         return _asked(function, Outputs(outcomes, NonFinite(settings.non_finite)), batch, directory)
 
 
