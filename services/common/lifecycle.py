@@ -114,14 +114,19 @@ def become_child_of(parent: int) -> None:
     """Binds this process to its parent's life and will.
 
     The kernel kills it when the parent ends, however that does. Signals to both, as a terminal or a service manager
-    sends them, are for the parent to act on.
+    sends them, are for the parent to act on; what this process starts or forks takes its own as ever.
 
     Raises:
         OSError: the kernel does not.
     """
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _leave_to_parent)
+    os.register_at_fork(after_in_child=_uninstall)
     _die_with(ctypes.CDLL(None, use_errno=True), parent)
+
+
+def _leave_to_parent(_number: int, _frame: object) -> None:
+    """A handler, as what is ignored would be ignored by other programs that this process starts, too."""
 
 
 def end_forks_with_this_process() -> None:

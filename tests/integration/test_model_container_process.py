@@ -14,7 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.fixtures.lease_keepers import LeaseKeeper
-from tests.fixtures.model_containers import PATIENCE_S, ContainerProcess, Stream, request, save
+from tests.fixtures.model_containers import PATIENCE_S, ContainerProcess, Stream, each_arrangement, request, save
+
+__all__ = ["each_arrangement"]
+pytestmark = pytest.mark.usefixtures("each_arrangement")
 
 
 @pytest.mark.parametrize(
