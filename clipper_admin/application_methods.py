@@ -40,6 +40,7 @@ class ApplicationMethods:
         feedback_window_s: int = 3_600,
         context_ttl_s: int = 2_592_000,
         combine: str = "vote",
+        exist_ok: bool = False,
     ) -> None:
         """Registers an application, which makes POST /{name}/predict and /{name}/update answer.
 
@@ -63,12 +64,17 @@ class ApplicationMethods:
             feedback_window_s: for how many seconds a prediction can be joined with its feedback.
             context_ttl_s: after how many seconds an untouched context is forgotten.
             combine: how outputs become one, where the policy asks several models: "vote" or "average".
+            exist_ok: whether it may be registered already with the same settings; then nothing happens.
+
+        Raises:
+            ClipperException: it is registered already, with what differs; or the cluster refused.
         """
         self._applications.register(
             name,
             input_type,
             default_output,
             slo_micros,
+            exist_ok,
             priority=priority,
             share=share,
             use_cache=use_cache,
@@ -95,12 +101,12 @@ class ApplicationMethods:
         self._applications.unregister(name)
 
     @needs_connection
-    def link_model_to_app(self, app_name: str, model_name: str) -> None:
-        """Lets an application use the current version of a model.
+    def link_model_to_app(self, app_name: str, model_name: str, *, exist_ok: bool = False) -> None:
+        """Lets an application use the current version of a model; with `exist_ok` nothing happens if it does already.
 
         With the selection policy "single" an application has one model; with another, one call links one of up to 64.
         """
-        self._applications.link(app_name, model_name)
+        self._applications.link(app_name, model_name, exist_ok)
 
     @needs_connection
     def unlink_model_from_app(self, app_name: str, model_name: str) -> None:

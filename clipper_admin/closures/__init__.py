@@ -5,7 +5,8 @@ the notebook and modules of the user's own, travels inside the file: also module
 runs.
 """
 
-from clipper_admin.closures.file import saved
+from clipper_admin.closures.file import FUNCTION_FILE, SURROUNDINGS, saved
 from clipper_admin.closures.pickler import pickled
+from clipper_admin.closures.sameness import fingerprint
 
-__all__ = ["pickled", "saved"]
+__all__ = ["FUNCTION_FILE", "SURROUNDINGS", "fingerprint", "pickled", "saved"]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clipper_admin import closures
+from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
 
@@ -17,7 +18,7 @@ def create_endpoint(
     input_type: str,
     func: Callable[..., Any],
     default_output: str = "None",
-    version: str | int = 1,
+    version: str | int | None = 1,
     slo_micros: int = 3_000_000,
     labels: Sequence[str] | None = None,
     registry: str | None = None,
@@ -28,7 +29,10 @@ def create_endpoint(
     *,
     batching_policy: str | None = None,
     batch_delay_micros: int = 0,
-) -> None:
+    exist_ok: bool = False,
+    replace: bool = False,
+    load_timeout_s: float = LOAD_TIMEOUT_S,
+) -> str:
     """Registers an application, deploys a function as a model of the same name and links the two.
 
     Args:
@@ -37,7 +41,7 @@ def create_endpoint(
         input_type: "bytes", "integers", "floats", "doubles" or "strings".
         func: the model, as for deploy_python_closure.
         default_output: answered when there is no prediction in time.
-        version: of the model.
+        version: of the model; None: its next, as for deploy_model.
         slo_micros: the latency objective in microseconds.
         labels: free words.
         registry: where images are pushed, for container managers that do.
@@ -47,30 +51,44 @@ def create_endpoint(
         pkgs_to_install: what the function imports, as pip takes it.
         batching_policy: how large batches are chosen, as for deploy_model.
         batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+        exist_ok: whether all this may be there already, if it is the same; then nothing happens.
+        replace: whether the function takes the place of another that is deployed as this version.
+        load_timeout_s: how many seconds each replica may take until it has loaded the model and serves.
+
+    Returns:
+        The model's version.
+
+    Raises:
+        ClipperException: something is there already, with what differs; or it failed, and then nothing is left of it.
     """
-    clipper_conn.register_application(name, input_type, default_output, slo_micros)
-    deploy_python_closure(
-        clipper_conn,
-        name,
-        version,
-        input_type,
-        func,
-        base_image,
-        labels,
-        registry,
-        num_replicas,
-        batch_size,
-        pkgs_to_install,
-        batching_policy=batching_policy,
-        batch_delay_micros=batch_delay_micros,
-    )
-    clipper_conn.link_model_to_app(name, name)
+    with clipper_conn.all_or_nothing():
+        clipper_conn.register_application(name, input_type, default_output, slo_micros, exist_ok=exist_ok)
+        deployed = deploy_python_closure(
+            clipper_conn,
+            name,
+            version,
+            input_type,
+            func,
+            base_image,
+            labels,
+            registry,
+            num_replicas,
+            batch_size,
+            pkgs_to_install,
+            batching_policy=batching_policy,
+            batch_delay_micros=batch_delay_micros,
+            exist_ok=exist_ok,
+            replace=replace,
+            load_timeout_s=load_timeout_s,
+        )
+        clipper_conn.link_model_to_app(name, name, exist_ok=exist_ok)
+    return deployed
 
 
 def deploy_python_closure(
     clipper_conn: ClipperConnection,
     name: str,
-    version: str | int,
+    version: str | int | None,
     input_type: str,
     func: Callable[..., Any],
     base_image: str = "default",
@@ -82,15 +100,23 @@ def deploy_python_closure(
     *,
     batching_policy: str | None = None,
     batch_delay_micros: int = 0,
-) -> None:
+    exist_ok: bool = False,
+    replace: bool = False,
+    load_timeout_s: float = LOAD_TIMEOUT_S,
+) -> str:
     """Deploys a function, with everything it refers to, as a model version.
+
+    What takes long to make, or cannot travel, is made in the container: `func` may be a class, which is made there
+    without arguments, and whose method `predict` is the function. A method `warm_up`, of it or of an object, is called
+    there before the replica serves, and so before anybody asks it.
 
     Args:
         clipper_conn: a connection to the cluster.
         name: the model's name.
-        version: its version.
+        version: its version; None: the next, as for deploy_model.
         input_type: "bytes", "integers", "floats", "doubles" or "strings".
-        func: takes a batch of inputs (an array of numbers, or a list of str) and returns one output an input.
+        func: takes a batch of inputs (an array of numbers, or a list of str) and returns one output an input; or an
+            object, or a class of objects, with such a method `predict`.
         base_image: what the image is based on, for container managers that use images.
         labels: free words.
         registry: where the image is pushed, likewise.
@@ -99,10 +125,24 @@ def deploy_python_closure(
         pkgs_to_install: what the function imports, as pip takes it.
         batching_policy: how large batches are chosen, as for deploy_model.
         batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+        exist_ok: whether the version may be registered already, if its function is the same and its options are, too;
+            then nothing happens, but that replicas are started where there are fewer. A function is the same if what it
+            does and refers to is, wherever it stands.
+        replace: whether the function takes the place of another that is deployed as this version, and serves until
+            this one does.
+        load_timeout_s: how many seconds each replica may take until it has loaded the model, `warm_up` included, and
+            serves.
+
+    Returns:
+        The version.
+
+    Raises:
+        ClipperException: the version is registered already, with what differs and what to do; the function cannot
+            travel; or a replica could not load it, with the end of its log.
     """
     with closures.saved(func) as model_data:
         _LOG.info("Python closure saved")
-        clipper_conn.build_and_deploy_model(
+        return clipper_conn.build_and_deploy_model(
             name,
             version,
             input_type,
@@ -115,4 +155,7 @@ def deploy_python_closure(
             pkgs_to_install,
             batching_policy=batching_policy,
             batch_delay_micros=batch_delay_micros,
+            exist_ok=exist_ok,
+            replace=replace,
+            load_timeout_s=load_timeout_s,
         )

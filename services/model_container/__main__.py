@@ -1,8 +1,9 @@
 """Runs the model container: `python -m services.model_container`, with settings from CLIPPER_* variables.
 
 It ends with 0 after SIGTERM or SIGINT, 2 for unusable settings, 3 when the model needs a module that is not installed,
-4 for any other model that cannot be loaded, 5 when the model does not return for CLIPPER_PREDICT_TIMEOUT_S, and 1 when
-it does not even leave the interpreter to others for so long. What the model prints goes to standard output as it is.
+4 for any other model that cannot be loaded, 5 when the model does not return for CLIPPER_PREDICT_TIMEOUT_S, 6 when it
+is not loaded within CLIPPER_LOAD_TIMEOUT_S, and 1 when it does not even leave the interpreter to others for so long.
+What the model prints goes to standard output as it is.
 """
 
 import asyncio
@@ -24,13 +25,14 @@ from services.model_container.loading import MissingModule, UnusableModel, load 
 from services.model_container.outcomes import Outcomes  # noqa: E402
 from services.model_container.server import ModelContainer  # noqa: E402
 from services.model_container.settings import Settings  # noqa: E402
-from services.model_container.watchdog import Watchdog  # noqa: E402
+from services.model_container.watchdog import Watchdog, loading_ends_within  # noqa: E402
 
 _LOG = logging.getLogger("services.model_container")
 _SERVICE = "model_container"
 
 _EXIT_CODES: dict[type[CallerError], int] = {InvalidInput: 2, MissingModule: 3, UnusableModel: 4}
 _MODEL_HANGS = 5
+_LOADING_HANGS = 6
 
 
 def main() -> int:
@@ -46,7 +48,9 @@ def main() -> int:
         with asyncio.Runner() as runner:
             runner.get_loop()  # what the model calls its thread's event loop from the beginning
             outcomes = Outcomes(runner)
-            container = ModelContainer(settings, load(Path(settings.model_path), outcomes), outcomes)
+            with loading_ends_within(settings.load_timeout_s, lambda: os._exit(_LOADING_HANGS)):
+                function = load(Path(settings.model_path), outcomes)
+            container = ModelContainer(settings, function, outcomes)
             return _serve(container, settings, stop)
     except CallerError as error:
         _LOG.error(str(error), exc_info=error.__cause__)

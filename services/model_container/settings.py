@@ -54,6 +54,9 @@ class Settings:
     drain_grace_s: float = 10.0
     """How long query services may take to end their streams after SIGTERM."""
 
+    load_timeout_s: float = 0.0
+    """A model that has not been loaded, and warmed up, within so long ends the process. 0: none does."""
+
     predict_timeout_s: float = 60.0
     """A model that has not returned for so long, and for which nobody waits, ends the process. 0: none does."""
 
@@ -75,6 +78,10 @@ class Settings:
             raise InvalidInput(f"CLIPPER_LOG_LEVEL must be a log level: '{self.log_level}'")
         if not self.drain_grace_s >= 0:
             raise InvalidInput(f"CLIPPER_DRAIN_GRACE_S must not be negative: '{self.drain_grace_s}'")
+        if not 0 <= self.load_timeout_s < math.inf:
+            raise InvalidInput(
+                f"CLIPPER_LOAD_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.load_timeout_s}'"
+            )
         if not 0 <= self.predict_timeout_s < math.inf:
             raise InvalidInput(
                 f"CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.predict_timeout_s}'"

@@ -9,58 +9,77 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import docker
+from docker.errors import ImageNotFound
 
+from clipper_admin.cluster.fingerprints import fingerprint
+from clipper_admin.cluster.host import ModelFiles, version_claim
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import archive
+from clipper_admin.hosts.docker import archive, labels
 from clipper_admin.hosts.docker.engine import explained, provide_image
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.release import __registry__, __version__
 
 DEFAULT_BASE = f"{__registry__}/model-container:{__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
+_DEFAULT = "default"
 _DOCKERFILE = "Dockerfile"
 _MODEL = "model"
 _ERROR_LINES = 20
 
 
-def build(
-    client: docker.DockerClient,
-    logger: ClusterAdapter,
-    *,
-    tag: str,
-    base: str,
-    model_data: Path,
-    packages: Sequence[str],
-) -> str:
-    """Builds a model image, with the build's output in the log; returns what tells it from a later one of its name.
+def build(client: docker.DockerClient, logger: ClusterAdapter, cluster: str, files: ModelFiles) -> tuple[str, str]:
+    """Builds a model image, with the build's output in the log.
 
     Args:
         client: of the engine.
         logger: gets a line for each of the output.
-        tag: the image's name.
-        base: the name of the image that it is based on.
-        model_data: a directory of model files, or one file.
-        packages: what the model needs, as pip takes it.
+        cluster: for which it is built.
+        files: what it is made of.
+
+    Returns:
+        The image's name, and what tells it from a later one of that name.
 
     Raises:
         ClipperException: there are no such files, or the build failed; ends with its last lines.
     """
-    if not model_data.exists():
-        raise ClipperException(f"There is no model data at {model_data}")
+    repository = f"{cluster}-{files.name}:{'.'.join(filter(None, (files.version, files.edition)))}"
+    tag = f"{files.registry}/{repository}" if files.registry else repository
+    base = DEFAULT_BASE if files.base == _DEFAULT else files.base
+    written = {
+        labels.IMAGE_CLUSTER: cluster,
+        labels.IMAGE_NAME: tag,
+        labels.IMAGE_CLAIM: version_claim(files.name, files.version),
+        labels.IMAGE_FINGERPRINT: fingerprint(files),
+    }
     base_user = provide_image(client, base).attrs["Config"].get("User", "")
     with tempfile.TemporaryFile() as context:
         with tarfile.open(fileobj=context, mode="w") as contents:
-            archive.add(contents, _DOCKERFILE, dockerfile(base, base_user, packages).encode())
-            archive.add_tree(contents, _MODEL if model_data.is_dir() else f"{_MODEL}/{model_data.name}", model_data)
+            archive.add(contents, _DOCKERFILE, dockerfile(base, base_user, files.packages).encode())
+            archive.add_tree(contents, _MODEL if files.path.is_dir() else f"{_MODEL}/{files.path.name}", files.path)
         context.seek(0)
         with explained(f"build the image {tag}"):
             output = client.api.build(
-                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, use_config_proxy=True
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                labels=written,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                use_config_proxy=True,
             )
-            return follow(output, logger, f"The image {tag} cannot be built")
+            return tag, follow(output, logger, f"The image {tag} cannot be built")
+
+
+def fingerprint_of(client: docker.DockerClient, image: str) -> str:
+    """What tells the code in an image from other code; "" when the engine lacks it, or it was not built here."""
+    with explained(f"look at the image {image}"):
+        try:
+            return str(client.images.get(image).labels.get(labels.IMAGE_FINGERPRINT, ""))
+        except ImageNotFound:
+            return ""
 
 
 def push(client: docker.DockerClient, logger: ClusterAdapter, tag: str) -> None:

@@ -1,22 +1,29 @@
 """Model images of a cluster of local processes: a directory with the model's files and the interpreter that runs them.
 
-{image}/image.json      {"python": "/path/to/bin/python"}
+{image}/image.json      {"python": "/path/to/bin/python", "claim": "sum-model_1", "fingerprint": "9f86d0..."}
 {image}/model/          the model's files
 """
 
+import fcntl
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from clipper_admin.cluster.fingerprints import fingerprint
+from clipper_admin.cluster.host import ModelFiles, version_claim
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process import environments
 from clipper_admin.hosts.process.directory import flush
 
 _DESCRIPTION = "image.json"
 _MODEL = "model"
+# Shared by who builds, since what is half built is nobody's yet.
+_LOCK = "builds.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +39,39 @@ class Image:
     python: str
 
 
-def build(images: Path, home: Path, name: str, version: str, model_data: Path, packages: Sequence[str]) -> Path:
+def build(images: Path, home: Path, files: ModelFiles) -> Path:
     """Makes an image, which outlives a power cut; a later one of the same name and version leaves it alone.
 
     Args:
         images: where images are kept.
         home: where environments are kept.
-        name: the model's name.
-        version: its version.
-        model_data: a directory of model files, or one file.
-        packages: what the model needs, as pip takes it.
+        files: what it is made of.
 
     Raises:
         ClipperException: there are no such files, or a package cannot be installed.
     """
-    if not model_data.exists():
-        raise ClipperException(f"There is no model data at {model_data}")
-    python = environments.provide(home, packages)
+    identity = {"claim": version_claim(files.name, files.version), "fingerprint": fingerprint(files)}
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
-    image = Path(tempfile.mkdtemp(prefix=f"{name}_{version}-", dir=images))
-    model = image / _MODEL
-    if model_data.is_dir():
-        shutil.copytree(model_data, model)
-    else:
-        model.mkdir()
-        shutil.copy2(model_data, model)
-    (image / _DESCRIPTION).write_text(json.dumps({"python": python}))
-    for path in (*image.rglob("*"), image, images):
-        flush(path)
+    with _locked(home, fcntl.LOCK_SH):
+        python = environments.provide(home, files.packages)
+        image = Path(tempfile.mkdtemp(prefix=f"{files.name}_{files.version}-", dir=images))
+        try:
+            _fill(image, files.path, {"python": python, **identity})
+        except BaseException:
+            shutil.rmtree(image)
+            raise
+        flush(images)
     return image
+
+
+@contextmanager
+def no_builds(home: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Whether nobody builds an image under a home, for as long as the context lasts; with `wait` nobody does."""
+    try:
+        with _locked(home, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)):
+            yield True
+    except BlockingIOError:
+        yield False
 
 
 def load(image: str) -> Image:
@@ -69,8 +80,34 @@ def load(image: str) -> Image:
     Raises:
         ClipperException: the directory is none.
     """
+    described = description(Path(image))
+    if not described:
+        raise ClipperException(f"There is no model image at {image}; make one with build_model")
+    return Image(Path(image) / _MODEL, described["python"])
+
+
+def description(image: Path) -> dict[str, Any]:
+    """What is written down of an image; {} when it was never finished, or is none."""
     try:
-        description = json.loads((Path(image) / _DESCRIPTION).read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ClipperException(f"There is no model image at {image}; make one with build_model") from error
-    return Image(Path(image) / _MODEL, description["python"])
+        return dict(json.loads((image / _DESCRIPTION).read_text()))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _fill(image: Path, model_data: Path, described: dict[str, str]) -> None:
+    model = image / _MODEL
+    if model_data.is_dir():
+        shutil.copytree(model_data, model)
+    else:
+        model.mkdir()
+        shutil.copy2(model_data, model)
+    (image / _DESCRIPTION).write_text(json.dumps(described))
+    for path in (*image.rglob("*"), image):
+        flush(path)
+
+
+@contextmanager
+def _locked(home: Path, operation: int) -> Iterator[None]:
+    with (home / _LOCK).open("w") as lock:
+        fcntl.flock(lock, operation)
+        yield

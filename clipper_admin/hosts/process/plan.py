@@ -4,9 +4,11 @@ import dataclasses
 from pathlib import Path
 
 from clipper_admin.cluster import plan
+from clipper_admin.cluster.host import Artefact
 from clipper_admin.hosts.process import executables
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.environments import services_python
+from clipper_admin.hosts.process.images import Image
 from clipper_admin.hosts.process.ports import LOOPBACK, address
 from clipper_admin.hosts.process.process import ProcessSpec, Tier
 
@@ -51,26 +53,24 @@ def envoy(configuration: Path, query_port: int) -> ProcessSpec:
 
 
 def replica(
-    *, model_name: str, version: str, index: int, input_type: str, model: Path, python: str, port: int, management: str
+    artefact: Artefact, *, index: int, load_timeout_s: float, image: Image, port: int, management: str
 ) -> ProcessSpec:
     """A model container.
 
     Args:
-        model_name: the model's name.
-        version: its version.
+        artefact: what it runs.
         index: tells it from the version's other replicas on this machine.
-        input_type: what the model takes.
-        model: the directory of the model's files.
-        python: the interpreter that has the model's packages.
+        load_timeout_s: how long it may load its model.
+        image: what it is started from.
         port: where it is to listen, also after a restart.
         management: host:port of the management service.
     """
     return ProcessSpec(
-        name=f"{model_name}_{version}-{index}",
-        model_id=f"{model_name}:{version}",
-        command=(python, "-P", "-m", "services.model_container"),
+        name=f"{artefact.model_name}_{artefact.version}-{index}",
+        model_id=artefact.model_id,
+        command=(image.python, "-P", "-m", "services.model_container"),
         tier=Tier.REPLICA,
-        environment=plan.replica(model_name, version, input_type, str(model), management, address(port)),
+        environment=plan.replica(artefact, load_timeout_s, str(image.model), management, address(port)),
         ready_port=port,
         stop_grace_s=_KILL_GRACE_S,
         give_up_after=_REPLICA_GIVES_UP_AFTER,
