@@ -74,7 +74,7 @@ DEPLOY_TAIL = {
 }
 # Keyword-only, after everything that existing programs may pass by position.
 BATCHING = {"batching_policy": None, "batch_delay_micros": 0}
-REPEATING = {"exist_ok": False, "replace": False, "load_timeout_s": 300.0}
+OURS = {**BATCHING, "exist_ok": False, "replace": False, "load_timeout_s": 300.0}
 APPLICATION_OPTIONS = {
     "priority": "normal",
     "share": 1.0,
@@ -134,9 +134,19 @@ def test_defaults_are_the_documented_ones() -> None:
     assert start["cache_size"] == 33_554_432
     assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
     assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
-    assert list(defaults(python_deployer.create_endpoint).items()) == list((ENDPOINT_TAIL | BATCHING | REPEATING).items())
-    assert list(defaults(python_deployer.deploy_python_closure).items()) == list((DEPLOY_TAIL | BATCHING | REPEATING).items())
-    assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1, **BATCHING, "exist_ok": False}
+    assert list(defaults(python_deployer.create_endpoint).items()) == list(
+        (ENDPOINT_TAIL | BATCHING | REPEATING).items()
+    )
+    assert list(defaults(python_deployer.deploy_python_closure).items()) == list(
+        (DEPLOY_TAIL | BATCHING | REPEATING).items()
+    )
+    assert defaults(ClipperConnection.register_model) == {
+        "image": None,
+        "labels": None,
+        "batch_size": -1,
+        **BATCHING,
+        "exist_ok": False,
+    }
     assert defaults(ClipperConnection.register_application) == APPLICATION_OPTIONS
     assert defaults(ClipperConnection.stop_all) == {"graceful": True, "keep_state": False}
     docker = defaults(DockerContainerManager)
@@ -160,7 +170,7 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
     ],
 )
 def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any]) -> None:
-    assert keyword_only(function) == [*BATCHING, *REPEATING]
+    assert keyword_only(function) == list(OURS)
     assert keyword_only(ClipperConnection.register_model) == [*BATCHING, "exist_ok"]
 
 

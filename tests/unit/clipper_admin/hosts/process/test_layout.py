@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clipper_admin.hosts.process import plan, ports
 from clipper_admin.cluster.host import Artefact
+from clipper_admin.hosts.process import plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.images import Image
 from clipper_admin.hosts.process.layout import ClusterOptions, lay_out
