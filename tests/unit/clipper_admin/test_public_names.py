@@ -134,12 +134,8 @@ def test_defaults_are_the_documented_ones() -> None:
     assert start["cache_size"] == 33_554_432
     assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
     assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
-    assert list(defaults(python_deployer.create_endpoint).items()) == list(
-        (ENDPOINT_TAIL | BATCHING | REPEATING).items()
-    )
-    assert list(defaults(python_deployer.deploy_python_closure).items()) == list(
-        (DEPLOY_TAIL | BATCHING | REPEATING).items()
-    )
+    assert list(defaults(python_deployer.create_endpoint).items()) == list((ENDPOINT_TAIL | OURS).items())
+    assert list(defaults(python_deployer.deploy_python_closure).items()) == list((DEPLOY_TAIL | OURS).items())
     assert defaults(ClipperConnection.register_model) == {
         "image": None,
         "labels": None,

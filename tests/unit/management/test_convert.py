@@ -74,7 +74,7 @@ class TestRequiredKeys:
             '\n  {\n   "model_name" := string,\n   "model_version" := string,\n   "labels" := [string],\n'
             '   "input_type" := string,\n   "container_name" := string,\n   "model_data_path" := string,\n'
             '   "batch_size" := int,\n   "batching_policy" := string (optional),\n'
-            '   "batch_delay_micros" := int (optional)\n  }\n'
+            '   "batch_delay_micros" := int (optional),\n   "replace" := bool (optional)\n  }\n'
         )
         assert '"share" := double (optional)' in convert.schema(pb.AddApplicationRequest())
         assert '"policy_parameters" := {string: double} (optional)' in convert.schema(pb.AddApplicationRequest())
