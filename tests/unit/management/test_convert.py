@@ -38,7 +38,7 @@ ALL_REQUESTS = [
 OPTIONAL_KEYS = {
     "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
     "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "batching_policy", "batch_delay_micros", "after",
-    "count",
+    "count", "replace",
 }  # fmt: skip
 SINGLE_KEYS = [
     pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
