@@ -19,8 +19,9 @@ try:
 
     from clipper_admin.hosts.docker import engine
     from clipper_admin.hosts.docker.containers import Containers
-    from clipper_admin.hosts.docker.host import DockerHost, DockerOptions
+    from clipper_admin.hosts.docker.host import DockerHost
     from clipper_admin.hosts.docker.networks import Networks, check_usable
+    from clipper_admin.hosts.docker.options import DockerOptions
     from clipper_admin.hosts.docker.specification import check_extra
 except ModuleNotFoundError as error:
     # A directory of this name on the import path passes for the package itself, but not for its modules.

@@ -3,9 +3,8 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -40,6 +39,7 @@ from clipper_admin.hosts.docker.engine import provide_image
 from clipper_admin.hosts.docker.labels import Role
 from clipper_admin.hosts.docker.leftovers import Leftovers
 from clipper_admin.hosts.docker.networks import Networks
+from clipper_admin.hosts.docker.options import DockerOptions
 from clipper_admin.hosts.docker.plan import Images
 from clipper_admin.hosts.docker.resources import Resources
 from clipper_admin.hosts.docker.specification import ORDINARY_USER, ContainerSpec
@@ -55,25 +55,6 @@ _POLL_INTERVAL_S = 0.1
 _FREE_PORTS = range(10_000, 50_000)
 _MOST_PORTS_TRIED = 50
 _ROOT = ("", "0", "root")
-
-
-@dataclass(frozen=True, slots=True)
-class DockerOptions:
-    """What a user can choose of this host.
-
-    Attributes:
-        query_port: for predictions, on the engine's machine; 0, or one that is taken: a free one.
-        management_port: for administration, likewise.
-        prometheus_port: for Prometheus, likewise.
-        external_redis: host:port of a Redis that somebody else runs; empty: the cluster has its own.
-        resources: what replicas may use, by model name.
-    """
-
-    query_port: int
-    management_port: int
-    prometheus_port: int
-    external_redis: str
-    resources: Mapping[str, Resources]
 
 
 class DockerHost(Host):

@@ -58,9 +58,7 @@ class TestAdd:
         texts = dataclasses.replace(FOREST, input_type=InputType.STRINGS)
         with pytest.raises(Conflict) as error:
             models.add(configuration(FOREST, CURRENT), texts, replace=True)
-        assert message(error) == (
-            "model with name 'forest' and version '1' takes 'doubles' and cannot be replaced by one that takes 'strings'"
-        )
+        assert message(error).endswith("takes 'doubles' and cannot be replaced by one that takes 'strings'")
 
     def test_refuses_a_type_that_a_linked_application_does_not_have(self) -> None:
         with pytest.raises(Conflict) as error:
