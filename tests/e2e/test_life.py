@@ -255,32 +255,33 @@ def occupied(home: Path) -> int:
 
 
 def test_after_twenty_deployments_and_stop_models_the_disk_is_as_before(
-    new_cluster: NewCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cluster: ClipperConnection, new_cluster: NewCluster, clipper_home: Path, name: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CLIPPER_HOME", str(tmp_path / "home"))
-    greetings, others = wheel(tmp_path, "greetings"), wheel(tmp_path, "others")
-    first, second = new_cluster("first"), new_cluster("second")
-    first.start_clipper()
-    second.start_clipper()
+    another = new_cluster("another")
+    another.start_clipper()
+    own, shared = wheel(tmp_path, "own"), wheel(tmp_path, "shared")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "func.pkl").write_bytes(b"never loaded" * 10_000)
 
     def deploy(connection: ClipperConnection, version: int, package: str) -> None:
-        function = saying("x" * 100_000 + str(version))
-        python_deployer.deploy_python_closure(
-            connection, "m", version, "doubles", function, num_replicas=0, pkgs_to_install=[package]
+        connection.build_and_deploy_model(
+            name, version, "doubles", str(model), "default", num_replicas=0, pkgs_to_install=[package]
         )
 
-    deploy(second, 1, greetings)
-    before = occupied(tmp_path / "home")
+    deploy(another, 1, shared)
+    before = occupied(clipper_home)
+    environments = set((clipper_home / "environments").glob("*/"))
     for version in range(20):
-        deploy(first, version, (greetings, others)[version % 2])
-    assert occupied(tmp_path / "home") > before + 20 * 100_000
+        deploy(cluster, version, (shared, own)[version % 2])
+    assert occupied(clipper_home) > before + 20 * 100_000
 
-    first.stop_models(["m"])
+    cluster.stop_models([name])
 
-    assert abs(occupied(tmp_path / "home") - before) < 20_000
-    second.set_num_replicas("m", 1)
-    second.stop_all()
-    assert list((tmp_path / "home" / "environments").glob("*/")) == []
+    assert abs(occupied(clipper_home) - before) < 20_000
+    assert set((clipper_home / "environments").glob("*/")) == environments
+    another.stop_all()
+    assert len(set((clipper_home / "environments").glob("*/"))) == len(environments) - 1
 
 
 def test_an_image_is_freed_with_the_last_version_that_has_it(cluster: ClipperConnection, name: str) -> None:
