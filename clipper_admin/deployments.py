@@ -239,7 +239,9 @@ class Deployments:
     def _differences(self, wanted: Deployment, registered: Mapping[str, Any]) -> str:
         """In what a registered version is another than the wanted one; empty: in nothing."""
         options = remedies.differences(registered, wanted.options.as_registered())
-        code = "" if wanted.code.is_in(registered["container_name"], self._cm) else "other code"
+        image, code = registered["container_name"], ""
+        if not wanted.code.is_in(image, self._cm):
+            code = "other code" if self._cm.fingerprint_of(image) else "code that cannot be compared"
         return ", and ".join(filter(None, (options, code)))
 
     def _scale(self, description: Mapping[str, Any], num_replicas: int, load_timeout_s: float) -> None:

@@ -29,6 +29,8 @@ except ModuleNotFoundError as error:
         raise
     _MISSING = error
 
+# Of each container, as with Compose.
+_BOUNDED_LOG = {"max-size": "10m", "max-file": "3"}
 # It becomes part of the names of images.
 _CLUSTER_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*", re.ASCII)
 
@@ -125,7 +127,7 @@ def _external_redis(host: str | None, port: int) -> str:
 
 def _log_options(centralized: bool, fluentd_port: int) -> dict[str, Any]:
     if not centralized:
-        return {}
+        return {"log_config": LogConfig(type=LogConfig.types.JSON, config=_BOUNDED_LOG)}
     # A cluster must not depend on who listens to it: nothing waits for Fluentd, at the price of lines while it is away.
     settings = {
         "fluentd-address": f"localhost:{fluentd_port}",
