@@ -148,10 +148,18 @@ class ClipperConnection(ApplicationMethods):
         base_image: str,
         container_registry: str | None = None,
         pkgs_to_install: Sequence[str] | None = None,
+        *,
+        python: str = "",
     ) -> str:
-        """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image."""
+        """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image.
+
+        With `python`, as in "3.12", the model runs on that Python, which has to be the one that pickled it; on local
+        processes it may also be the path of an interpreter. Empty: it runs on this interpreter's.
+        """
         name, version = check_model_name(name), check_model_version(version)
-        return self.cm.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+        return self.cm.build_model(
+            name, version, model_data_path, base_image, container_registry, pkgs_to_install, python=python
+        )
 
     @needs_connection
     def deploy_model(
@@ -217,6 +225,7 @@ class ClipperConnection(ApplicationMethods):
         *,
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
+        python: str = "",
         exist_ok: bool = False,
         replace: bool = False,
         load_timeout_s: float = LOAD_TIMEOUT_S,
@@ -229,10 +238,17 @@ class ClipperConnection(ApplicationMethods):
 
         def build(version: str, edition: str) -> str:
             return self.cm.build_model(
-                name, version, model_data_path, base_image, container_registry, pkgs_to_install, edition=edition
+                name,
+                version,
+                model_data_path,
+                base_image,
+                container_registry,
+                pkgs_to_install,
+                python=python,
+                edition=edition,
             )
 
-        code = UnbuiltCode(build, lambda: self.cm.fingerprint(model_data_path, base_image, pkgs_to_install))
+        code = UnbuiltCode(build, lambda: self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python))
         return self._deploy(name, version, code, num_replicas, options, exist_ok, replace, load_timeout_s)
 
     @needs_connection

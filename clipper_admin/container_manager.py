@@ -84,6 +84,7 @@ class ContainerManager:
         container_registry: str | None,
         pkgs_to_install: Sequence[str] | None,
         *,
+        python: str = "",
         edition: str = "",
     ) -> str:
         """Makes an image of a model's files and the Python packages that they need; returns what names the image.
@@ -92,17 +93,17 @@ class ContainerManager:
         ignored.
         """
         self._logger.info("Building model image with model data from %s", model_data_path)
-        path, packages = Path(model_data_path), tuple(pkgs_to_install or ())
-        image = self._host.build(
-            ModelFiles(name, version, path, packages, base_image, container_registry or "", edition)
-        )
+        path, packages, registry = Path(model_data_path), tuple(pkgs_to_install or ()), container_registry or ""
+        image = self._host.build(ModelFiles(name, version, path, packages, base_image, registry, python, edition))
         self._logger.info("Successfully built %s", image)
         return image
 
-    def fingerprint(self, model_data_path: str, base_image: str, pkgs_to_install: Sequence[str] | None) -> str:
+    def fingerprint(
+        self, model_data_path: str, base_image: str, pkgs_to_install: Sequence[str] | None, python: str = ""
+    ) -> str:
         """What tells the code that build_model would put into an image from other code."""
         packages = tuple(pkgs_to_install or ())
-        return fingerprint(ModelFiles("", "", Path(model_data_path), packages, base_image, ""))
+        return fingerprint(ModelFiles("", "", Path(model_data_path), packages, base_image, python=python))
 
     def fingerprint_of(self, image: str) -> str:
         """What tells the code that build_model has put into an image from other code; "" when that is not known."""

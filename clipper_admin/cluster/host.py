@@ -58,6 +58,7 @@ class ModelFiles:
         packages: what the model needs, as pip takes it.
         base: the image that it is based on, where images are.
         registry: where it is pushed; empty: nowhere.
+        python: the Python that it runs on, as in "3.12"; empty: this interpreter's.
         edition: tells the image from an earlier one of the version, where images have names.
     """
 
@@ -65,8 +66,9 @@ class ModelFiles:
     version: str
     path: Path
     packages: Sequence[str]
-    base: str
-    registry: str
+    base: str = "default"
+    registry: str = ""
+    python: str = ""
     edition: str = ""
 
 

@@ -150,8 +150,9 @@ class DockerHost(Host):
 
     def build(self, files: ModelFiles) -> str:
         """Builds an image and, if a registry is given, pushes it there; returns its name."""
-        tag, identity = images.build(self._client, self._logger, self._name, files)
-        self._built[tag] = identity
+        repository = f"{self._name}-{files.name}:{'.'.join(filter(None, (files.version, files.edition)))}"
+        tag = f"{files.registry}/{repository}" if files.registry else repository
+        self._built[tag] = images.build(self._client, self._logger, cluster=self._name, tag=tag, files=files)
         if files.registry:
             self._logger.info("Pushing model Docker image to %s", tag)
             images.push(self._client, self._logger, tag)

@@ -28,6 +28,8 @@ IMAGE_CLUSTER = "ai.clipper.image.cluster"
 IMAGE_NAME = "ai.clipper.image.name"
 IMAGE_CLAIM = "ai.clipper.image.claim"
 IMAGE_FINGERPRINT = "ai.clipper.image.fingerprint"
+# Of an image that models' are based on: where in it the pins stand that the container is made of.
+CONSTRAINTS = "ai.clipper.model_container.constraints"
 # Docker Compose's own, of what it runs and alone should stop.
 COMPOSE_PROJECT = "com.docker.compose.project"
 

@@ -1,7 +1,8 @@
 """Model images of a cluster of local processes: a directory with the model's files and the interpreter that runs them.
 
-{image}/image.json      {"python": "/path/to/bin/python", "claim": "sum-model_1", "fingerprint": "9f86d0..."}
-{image}/model/          the model's files
+{image}/image.json          {"python": "/path/to/bin/python", "model_python": "", "claim": "m_1", "fingerprint": "9f.."}
+{image}/requirements.lock   what the model finds installed, where it asked for packages
+{image}/model/              the model's files
 """
 
 import fcntl
@@ -32,11 +33,13 @@ class Image:
 
     Attributes:
         model: the directory of the model's files.
-        python: the interpreter that has the model's packages.
+        python: the interpreter that runs the model's container.
+        model_python: that of the model's own environment, where it has one apart from the container's; else empty.
     """
 
     model: Path
     python: str
+    model_python: str
 
 
 def build(images: Path, home: Path, files: ModelFiles) -> Path:
@@ -53,10 +56,12 @@ def build(images: Path, home: Path, files: ModelFiles) -> Path:
     identity = {"claim": version_claim(files.name, files.version), "fingerprint": fingerprint(files)}
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(home, fcntl.LOCK_SH):
-        python = environments.provide(home, files.packages)
+        environment = environments.provide(home, files.packages, files.python)
+        model_python = environment.python if environment.is_apart else ""
+        described = {"python": environment.container_python, "model_python": model_python, **identity}
         image = Path(tempfile.mkdtemp(prefix=f"{files.name}_{files.version}-", dir=images))
         try:
-            _fill(image, files.path, {"python": python, **identity})
+            _fill(image, files.path, environment.lock, described)
         except BaseException:
             shutil.rmtree(image)
             raise
@@ -83,7 +88,7 @@ def load(image: str) -> Image:
     described = description(Path(image))
     if not described:
         raise ClipperException(f"There is no model image at {image}; make one with build_model")
-    return Image(Path(image) / _MODEL, described["python"])
+    return Image(Path(image) / _MODEL, described["python"], described.get("model_python", ""))
 
 
 def description(image: Path) -> dict[str, Any]:
@@ -94,13 +99,15 @@ def description(image: Path) -> dict[str, Any]:
         return {}
 
 
-def _fill(image: Path, model_data: Path, described: dict[str, str]) -> None:
+def _fill(image: Path, model_data: Path, lock: Path | None, described: dict[str, str]) -> None:
     model = image / _MODEL
     if model_data.is_dir():
         shutil.copytree(model_data, model)
     else:
         model.mkdir()
         shutil.copy2(model_data, model)
+    if lock is not None:
+        shutil.copy2(lock, image)
     (image / _DESCRIPTION).write_text(json.dumps(described))
     for path in (*image.rglob("*"), image):
         flush(path)

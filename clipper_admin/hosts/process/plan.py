@@ -70,7 +70,10 @@ def replica(
         model_id=artefact.model_id,
         command=(image.python, "-P", "-m", "services.model_container"),
         tier=Tier.REPLICA,
-        environment=plan.replica(artefact, load_timeout_s, str(image.model), management, address(port)),
+        environment={
+            **plan.replica(artefact, load_timeout_s, str(image.model), management, address(port)),
+            **({plan.MODEL_PYTHON: image.model_python} if image.model_python else {}),
+        },
         ready_port=port,
         stop_grace_s=_KILL_GRACE_S,
         give_up_after=_REPLICA_GIVES_UP_AFTER,

@@ -160,13 +160,13 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
     "function",
     [
         ClipperConnection.deploy_model,
-        ClipperConnection.build_and_deploy_model,
         python_deployer.create_endpoint,
         python_deployer.deploy_python_closure,
     ],
 )
 def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any]) -> None:
     assert keyword_only(function) == list(OURS)
+    assert keyword_only(ClipperConnection.build_and_deploy_model) == [*BATCHING, "python", *list(OURS)[len(BATCHING) :]]
     assert keyword_only(ClipperConnection.register_model) == [*BATCHING, "exist_ok"]
 
 
