@@ -51,6 +51,19 @@ def _replay(arguments: argparse.Namespace) -> None:
         sys.stdout.write(line + "\n")
 
 
+def _prune(arguments: argparse.Namespace) -> None:
+    manager = DockerContainerManager() if arguments.docker else ProcessContainerManager()
+    found = manager.prune(dry_run=arguments.dry_run)
+    for each in found:
+        sys.stdout.write(f"{each.kind} {each.name}: {_megabytes(each.size_bytes)}\n")
+    verb = "Would free" if arguments.dry_run else "Freed"
+    sys.stdout.write(f"{verb} {_megabytes(sum(each.size_bytes for each in found))}\n")
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
+
+
 def _environment(arguments: argparse.Namespace) -> None:
     sys.stdout.write(environments.provide(clipper_home(), arguments.packages).python + "\n")
 
@@ -86,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["stop"].add_argument("--keep-state", action="store_true", help=kept)
     for name in ("events", "replay"):
         commands.choices[name].add_argument("application", help="the application's name")
+    prune = commands.add_parser("prune", help="remove the images and environments of models that nobody uses any more")
+    prune.add_argument("--docker", action="store_true", help="those on the Docker engine, not those of processes")
+    prune.add_argument("--dry-run", action="store_true", help="only print what would be removed")
+    prune.set_defaults(command=_prune)
     environment = commands.add_parser("environment", help="prepare a model's environment and print its interpreter")
     environment.add_argument("packages", nargs="+", help="requirements as pip takes them")
     environment.set_defaults(command=_environment)

@@ -42,6 +42,7 @@ class ApplicationMethods:
         combine: str = "vote",
         missing: str = "error",
         schema: Mapping[str, Any] | None = None,
+        exist_ok: bool = False,
     ) -> None:
         """Registers an application, which makes POST /{name}/predict and /{name}/update answer.
 
@@ -72,12 +73,17 @@ class ApplicationMethods:
                 called, so that an input in JSON may be {"income": 1e4, "age": 40}. {"minimum": 0, "maximum": 255}: what
                 no element is below, and above. {"ranges": {"age": {"minimum": 0}}}: the same of single elements.
                 Numbers may have all of this, bytes a shape of one dimension, strings none. None: anything of the type.
+            exist_ok: whether it may be registered already with the same settings; then nothing happens.
+
+        Raises:
+            ClipperException: it is registered already, with what differs; or the cluster refused.
         """
         self._applications.register(
             name,
             input_type,
             default_output,
             slo_micros,
+            exist_ok,
             priority=priority,
             share=share,
             use_cache=use_cache,
@@ -106,12 +112,12 @@ class ApplicationMethods:
         self._applications.unregister(name)
 
     @needs_connection
-    def link_model_to_app(self, app_name: str, model_name: str) -> None:
-        """Lets an application use the current version of a model.
+    def link_model_to_app(self, app_name: str, model_name: str, *, exist_ok: bool = False) -> None:
+        """Lets an application use the current version of a model; with `exist_ok` nothing happens if it does already.
 
         With the selection policy "single" an application has one model; with another, one call links one of up to 64.
         """
-        self._applications.link(app_name, model_name)
+        self._applications.link(app_name, model_name, exist_ok)
 
     @needs_connection
     def unlink_model_from_app(self, app_name: str, model_name: str) -> None:

@@ -9,6 +9,7 @@ from clipper_admin.admin_client import AdminClient
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import input_type_name
+from clipper_admin.undoing import Undoing
 
 _LOG = logging.getLogger(__name__)
 _SCHEMA_KEYS = ("shape", "names", "minimum", "maximum", "ranges")
@@ -17,12 +18,18 @@ _SCHEMA_KEYS = ("shape", "names", "minimum", "maximum", "ranges")
 class Applications:
     """The applications of one cluster."""
 
-    def __init__(self, client: AdminClient, cluster_name: str) -> None:
+    def __init__(self, client: AdminClient, cluster_name: str, undoing: Undoing) -> None:
         self._client = client
+        self._undoing = undoing
         self._logger = ClusterAdapter(_LOG, cluster_name)
 
-    def register(self, name: str, input_type: str, default_output: str, slo_micros: int, **options: Any) -> None:
-        """Registers an application; the options are those of the admin REST."""
+    def register(
+        self, name: str, input_type: str, default_output: str, slo_micros: int, exist_ok: bool, **options: Any
+    ) -> None:
+        """Registers an application; the options are those of the admin REST.
+
+        With `exist_ok` nothing happens if it is registered, just like this.
+        """
         application = {
             "input_type": input_type,
             "default_output": default_output,
@@ -37,7 +44,11 @@ class Applications:
             if not registered:
                 raise
             asked = {**application, "input_type": input_type_name(input_type)}
+            if exist_ok and not remedies.differences(registered, asked):
+                self._logger.info("Application %s is registered already, just like this", name)
+                return
             raise ClipperException(f"{refused.msg}. {remedies.for_application(registered, asked)}") from None
+        self._undoing.note(lambda: self.unregister(name))
         self._logger.info("Application %s was successfully registered", name)
 
     def unregister(self, name: str) -> None:
@@ -45,16 +56,20 @@ class Applications:
         self._client.post("delete_app", {"name": name})
         self._logger.info("Application %s was successfully unregistered", name)
 
-    def link(self, app_name: str, model_name: str) -> None:
-        """Lets an application use a model."""
+    def link(self, app_name: str, model_name: str, exist_ok: bool) -> None:
+        """Lets an application use a model; with `exist_ok` nothing happens if it does."""
         try:
             self._client.post("add_model_links", {"app_name": app_name, "model_names": [model_name]})
         except ClipperException as refused:
             linked_models = self.linked_models(app_name) if remedies.LINKED in refused.msg else []
             if not linked_models:
                 raise
+            if exist_ok and model_name in linked_models:
+                self._logger.info("Model %s is linked to application %s already", model_name, app_name)
+                return
             remedy = remedies.for_link(app_name, model_name, linked_models)
             raise ClipperException(f"{refused.msg}. {remedy}") from None
+        self._undoing.note(lambda: self.unlink(app_name, model_name))
         self._logger.info("Model %s is now linked to application %s", model_name, app_name)
 
     def unlink(self, app_name: str, model_name: str) -> None:

@@ -8,17 +8,17 @@ same object. Model names may have underscores, as they always could here.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from clipper_admin import closures
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.connection import ClipperConnection
-from clipper_admin.deployments import Deployments
+from clipper_admin.deployments import Deployment, Deployments, UnbuiltCode
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException, ClipperManagerException
 from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
+from clipper_admin.undoing import Undoing
 
 _THIS_MACHINE = ("local", "localhost", "127.0.0.1")
 _MANAGED_REDIS = "redis"
@@ -73,7 +73,7 @@ class Clipper:
         self._connection = ClipperConnection(manager)
         # The connection's own would refuse the underscores in names.
         models = Models(AdminClient(manager.get_admin_addr), manager.cluster_identifier)
-        self._deployments = Deployments(manager, models)
+        self._deployments = Deployments(manager, models, Undoing(manager.cluster_identifier))
         # Applications whose model is not deployed yet.
         self._unlinked: dict[str, str] = {}
 
@@ -110,12 +110,8 @@ class Clipper:
         num_containers: int = 1,
     ) -> bool:
         """Deploys a function that takes a batch of inputs and returns one output an input."""
-
-        def build() -> str:
-            with closures.saved(predict_function) as directory:
-                return self._build(name, version, directory)
-
-        return self._deploy(name, version, build, input_type, labels, num_containers)
+        with closures.saved(predict_function) as directory:
+            return self.deploy_model(name, version, str(directory), "default", input_type, labels, num_containers)
 
     def deploy_model(
         self,
@@ -128,14 +124,14 @@ class Clipper:
         num_containers: int = 1,
     ) -> bool:
         """Deploys a model's files on a base image."""
-        return self._deploy(
-            name,
-            version,
-            lambda: self._build(name, version, Path(model_data), container_name),
-            input_type,
-            labels,
-            num_containers,
-        )
+
+        def build(version: str, edition: str) -> str:
+            return self._connection.cm.build_model(name, version, model_data, container_name, None, None)
+
+        code = UnbuiltCode(build, lambda: self._connection.cm.fingerprint(model_data, container_name, None))
+        options = VersionOptions(input_type, labels, ADAPTIVE_BATCH_SIZE, None, 0)
+        deployment = Deployment(name, str(version), code, num_containers, options)
+        return _worked(lambda: self._deployments.deploy(deployment)) and self._link_to(name)
 
     def register_app_and_deploy_predict_function(
         self,
@@ -209,22 +205,6 @@ class Clipper:
     def inspect_instance(self) -> dict[str, Any]:
         """See ClipperConnection."""
         return self._connection.inspect_instance()
-
-    def _build(self, name: str, version: str | int, model_data: Path, base_image: str = "default") -> str:
-        return self._connection.cm.build_model(name, str(version), str(model_data), base_image, None, None)
-
-    def _deploy(
-        self,
-        name: str,
-        version: str | int,
-        build: Callable[[], str],
-        input_type: str,
-        labels: Sequence[str],
-        num_containers: int,
-    ) -> bool:
-        options = VersionOptions(input_type, labels, ADAPTIVE_BATCH_SIZE, None, 0)
-        deployed = _worked(lambda: self._deployments.deploy(name, str(version), build, num_containers, options))
-        return deployed and self._link_to(name)
 
     def _link_to(self, model: str) -> bool:
         """Links the applications that wait for a model, if it is registered."""

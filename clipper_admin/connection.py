@@ -9,6 +9,7 @@ ClipperException says that the cluster or its container manager refused; network
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import requests
@@ -18,9 +19,10 @@ from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
 from clipper_admin.cluster.check import Check, timeout_s
+from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
-from clipper_admin.deployments import Deployments
+from clipper_admin.deployments import Code, Deployment, Deployments, UnbuiltCode
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
@@ -28,6 +30,7 @@ from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
 from clipper_admin.release import __registry__, __version__
 from clipper_admin.samples import packed
+from clipper_admin.undoing import Undoing
 
 _LOG = logging.getLogger(__name__)
 _DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
@@ -44,10 +47,11 @@ class ClipperConnection(ApplicationMethods):
     def __init__(self, container_manager: ContainerManager) -> None:
         cluster_name = container_manager.cluster_identifier
         client = AdminClient(container_manager.get_admin_addr)
-        super().__init__(Applications(client, cluster_name), ClusterAdapter(_LOG, cluster_name))
+        self._undoing = Undoing(cluster_name)
+        super().__init__(Applications(client, cluster_name, self._undoing), ClusterAdapter(_LOG, cluster_name))
         self.cm = container_manager
         self._models = Models(client, cluster_name)
-        self._deployments = Deployments(container_manager, self._models)
+        self._deployments = Deployments(container_manager, self._models, self._undoing)
 
     # The cluster
 
@@ -105,6 +109,14 @@ class ClipperConnection(ApplicationMethods):
         """
         self.cm.stop_all(graceful=graceful, keep_state=keep_state)
         self._logger.info("Stopped all Clipper cluster and all model containers")
+
+    def all_or_nothing(self) -> AbstractContextManager[None]:
+        """A context that undoes, if it fails, what this thread has registered, deployed and linked in it.
+
+        What was replaced stays replaced. A program that is killed in it undoes nothing; run again with exist_ok, it
+        goes on where it was.
+        """
+        return self._undoing.all_or_nothing()
 
     @needs_connection
     def get_query_addr(self) -> str:
@@ -165,7 +177,7 @@ class ClipperConnection(ApplicationMethods):
     def deploy_model(
         self,
         name: str,
-        version: str | int,
+        version: str | int | None,
         input_type: str,
         image: str,
         labels: Sequence[str] | None = None,
@@ -174,12 +186,16 @@ class ClipperConnection(ApplicationMethods):
         *,
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
-    ) -> None:
+        exist_ok: bool = False,
+        replace: bool = False,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+    ) -> str:
         """Starts replicas of a new version, waits until they serve, then registers it, which makes it current.
 
         Args:
             name: the model's name.
-            version: the new version.
+            version: the new version; None: the next, which is the largest registered number and one, and 1 where no
+                version's name is a whole number. With `exist_ok` the current version if it is the same.
             input_type: what the model takes.
             image: what build_model returned.
             labels: free words.
@@ -188,16 +204,28 @@ class ClipperConnection(ApplicationMethods):
             batching_policy: how large batches are chosen, within batch_size: "fixed", "aimd", "quantile" or "adaptive";
                 None: "fixed" for a positive batch_size, else "adaptive".
             batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+            exist_ok: whether the version may be registered already, if it runs the same with the same options; then
+                nothing happens, but that replicas are started where there are fewer.
+            replace: whether it takes the place of a registered version that runs something else, which serves until
+                the new replicas do; its cached predictions are forgotten.
+            load_timeout_s: how many seconds each replica may take until it has loaded its model and serves.
+
+        Returns:
+            The version.
+
+        Raises:
+            ClipperException: the version is registered already, with what differs and what to do; or a replica could
+                not load its model, with the end of its log.
         """
-        name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        self._deployments.deploy(name, version, lambda: image, num_replicas, options)
+        code = Code(image)
+        return self._deploy(name, version, code, num_replicas, options, exist_ok, replace, load_timeout_s)
 
     @needs_connection
     def build_and_deploy_model(
         self,
         name: str,
-        version: str | int,
+        version: str | int | None,
         input_type: str,
         model_data_path: str,
         base_image: str,
@@ -213,20 +241,22 @@ class ClipperConnection(ApplicationMethods):
         env: Mapping[str, str] | None = None,
         check: bool = False,
         sample_input: Any = None,
-    ) -> None:
+        exist_ok: bool = False,
+        replace: bool = False,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+    ) -> str:
         """build_model, then deploy_model; refuses a registered version before it builds anything.
 
-        Another program that deploys the same version is waited for.
+        Another program that deploys the same version is waited for. The image goes with the last version that has it.
 
         With `check` the model's directory holds a func.pkl, which is loaded, warmed up and, with a `sample_input`,
         asked once in a process of its own with the model's environment; what fails is told before anything is started.
         """
-        name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
         sample = None if sample_input is None else packed([sample_input], input_type)
         question = Check(input_type, sample, timeout_s()) if check else None
 
-        def build() -> str:
+        def build(version: str, edition: str) -> str:
             return self.cm.build_model(
                 name,
                 version,
@@ -237,9 +267,11 @@ class ClipperConnection(ApplicationMethods):
                 python=python,
                 env=env,
                 check=question,
+                edition=edition,
             )
 
-        self._deployments.deploy(name, version, build, num_replicas, options)
+        code = UnbuiltCode(build, lambda: self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python, env))
+        return self._deploy(name, version, code, num_replicas, options, exist_ok, replace, load_timeout_s)
 
     @needs_connection
     def register_model(
@@ -253,10 +285,14 @@ class ClipperConnection(ApplicationMethods):
         *,
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
+        exist_ok: bool = False,
     ) -> None:
-        """Registers a version whose replicas run already or, without an image, are started by somebody else."""
+        """Registers a version whose replicas run already or, without an image, are started by somebody else.
+
+        With `exist_ok` nothing happens if it is registered just like this.
+        """
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        self._models.register(name, str(version), image, options)
+        self._models.register(name, str(version), image, options, exist_ok)
 
     @needs_connection
     def set_model_version(self, name: str, version: str | int, num_replicas: int | None = None) -> None:
@@ -289,10 +325,20 @@ class ClipperConnection(ApplicationMethods):
         return self.cm.get_num_replicas(name, version)
 
     @needs_connection
-    def set_num_replicas(self, name: str, num_replicas: int, version: str | int | None = None) -> None:
-        """Starts or stops replicas of a version (None: of the current one) until there are `num_replicas`."""
+    def set_num_replicas(
+        self,
+        name: str,
+        num_replicas: int,
+        version: str | int | None = None,
+        *,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+    ) -> None:
+        """Starts or stops replicas of a version (None: of the current one) until there are `num_replicas`.
+
+        Each may take `load_timeout_s` until it serves.
+        """
         version = self._models.current_version(name) if version is None else str(version)
-        self._deployments.scale(name, version, num_replicas)
+        self._deployments.scale(name, version, num_replicas, load_timeout_s)
 
     @needs_connection
     def get_all_model_replicas(self, verbose: bool = False) -> list[Any]:
@@ -306,7 +352,7 @@ class ClipperConnection(ApplicationMethods):
 
     @needs_connection
     def stop_models(self, model_names: Iterable[str]) -> None:
-        """Unregisters all versions of these models and stops their replicas.
+        """Unregisters all versions of these models, stops their replicas and frees the images that were theirs alone.
 
         A model that loses its last version loses its links, too; the applications stay.
         """
@@ -339,3 +385,19 @@ class ClipperConnection(ApplicationMethods):
     ) -> Any:
         """Calls `func` on this machine as a model container would; needs no cluster. See function_check."""
         return try_function(query, func, input_type, files, env or {})
+
+    def _deploy(
+        self,
+        name: str,
+        version: str | int | None,
+        code: Code,
+        num_replicas: int,
+        options: VersionOptions,
+        exist_ok: bool,
+        replace: bool,
+        load_timeout_s: float,
+    ) -> str:
+        check_model_name(name)
+        checked = None if version is None else check_model_version(version)
+        deployment = Deployment(name, checked, code, num_replicas, options, exist_ok, replace, load_timeout_s)
+        return self._deployments.deploy(deployment)

@@ -5,17 +5,18 @@ clusters somewhere else, write a clipper_admin.cluster.host.Host, and a Containe
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from clipper_admin.cluster.check import Check
-from clipper_admin.cluster.host import Component, Host, ModelFiles, Options
+from clipper_admin.cluster.fingerprints import fingerprint
+from clipper_admin.cluster.host import Component, Host, Leftover, ModelFiles, Options
 from clipper_admin.cluster.replicas import Replicas
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import check_variables, model_id
 
-__all__ = ["Component", "ContainerManager"]
+__all__ = ["Component", "ContainerManager", "Leftover"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,20 +88,60 @@ class ContainerManager:
         python: str = "",
         env: Mapping[str, str] | None = None,
         check: Check | None = None,
+        edition: str = "",
     ) -> str:
         """Makes an image of a model's files and the Python packages that they need; returns what names the image.
 
-        Where images have no registries or bases, these arguments are ignored. Whatever replica is started from it, now
-        or later, finds the variables of `env` in its environment.
+        Where images have no registries, bases or names, these arguments and the edition, which is part of the name, are
+        ignored. Whatever replica is started from it, now or later, finds the variables of `env` in its environment.
         """
         self._logger.info("Building model image with model data from %s", model_data_path)
-        path, packages, registry = Path(model_data_path), pkgs_to_install or (), container_registry or ""
+        path, packages, registry = Path(model_data_path), tuple(pkgs_to_install or ()), container_registry or ""
         variables = check_variables(env or {})
         image = self._host.build(
-            ModelFiles(name, version, path, packages, base_image, registry, python, variables, check)
+            ModelFiles(name, version, path, packages, base_image, registry, python, variables, check, edition)
         )
         self._logger.info("Successfully built %s", image)
         return image
+
+    def fingerprint(
+        self,
+        model_data_path: str,
+        base_image: str,
+        pkgs_to_install: Sequence[str] | None,
+        python: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        """What tells the code that build_model would put into an image from other code, and from other variables."""
+        path, packages = Path(model_data_path), tuple(pkgs_to_install or ())
+        return fingerprint(ModelFiles("", "", path, packages, base_image, python=python, environment=env or {}))
+
+    def fingerprint_of(self, image: str) -> str:
+        """What tells the code that build_model has put into an image from other code; "" when that is not known."""
+        return self._host.fingerprint(image)
+
+    def free(self, images: Collection[str]) -> None:
+        """Removes images that build_model made, unless anybody on this machine uses them, and what only they needed."""
+        try:
+            if images:
+                self._host.free(images)
+        except (ClipperException, OSError) as error:
+            self._logger.warning("Not freed until `clipper prune` is called: %s", error)
+
+    def prune(self, *, dry_run: bool = False) -> list[Leftover]:
+        """Removes all images and environments of models on this machine that nobody uses, of whatever cluster.
+
+        What stop_models, stop_all and failed deployments leave is removed by them; this is for what they left behind
+        when they were killed, and for what build_model made and nobody deployed. For a cluster of processes the machine
+        is what is kept under the same home.
+
+        Args:
+            dry_run: whether it all stays.
+
+        Returns:
+            What was removed, or would be.
+        """
+        return self._host.prune(dry_run=dry_run)
 
     def deploy_model(self, name: str, version: str, input_type: str, image: str, num_replicas: int = 1) -> None:
         """Starts replicas of a model version and returns when each has loaded the model.

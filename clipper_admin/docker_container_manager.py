@@ -19,8 +19,9 @@ try:
 
     from clipper_admin.hosts.docker import engine
     from clipper_admin.hosts.docker.containers import Containers
-    from clipper_admin.hosts.docker.host import DockerHost, DockerOptions
+    from clipper_admin.hosts.docker.host import DockerHost
     from clipper_admin.hosts.docker.networks import Networks, check_usable
+    from clipper_admin.hosts.docker.options import DockerOptions
     from clipper_admin.hosts.docker.specification import check_extra
 except ModuleNotFoundError as error:
     # A directory of this name on the import path passes for the package itself, but not for its modules.
@@ -28,6 +29,8 @@ except ModuleNotFoundError as error:
         raise
     _MISSING = error
 
+# Of each container, as with Compose.
+_BOUNDED_LOG = {"max-size": "10m", "max-file": "3"}
 # It becomes part of the names of images.
 _CLUSTER_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*", re.ASCII)
 
@@ -124,7 +127,7 @@ def _external_redis(host: str | None, port: int) -> str:
 
 def _log_options(centralized: bool, fluentd_port: int) -> dict[str, Any]:
     if not centralized:
-        return {}
+        return {"log_config": LogConfig(type=LogConfig.types.JSON, config=_BOUNDED_LOG)}
     # A cluster must not depend on who listens to it: nothing waits for Fluentd, at the price of lines while it is away.
     settings = {
         "fluentd-address": f"localhost:{fluentd_port}",

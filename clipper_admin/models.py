@@ -9,7 +9,7 @@ from clipper_admin import remedies
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.naming import NO_CONTAINER, input_type_name, model_id
+from clipper_admin.naming import NO_CONTAINER, input_type_name, model_id, next_version
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,8 +54,10 @@ class Models:
         self._client = client
         self._logger = ClusterAdapter(_LOG, cluster_name)
 
-    def register(self, name: str, version: str, image: str | None, options: VersionOptions) -> None:
-        """Registers a version and makes it the current one."""
+    def register(
+        self, name: str, version: str, image: str | None, options: VersionOptions, exist_ok: bool = False
+    ) -> None:
+        """Registers a version and makes it the current one, unless with `exist_ok` it is registered just like this."""
         container = {"container_name": image or NO_CONTAINER}
         body = {"model_name": name, "model_version": version, "model_data_path": "DEPRECATED"}
         try:
@@ -64,19 +66,20 @@ class Models:
             registered = self.describe(name, version) if remedies.EXISTS in refused.msg else None
             if registered is None:
                 raise
-            raise self._exists_already(refused.msg, registered, {**options.as_registered(), **container}) from None
+            asked = {**options.as_registered(), **container}
+            if exist_ok and not remedies.differences(registered, asked):
+                return
+            raise self.exists_already(registered, asked, refused.msg) from None
         self._logger.info("Successfully registered model %s", model_id(name, version))
 
-    def check_new(self, name: str, version: str, options: VersionOptions) -> None:
-        """Returns when the version can be registered.
+    def replace(self, name: str, version: str, image: str, options: VersionOptions) -> None:
+        """Registers a version in the place of the registered one, whose cached predictions are forgotten.
 
-        Raises:
-            ClipperException: it is registered already; with what to do.
+        Which version is current stays as it is, and so do links.
         """
-        registered = self.describe(name, version)
-        if registered is not None:
-            message = f"model with name '{name}' and version '{version}' already exists"
-            raise self._exists_already(message, registered, options.as_registered())
+        body = {"model_name": name, "model_version": version, "model_data_path": "DEPRECATED", "replace": True}
+        self._client.post("add_model", {**body, "container_name": image, **options.described()})
+        self._logger.info("Successfully replaced model %s", model_id(name, version))
 
     def unregister(self, versions: Mapping[str, Iterable[str]]) -> None:
         """Unregisters the versions {name: [version]}."""
@@ -116,10 +119,19 @@ class Models:
         Raises:
             ClipperException: there is none.
         """
-        for version in self.all(verbose=True):
-            if version["model_name"] == name and version["is_current_version"]:
-                return str(version["model_version"])
-        raise ClipperException(f"No versions of model {name} registered with Clipper")
+        current = self.find_current(name)
+        if current is None:
+            raise ClipperException(f"No versions of model {name} registered with Clipper")
+        return str(current["model_version"])
+
+    def find_current(self, name: str) -> dict[str, Any] | None:
+        """The description of the version that linked applications use; None when there is none."""
+        described = (each for each in self.all(verbose=True) if each["model_name"] == name)
+        return next((dict(each) for each in described if each["is_current_version"]), None)
+
+    def next_version(self, name: str) -> str:
+        """The version after all that are registered; see naming.next_version."""
+        return next_version(self.versions([name]).get(name, []))
 
     def all_replicas(self, verbose: bool) -> list[Any]:
         """All live replicas: "name:version:replica" or, if `verbose`, descriptions."""
@@ -131,10 +143,12 @@ class Models:
         description = self._client.post("get_container", request)
         return dict(description) if description else None
 
-    def _exists_already(
-        self, message: str, registered: Mapping[str, Any], asked: Mapping[str, Any]
+    def exists_already(
+        self, registered: Mapping[str, Any], asked: Mapping[str, Any], message: str = ""
     ) -> ClipperException:
+        """What to raise for a version that is registered already, with what to do."""
         name, version = registered["model_name"], registered["model_version"]
+        message = message or f"model with name '{name}' and version '{version}' already exists"
         replicas = sum(replica["model_id"] == model_id(name, version) for replica in self.all_replicas(verbose=True))
         remedy = remedies.for_version(registered, asked, self.versions([name]).get(name, []), replicas)
         return ClipperException(f"{message}. {remedy}")

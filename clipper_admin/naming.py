@@ -1,7 +1,7 @@
 """Names: of models, on the way to a host name, a directory or an image tag, of input types, and of variables."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from clipper_admin.exceptions import ClipperException
 
@@ -78,6 +78,11 @@ def check_variables(variables: Mapping[str, str]) -> dict[str, str]:
 def model_id(name: str, version: object) -> str:
     """How a model version is written: "name:version"."""
     return f"{name}:{version}"
+
+
+def next_version(versions: Iterable[str]) -> str:
+    """The number after the largest among these versions, "1" after none; what is no whole number does not count."""
+    return str(1 + max((int(version) for version in versions if version.isdecimal()), default=0))
 
 
 def input_type_name(name: str) -> str:

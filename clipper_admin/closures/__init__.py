@@ -5,7 +5,9 @@ the notebook and modules of the user's own, travels inside the file: also module
 runs. Files that it reads lie beside it, where they were named.
 """
 
-from clipper_admin.closures.file import NotSerializable, saved
+from clipper_admin.closures.file import FUNCTION_FILE, SURROUNDINGS, NotSerializable, saved
 from clipper_admin.closures.packages import pinned
+from clipper_admin.closures.pickler import pickled
+from clipper_admin.closures.sameness import fingerprint
 
-__all__ = ["NotSerializable", "pinned", "saved"]
+__all__ = ["FUNCTION_FILE", "SURROUNDINGS", "NotSerializable", "fingerprint", "pickled", "pinned", "saved"]

@@ -13,9 +13,13 @@ from clipper_admin.closures.pickler import Pickled, pickled
 from clipper_admin.exceptions import ClipperException
 
 _LOG = logging.getLogger(__name__)
-_FUNCTION_FILE = "func.pkl"
+FUNCTION_FILE = "func.pkl"
 _PACKAGES_FILE = "func.packages.json"
 _DEFINITIONS_FILE = "main.pkl"
+
+
+# What the script has beside the function, and what is installed where it is deployed from.
+SURROUNDINGS = (_PACKAGES_FILE, _DEFINITIONS_FILE)
 
 
 class NotSerializable(ClipperException):
@@ -37,7 +41,7 @@ def saved(func: Callable[..., Any], files: Sequence[str | os.PathLike[str]] = ()
     with tempfile.TemporaryDirectory(suffix="clipper") as directory:
         _LOG.info("Saving function to %s", directory)
         serialized = _serialized(func)
-        (Path(directory) / _FUNCTION_FILE).write_bytes(serialized.data)
+        (Path(directory) / FUNCTION_FILE).write_bytes(serialized.data)
         (Path(directory) / _DEFINITIONS_FILE).write_bytes(definitions.pickled())
         (Path(directory) / _PACKAGES_FILE).write_text(packages.as_json(serialized.imports))
         companions.copy(files, Path(directory))

@@ -10,6 +10,7 @@ import io
 import math
 import pickle
 import sys
+import threading
 from collections.abc import Callable, Collection
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ import cloudpickle
 from clipper_admin.closures import arrival, origins
 from clipper_admin.closures.imports import Imports
 
+# What cloudpickle is to pickle by value, it is told for all threads.
+_TURN = threading.RLock()
 # What is of the module's file, and not of the module.
 _OF_THE_FILE = ("__builtins__", "__cached__", "__loader__", "__path__", "__spec__")
 
@@ -41,7 +44,7 @@ def pickled(func: Any, most_bytes: float = math.inf) -> Pickled:
     Raises:
         Exception: something that it refers to cannot travel, or it all has more than `most_bytes`.
     """
-    with _Travellers() as travellers, _BoundedFile(most_bytes) as file:
+    with _TURN, _Travellers() as travellers, _BoundedFile(most_bytes) as file:
         imports = Imports(travellers.look)
         _Pickler(file, imports).dump(_Parcel(func))
         return Pickled(file.getvalue(), imports.names)

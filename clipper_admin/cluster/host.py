@@ -62,6 +62,7 @@ class ModelFiles:
         python: the Python that it runs on, as in "3.12"; empty: this interpreter's.
         environment: variables that the model finds in its environment.
         check: what the model has to pass before there is an image; None: nothing.
+        edition: tells the image from an earlier one of the version, where images have names.
     """
 
     name: str
@@ -73,6 +74,22 @@ class ModelFiles:
     python: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     check: Check | None = None
+    edition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a deployment has left that nobody uses.
+
+    Attributes:
+        name: what tells it from all others.
+        kind: "image", or "environment" of models.
+        size_bytes: what it takes of the disk by itself.
+    """
+
+    name: str
+    kind: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +140,11 @@ class Component:
         return "" if self.artefact is None else self.artefact.model_id
 
 
+def version_claim(name: str, version: str) -> str:
+    """The purpose for which the one program that deploys or scales a version has a claim; see Host.claim."""
+    return f"{name}_{version}"
+
+
 class Host(ABC):
     """Runs one cluster.
 
@@ -169,8 +191,36 @@ class Host(ABC):
         """What tells the image of this name from all others, those of the same name included."""
 
     @abstractmethod
-    def run(self, artefact: Artefact, count: int) -> list[str]:
-        """Starts replicas, all of them or none, and waits for nothing; returns their names."""
+    def fingerprint(self, image: str) -> str:
+        """What tells the code in an image that was built here from other code, see fingerprints; "" when not known."""
+
+    @abstractmethod
+    def free(self, images: Collection[str]) -> None:
+        """Removes these images, by names or identities, that were built here, and what only they needed.
+
+        What anybody on this machine uses, or is just deploying, stays.
+        """
+
+    @abstractmethod
+    def prune(self, *, dry_run: bool) -> list[Leftover]:
+        """Removes all that deployments on this machine have left and nobody uses, of whatever cluster.
+
+        Args:
+            dry_run: whether it all stays.
+
+        Returns:
+            What was removed, or would be.
+        """
+
+    @abstractmethod
+    def run(self, artefact: Artefact, count: int, load_timeout_s: float) -> list[str]:
+        """Starts replicas, all of them or none, and waits for nothing; returns their names.
+
+        Args:
+            artefact: what they run.
+            count: how many.
+            load_timeout_s: after how many seconds one that still loads its model is ended by itself.
+        """
 
     @abstractmethod
     def components(self, version: str = "") -> list[Component]:

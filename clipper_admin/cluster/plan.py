@@ -18,6 +18,7 @@ _CACHE_SIZE = "CLIPPER_CACHE_SIZE_BYTES"
 _MODEL_NAME = "CLIPPER_MODEL_NAME"
 _MODEL_VERSION = "CLIPPER_MODEL_VERSION"
 _INPUT_TYPE = "CLIPPER_INPUT_TYPE"
+_LOAD_TIMEOUT = "CLIPPER_LOAD_TIMEOUT_S"
 MODEL_PATH = "CLIPPER_MODEL_PATH"
 MODEL_PYTHON = "CLIPPER_MODEL_PYTHON"
 MANAGEMENT_ADDRESS = "CLIPPER_MANAGEMENT_ADDRESS"
@@ -54,12 +55,13 @@ def query(store: str, address: str, metrics_address: str, cache_size_bytes: int)
     }
 
 
-def replica(model_name: str, version: str, input_type: str, path: str, management: str, address: str) -> dict[str, str]:
+def replica(artefact: Artefact, load_timeout_s: float, path: str, management: str, address: str) -> dict[str, str]:
     """The environment of a model container that listens at `address`, with the model's files in `path`."""
     return {
-        _MODEL_NAME: model_name,
-        _MODEL_VERSION: version,
-        _INPUT_TYPE: input_type,
+        _MODEL_NAME: artefact.model_name,
+        _MODEL_VERSION: artefact.version,
+        _INPUT_TYPE: artefact.input_type,
+        _LOAD_TIMEOUT: str(load_timeout_s),
         MODEL_PATH: path,
         MANAGEMENT_ADDRESS: management,
         **_serving(address),

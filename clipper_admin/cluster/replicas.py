@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 
 from clipper_admin.cluster import readiness
-from clipper_admin.cluster.host import Artefact, Component, Host
+from clipper_admin.cluster.host import Artefact, Component, Host, version_claim
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import input_type_name, model_id
 
 _LOG = logging.getLogger(__name__)
 # Models may take minutes to load.
-_READY_TIMEOUT_S = 300.0
+LOAD_TIMEOUT_S = 300.0
 _POLL_INTERVAL_S = 0.05
 
 
@@ -30,7 +30,11 @@ class Replicas:
 
     def claim(self, name: str, version: str) -> AbstractContextManager[None]:
         """Is, for as long as the context lasts, the only program that deploys or scales a version; waits for others."""
-        return self._host.claim(f"{name}_{version}")
+        return self._host.claim(version_claim(name, version))
+
+    def numbering(self, name: str) -> AbstractContextManager[None]:
+        """Is, likewise, the only program that gives versions of a model their numbers."""
+        return self._host.claim(version_claim(name, ""))
 
     def artefact(self, name: str, version: str, input_type: str, image: str) -> Artefact:
         """What replicas of this image would run.
@@ -44,27 +48,52 @@ class Replicas:
         """How many of a "name:version" run or are just being started again."""
         return len(self._kept(version))
 
-    def deploy(self, artefact: Artefact, count: int) -> None:
+    def deploy(self, artefact: Artefact, count: int, load_timeout_s: float = LOAD_TIMEOUT_S) -> None:
         """Has `count` replicas of this artefact serve and none that run anything else under its version.
 
         Raises:
             ClipperException: a replica died or took too long; nothing of the artefact runs.
         """
-        others = [each.name for each in self._host.components(artefact.model_id) if each.artefact != artefact]
+        others = self.others(artefact)
         if others:
             self._logger.warning(
                 "Stopping %d replicas of %s, which an unfinished deployment has left", len(others), artefact.model_id
             )
             self._host.stop(others)
         try:
-            self._scale(artefact, count)
+            self._scale(artefact, count, load_timeout_s)
             # Also those that another program has started, which may be loading still.
-            self._see_through(artefact, [each.name for each in self._kept(artefact.model_id)])
+            self._see_through(artefact, [each.name for each in self._kept(artefact.model_id)], load_timeout_s)
         except BaseException:
             self.undo(artefact)
             raise
 
-    def scale(self, name: str, version: str, input_type: str, image: str, count: int) -> None:
+    def add(self, artefact: Artefact, count: int, load_timeout_s: float) -> list[str]:
+        """Has `count` replicas of this artefact serve beside whatever else runs; returns those that it has started.
+
+        Raises:
+            ClipperException: a replica died or took too long; no more run than before.
+        """
+        running = [each for each in self._kept(artefact.model_id) if each.artefact == artefact]
+        return self._start(artefact, count - len(running), load_timeout_s) if len(running) < count else []
+
+    def others(self, artefact: Artefact) -> list[str]:
+        """The names of all there are of an artefact's version that run something else, dead or alive."""
+        return [each.name for each in self._host.components(artefact.model_id) if each.artefact != artefact]
+
+    def images(self, version: str) -> set[str]:
+        """The identities of the images that replicas of a "name:version" run."""
+        return {each.artefact.image for each in self._host.components(version) if each.artefact is not None}
+
+    def scale(
+        self,
+        name: str,
+        version: str,
+        input_type: str,
+        image: str,
+        count: int,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+    ) -> None:
         """Starts or stops replicas until `count` serve; new ones run what those run that there are, if there are any.
 
         Raises:
@@ -72,7 +101,7 @@ class Replicas:
         """
         running = self._kept(model_id(name, version))
         artefact = running[-1].artefact if running else None
-        self._scale(artefact or self.artefact(name, version, input_type, image), count)
+        self._scale(artefact or self.artefact(name, version, input_type, image), count, load_timeout_s)
 
     def named(self, versions: Collection[str]) -> list[str]:
         """The names of all there are of these "name:version", dead or alive."""
@@ -96,10 +125,10 @@ class Replicas:
         One that cannot be started any more does not hold up the others; the log says which and why.
         """
         waiting = {each.name for each in self._host.components() if each.model_id}
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+        deadline = time.monotonic() + LOAD_TIMEOUT_S
         while waiting:
             if time.monotonic() > deadline:
-                self._logger.warning("Not yet back after %.0f s: %s", _READY_TIMEOUT_S, ", ".join(sorted(waiting)))
+                self._logger.warning("Not yet back after %.0f s: %s", LOAD_TIMEOUT_S, ", ".join(sorted(waiting)))
                 return
             time.sleep(_POLL_INTERVAL_S)
             unready = self._unready(self._host.components(), waiting)
@@ -110,32 +139,33 @@ class Replicas:
     def _kept(self, version: str) -> list[Component]:
         return [each for each in self._host.components(version) if each.is_kept]
 
-    def _scale(self, artefact: Artefact, count: int) -> None:
+    def _scale(self, artefact: Artefact, count: int, load_timeout_s: float) -> None:
         """Also clears away what is dead of the version."""
         there = self._host.components(artefact.model_id)
         kept = [each.name for each in there if each.is_kept]
         missing = count - len(kept)
         if missing > 0:
             self._logger.info("Found %d replicas for %s. Adding %d", len(kept), artefact.model_id, missing)
-            self._start(artefact, missing)
+            self._start(artefact, missing, load_timeout_s)
         elif missing < 0:
             self._logger.info("Found %d replicas for %s. Removing %d", len(kept), artefact.model_id, -missing)
             self._host.stop(kept[missing:])
         self._host.stop([each.name for each in there if not each.is_kept], graceful=False)
 
-    def _start(self, artefact: Artefact, count: int) -> None:
-        """Starts more and returns when each serves; when one dies before, all of them are stopped."""
-        started = self._host.run(artefact, count)
+    def _start(self, artefact: Artefact, count: int, load_timeout_s: float) -> list[str]:
+        """Starts more and returns them when each serves; when one dies before, all of them are stopped."""
+        started = self._host.run(artefact, count, load_timeout_s)
         try:
-            self._see_through(artefact, started)
+            self._see_through(artefact, started, load_timeout_s)
         except BaseException:
             self._host.stop(started)
             raise
+        return started
 
-    def _see_through(self, artefact: Artefact, names: Collection[str]) -> None:
+    def _see_through(self, artefact: Artefact, names: Collection[str], timeout_s: float) -> None:
         """Returns when each of these serves, from when on it is kept; raises when one dies before."""
         waiting = set(names)
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while waiting:
             there = self._host.components(artefact.model_id)
             if gone := waiting.difference(each.name for each in there):
@@ -145,7 +175,7 @@ class Replicas:
                 if each.ending:
                     raise self._host.failure(each, f"{each.ending} before it was ready")
                 if time.monotonic() > deadline:
-                    raise self._host.failure(each, f"did not become ready within {_READY_TIMEOUT_S:.0f} s")
+                    raise self._host.failure(each, f"did not become ready within load_timeout_s={timeout_s:g}")
             waiting = {each.name for each in unready}
             if waiting:
                 time.sleep(_POLL_INTERVAL_S)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clipper_admin import closures
+from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
 
@@ -18,7 +19,7 @@ def create_endpoint(
     input_type: str,
     func: Callable[..., Any],
     default_output: str = "None",
-    version: str | int = 1,
+    version: str | int | None = 1,
     slo_micros: int = 3_000_000,
     labels: Sequence[str] | None = None,
     registry: str | None = None,
@@ -34,7 +35,10 @@ def create_endpoint(
     pin_packages: bool = True,
     check: bool = True,
     sample_input: Any = None,
-) -> None:
+    exist_ok: bool = False,
+    replace: bool = False,
+    load_timeout_s: float = LOAD_TIMEOUT_S,
+) -> str:
     """Registers an application, deploys a function as a model of the same name and links the two.
 
     Args:
@@ -43,7 +47,7 @@ def create_endpoint(
         input_type: "bytes", "integers", "floats", "doubles" or "strings".
         func: the model, as for deploy_python_closure.
         default_output: answered when there is no prediction in time.
-        version: of the model.
+        version: of the model; None: its next, as for deploy_model.
         slo_micros: the latency objective in microseconds.
         labels: free words.
         registry: where images are pushed, for container managers that do.
@@ -58,35 +62,49 @@ def create_endpoint(
         pin_packages: which versions are installed, likewise.
         check: whether it is checked before it is shipped, likewise.
         sample_input: what it is asked then, likewise.
+        exist_ok: whether all this may be there already, if it is the same; then nothing happens.
+        replace: whether the function takes the place of another that is deployed as this version.
+        load_timeout_s: how many seconds each replica may take until it has loaded the model and serves.
+
+    Returns:
+        The model's version.
+
+    Raises:
+        ClipperException: something is there already, with what differs; or it failed, and then nothing is left of it.
     """
-    clipper_conn.register_application(name, input_type, default_output, slo_micros)
-    deploy_python_closure(
-        clipper_conn,
-        name,
-        version,
-        input_type,
-        func,
-        base_image,
-        labels,
-        registry,
-        num_replicas,
-        batch_size,
-        pkgs_to_install,
-        batching_policy=batching_policy,
-        batch_delay_micros=batch_delay_micros,
-        files=files,
-        env=env,
-        pin_packages=pin_packages,
-        check=check,
-        sample_input=sample_input,
-    )
-    clipper_conn.link_model_to_app(name, name)
+    with clipper_conn.all_or_nothing():
+        clipper_conn.register_application(name, input_type, default_output, slo_micros, exist_ok=exist_ok)
+        deployed = deploy_python_closure(
+            clipper_conn,
+            name,
+            version,
+            input_type,
+            func,
+            base_image,
+            labels,
+            registry,
+            num_replicas,
+            batch_size,
+            pkgs_to_install,
+            batching_policy=batching_policy,
+            batch_delay_micros=batch_delay_micros,
+            files=files,
+            env=env,
+            pin_packages=pin_packages,
+            check=check,
+            sample_input=sample_input,
+            exist_ok=exist_ok,
+            replace=replace,
+            load_timeout_s=load_timeout_s,
+        )
+        clipper_conn.link_model_to_app(name, name, exist_ok=exist_ok)
+    return deployed
 
 
 def deploy_python_closure(
     clipper_conn: ClipperConnection,
     name: str,
-    version: str | int,
+    version: str | int | None,
     input_type: str,
     func: Callable[..., Any],
     base_image: str = "default",
@@ -103,15 +121,23 @@ def deploy_python_closure(
     pin_packages: bool = True,
     check: bool = True,
     sample_input: Any = None,
-) -> None:
+    exist_ok: bool = False,
+    replace: bool = False,
+    load_timeout_s: float = LOAD_TIMEOUT_S,
+) -> str:
     """Deploys a function, with everything it refers to, as a model version.
+
+    What takes long to make, or cannot travel, is made in the container: `func` may be a class, which is made there
+    without arguments, and whose method `predict` is the function. A method `warm_up`, of it or of an object, is called
+    there before the replica serves, and so before anybody asks it.
 
     Args:
         clipper_conn: a connection to the cluster.
         name: the model's name.
-        version: its version.
+        version: its version; None: the next, as for deploy_model.
         input_type: "bytes", "integers", "floats", "doubles" or "strings".
-        func: takes a batch of inputs (an array of numbers, or a list of str) and returns one output an input.
+        func: takes a batch of inputs (an array of numbers, or a list of str) and returns one output an input; or an
+            object, or a class of objects, with such a method `predict`.
         base_image: what the image is based on, for container managers that use images.
         labels: free words.
         registry: where the image is pushed, likewise.
@@ -128,15 +154,26 @@ def deploy_python_closure(
         check: whether the function is loaded, warmed up and asked `sample_input`, in a process of its own with the
             model's environment, before anything is started or registered.
         sample_input: an input as a client would send it; None: the function is not asked.
+        exist_ok: whether the version may be registered already, if its function is the same and its options are, too;
+            then nothing happens, but that replicas are started where there are fewer. A function is the same if what it
+            does and refers to is, wherever it stands.
+        replace: whether the function takes the place of another that is deployed as this version, and serves until
+            this one does.
+        load_timeout_s: how many seconds each replica may take until it has loaded the model, `warm_up` included, and
+            serves.
+
+    Returns:
+        The version.
 
     Raises:
-        ClipperException: the function, or what it is to take along, cannot travel; it does not pass its check, with
-            what a container would say of it; or as build_and_deploy_model.
+        ClipperException: the version is registered already, with what differs and what to do; the function, or what it
+            is to take along, cannot travel; it does not pass its check, with what a container would say of it; or a
+            replica could not load it, with the end of its log.
     """
     packages = closures.pinned(pkgs_to_install or ()) if pin_packages else pkgs_to_install
     with closures.saved(func, files) as model_data:
         _LOG.info("Python closure saved")
-        clipper_conn.build_and_deploy_model(
+        return clipper_conn.build_and_deploy_model(
             name,
             version,
             input_type,
@@ -152,4 +189,7 @@ def deploy_python_closure(
             env=env,
             check=check,
             sample_input=sample_input,
+            exist_ok=exist_ok,
+            replace=replace,
+            load_timeout_s=load_timeout_s,
         )

@@ -37,7 +37,7 @@ _APPLICATION_OPTIONS = (
 _MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
 _OPTIONS: Mapping[type[Message], Sequence[str]] = {
     pb.AddApplicationRequest: (*_APPLICATION_OPTIONS, "policy_parameters", "schema"),
-    pb.AddModelRequest: _MODEL_OPTIONS,
+    pb.AddModelRequest: (*_MODEL_OPTIONS, "replace"),
     pb.GetSelectionEventsRequest: ("after", "count"),
 }
 

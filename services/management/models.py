@@ -21,24 +21,29 @@ from services.common.records import (
 from services.management import limits
 
 
-def add(known: Configuration, version: ModelVersion) -> list[Change]:
-    """Registers a model version and makes it the current one.
+def add(known: Configuration, version: ModelVersion, *, replace: bool = False) -> list[Change]:
+    """Registers a model version and makes it the current one; with `replace`, in the place of one that is registered.
 
     Raises:
         InvalidInput: its name, version, a label, its batch size or its batching is not valid.
-        AlreadyExists: the version is registered.
-        Conflict: an application of another input type is linked to the model.
+        AlreadyExists: the version is registered, and not to be replaced.
+        Conflict: the version to replace, or an application that is linked to the model, has another input type.
     """
     _check(version)
-    if version.key in known.model_versions:
-        raise AlreadyExists(
-            f"model with name '{version.model_name}' and version '{version.model_version}' already exists"
+    registered = known.model_versions.get(version.key)
+    registration = Change.put(dataclasses.replace(version, registration=known.revision + 1))
+    if registered is None:
+        _check_links(known, version.model_name, version.input_type)
+        return [registration, Change.put(CurrentVersion(version.model_name, version.model_version))]
+    described = f"model with name '{version.model_name}' and version '{version.model_version}'"
+    if not replace:
+        raise AlreadyExists(f"{described} already exists")
+    if registered.input_type is not version.input_type:
+        raise Conflict(
+            f"{described} takes '{registered.input_type}' and cannot be replaced by one that takes "
+            f"'{version.input_type}'"
         )
-    _check_links(known, version.model_name, version.input_type)
-    return [
-        Change.put(dataclasses.replace(version, registration=known.revision + 1)),
-        Change.put(CurrentVersion(version.model_name, version.model_version)),
-    ]
+    return [registration]
 
 
 def delete(known: Configuration, model_name: str, model_version: str) -> list[Change]:

@@ -74,7 +74,7 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def AddModel(self, request: pb.AddModelRequest, context: Context) -> pb.AddModelResponse:
         version = convert.model_version(request)
-        await self._change(lambda known: models.add(known, version))
+        await self._change(lambda known: models.add(known, version, replace=request.replace))
         return pb.AddModelResponse(rest=convert.text(rest.model_added(version)))
 
     async def DeleteModelVersion(

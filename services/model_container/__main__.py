@@ -1,9 +1,10 @@
 """Runs the model container: `python -m services.model_container`, with settings from CLIPPER_* variables.
 
 It ends with 0 after SIGTERM or SIGINT, 2 for unusable settings, 3 when the model needs a module that is not installed,
-4 for any other model that cannot be loaded, 5 when the model does not return for CLIPPER_PREDICT_TIMEOUT_S, and 1 when
-it does not even leave the interpreter to others for so long. What the model prints goes to standard output as it is.
-With CLIPPER_MODEL_PYTHON the model has a process of its own; when that ends, this one does, for the same reason.
+4 for any other model that cannot be loaded, 5 when the model does not return for CLIPPER_PREDICT_TIMEOUT_S, 6 when it
+is not loaded within CLIPPER_LOAD_TIMEOUT_S, and 1 when it does not even leave the interpreter to others for so long.
+What the model prints goes to standard output as it is. With CLIPPER_MODEL_PYTHON the model has a process of its own;
+when that ends, this one does, for the same reason.
 """
 
 import asyncio
@@ -23,9 +24,9 @@ grpc_core.do_io_on_waiting_threads()
 from services.model_container.model_process import ModelProcess, ModelProcessEnded  # noqa: E402
 from services.model_container.server import ModelContainer  # noqa: E402
 from services.model_container.settings import Settings  # noqa: E402
-from services.model_runtime.endings import MODEL_HANGS, exit_code  # noqa: E402
+from services.model_runtime.endings import LOADING_HANGS, MODEL_HANGS, exit_code  # noqa: E402
 from services.model_runtime.prediction import Predictor  # noqa: E402
-from services.model_runtime.watchdog import Watchdog  # noqa: E402
+from services.model_runtime.watchdog import Watchdog, loading_ends_within  # noqa: E402
 
 _LOG = logging.getLogger("services.model_container")
 _SERVICE = "model_container"
@@ -54,7 +55,8 @@ def main() -> int:
 def _run_with_model(settings: Settings, stop: StopSignal) -> int:
     """Serves a model that is loaded on this thread."""
     with asyncio.Runner() as runner:
-        predictor = Predictor.loaded(settings, runner)
+        with loading_ends_within(settings.load_timeout_s, lambda: os._exit(LOADING_HANGS)):
+            predictor = Predictor.loaded(settings, runner)
         container = ModelContainer(settings, predictor)
         watchdog = Watchdog(predictor, settings.predict_timeout_s, lambda: _end(container, MODEL_HANGS))
         return _serve(container, watchdog, settings, stop)

@@ -15,11 +15,11 @@ from services.common import allocator, logs
 from services.common.errors import CallerError, describe
 from services.common.lifecycle import become_child_of, end_forks_with_this_process
 from services.common.settings import from_environment
-from services.model_runtime.endings import MODEL_HANGS, exit_code
+from services.model_runtime.endings import LOADING_HANGS, MODEL_HANGS, exit_code
 from services.model_runtime.pipe import READY, Pipe
 from services.model_runtime.prediction import Answer, Batch, Predictor
 from services.model_runtime.settings import ModelSettings
-from services.model_runtime.watchdog import Watchdog
+from services.model_runtime.watchdog import Watchdog, loading_ends_within
 
 _LOG = logging.getLogger("services.model_runtime")
 _SERVICE = "model_container"
@@ -39,7 +39,9 @@ def main() -> int:
         settings = from_environment(ModelSettings, os.environ)
         logs.configure(_SERVICE, settings.log_level)
         with asyncio.Runner() as runner:
-            return _serve(Predictor.loaded(settings, runner), Pipe(reads, writes), settings)
+            with loading_ends_within(settings.load_timeout_s, lambda: os._exit(LOADING_HANGS)):
+                predictor = Predictor.loaded(settings, runner)
+            return _serve(predictor, Pipe(reads, writes), settings)
     except CallerError as error:
         _LOG.error(str(error), exc_info=error.__cause__)
         return exit_code(error)

@@ -4,6 +4,7 @@ from services.common.errors import CallerError, InvalidInput
 from services.model_runtime.loading import MissingModule, UnusableModel
 
 MODEL_HANGS = 5
+LOADING_HANGS = 6
 
 _EXIT_CODES: dict[type[CallerError], int] = {InvalidInput: 2, MissingModule: 3, UnusableModel: 4}
 

@@ -30,6 +30,9 @@ class ModelSettings:
     log_level: str = "INFO"
     """The least level that is logged."""
 
+    load_timeout_s: float = 0.0
+    """A model that has not been loaded, and warmed up, within so long ends its process. 0: none does."""
+
     predict_timeout_s: float = 60.0
     """A model that has not returned for so long, and for which nobody waits, ends its process. 0: none does."""
 
@@ -39,6 +42,10 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if self.log_level.upper() not in logging.getLevelNamesMapping():
             raise InvalidInput(f"CLIPPER_LOG_LEVEL must be a log level: '{self.log_level}'")
+        if not 0 <= self.load_timeout_s < math.inf:
+            raise InvalidInput(
+                f"CLIPPER_LOAD_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.load_timeout_s}'"
+            )
         if not 0 <= self.predict_timeout_s < math.inf:
             raise InvalidInput(
                 f"CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.predict_timeout_s}'"

@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from services.common.lifecycle import VitalThread
 from services.model_runtime.prediction import Batch, Call, Calling
@@ -76,6 +77,39 @@ class Watchdog:
                 return
 
 
+@contextmanager
+def loading_ends_within(limit_s: float, on_hang: Callable[[], None]) -> Iterator[None]:
+    """Watches what this thread does in the context, which is to load the model, as Watchdog watches calls.
+
+    Args:
+        limit_s: within how many seconds it ends; 0: it is not watched.
+        on_hang: ends the process.
+    """
+    if not limit_s:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        if not over.wait(limit_s):
+            _LOG.critical(
+                "the model has not been loaded within %g s, so its process ends; CLIPPER_LOAD_TIMEOUT_S is the limit",
+                limit_s,
+                extra={"stack": _main_stack()},
+            )
+            on_hang()
+
+    thread = VitalThread(target=watch, name="load watchdog")
+    _end_without_interpreter(limit_s + _END_S)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        faulthandler.cancel_dump_traceback_later()
+
+
 def _end_without_interpreter(after_s: float) -> None:
     faulthandler.dump_traceback_later(after_s, exit=True)
 
@@ -86,16 +120,21 @@ def _is_late(batch: Batch, now_s: float) -> bool:
 
 
 def _report(call: Call, ran_s: float) -> None:
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
     _LOG.critical(
         "the model has not returned for %.1f s, so its process ends; CLIPPER_PREDICT_TIMEOUT_S is the limit",
         ran_s,
         extra={
             "inputs": len(call.batch),
             "first_inputs": _sketch(call.batch),
-            "stack": "".join(traceback.format_stack(frame)),
+            "stack": _main_stack(),
         },
     )
+
+
+def _main_stack() -> str:
+    """What the model's thread is doing."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return "".join(traceback.format_stack(frame))
 
 
 def _sketch(batch: Batch) -> list[str]:

@@ -51,7 +51,7 @@ def test_an_application_that_is_just_like_the_registered_one_can_be_left(cluster
 
     message = refusal(lambda: cluster.register_application(name, "ints", "0", **OPTIONS))  # type: ignore[arg-type]
 
-    assert message.endswith("It is registered just like this, so go on without this call")
+    assert message.endswith("It is registered just like this, so go on without this call, or give exist_ok=True")
     assert f"application '{name}' already exists" in message
 
 
@@ -89,8 +89,8 @@ def test_a_version_with_the_same_options_can_be_left_or_followed_by_the_next(
     assert message.startswith(
         f"model with name '{endpoint}' and version '1' already exists. It is registered with the "
     )
-    assert "If the model itself has not changed either, go on without this call" in message
-    assert "What has changed is deployed as another version, such as '2'" in message
+    assert "If the model itself has not changed either, go on without this call, or give exist_ok=True" in message
+    assert "What has changed is deployed as another version, such as '2' (version=None takes the next)" in message
     python_deployer.deploy_python_closure(cluster, endpoint, 2, "doubles", count)
     assert output(cluster, endpoint) == 2
 
@@ -139,7 +139,7 @@ def test_a_version_that_others_run_is_registered_once_and_the_second_time_compar
 def test_a_link_that_exists_can_be_left(cluster: ClipperConnection, endpoint: str) -> None:
     message = refusal(lambda: cluster.link_model_to_app(endpoint, endpoint))
 
-    assert message.endswith("That is what was asked for, so go on without this call")
+    assert message.endswith("That is what was asked for, so go on without this call, or give exist_ok=True")
 
 
 def test_another_model_is_linked_after_the_first_was_unlinked(cluster: ClipperConnection, endpoint: str) -> None:

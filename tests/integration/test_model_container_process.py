@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_a_model_error_is_logged_with_its_traceback(tmp_path: Path) -> None:
         ({"input_type": "images"}, "Invalid input type 'images'"),
         ({"drain_grace_s": "soon"}, "The environment variable CLIPPER_DRAIN_GRACE_S must be of type float"),
         ({"predict_timeout_s": "-1"}, "CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit"),
+        ({"load_timeout_s": "-1"}, "CLIPPER_LOAD_TIMEOUT_S must be a number of seconds, or 0 for no limit"),
         ({"address": "192.0.2.1:0"}, "The address '192.0.2.1:0' cannot be bound"),
     ],
 )
@@ -234,6 +236,28 @@ def test_a_model_that_never_returns_ends_its_container_with_5_and_tells_where_an
         assert "CLIPPER_PREDICT_TIMEOUT_S" in line["message"]
         keeper.released.get_nowait()
     keeper.go()
+
+
+def test_a_model_that_is_not_loaded_in_time_ends_its_container_with_6_and_tells_where(tmp_path: Path) -> None:
+    class Endless:
+        def warm_up(self) -> None:
+            threading.Event().wait()
+
+        def predict(self, inputs: Any) -> Any:
+            return inputs
+
+    with ContainerProcess(save(tmp_path, Endless), load_timeout_s="0.5") as container:
+        assert container.end()[0] == 6
+        (line,) = [line for line in container.log if line["level"] == "CRITICAL"]
+    assert "warm_up" in line["stack"]
+    assert "CLIPPER_LOAD_TIMEOUT_S" in line["message"]
+
+
+def test_a_model_that_is_loaded_in_time_is_not_ended_for_it(tmp_path: Path) -> None:
+    with ContainerProcess(save(tmp_path, len), load_timeout_s="2") as container:
+        container.address()
+        with pytest.raises(subprocess.TimeoutExpired):
+            container.process.wait(2.5)
 
 
 def test_a_model_that_keeps_the_interpreter_ends_its_container_too(tmp_path: Path) -> None:

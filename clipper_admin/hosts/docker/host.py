@@ -3,9 +3,8 @@
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -14,7 +13,16 @@ from docker.models.containers import Container
 from clipper_admin.cluster import plan as parts
 from clipper_admin.cluster import readiness
 from clipper_admin.cluster.check import NotBegun
-from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options, tell_what_runs
+from clipper_admin.cluster.host import (
+    Addresses,
+    Artefact,
+    Component,
+    Host,
+    Leftover,
+    ModelFiles,
+    Options,
+    tell_what_runs,
+)
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, Probe, is_serving
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.docker import bases, checks, claim, images, labels, plan
@@ -30,7 +38,9 @@ from clipper_admin.hosts.docker.containers import (
 )
 from clipper_admin.hosts.docker.engine import provide_image
 from clipper_admin.hosts.docker.labels import Role
+from clipper_admin.hosts.docker.leftovers import Leftovers
 from clipper_admin.hosts.docker.networks import Networks
+from clipper_admin.hosts.docker.options import DockerOptions
 from clipper_admin.hosts.docker.plan import Images
 from clipper_admin.hosts.docker.resources import Resources
 from clipper_admin.hosts.docker.specification import ORDINARY_USER, ContainerSpec
@@ -46,25 +56,6 @@ _POLL_INTERVAL_S = 0.1
 _FREE_PORTS = range(10_000, 50_000)
 _MOST_PORTS_TRIED = 50
 _ROOT = ("", "0", "root")
-
-
-@dataclass(frozen=True, slots=True)
-class DockerOptions:
-    """What a user can choose of this host.
-
-    Attributes:
-        query_port: for predictions, on the engine's machine; 0, or one that is taken: a free one.
-        management_port: for administration, likewise.
-        prometheus_port: for Prometheus, likewise.
-        external_redis: host:port of a Redis that somebody else runs; empty: the cluster has its own.
-        resources: what replicas may use, by model name.
-    """
-
-    query_port: int
-    management_port: int
-    prometheus_port: int
-    external_redis: str
-    resources: Mapping[str, Resources]
 
 
 class DockerHost(Host):
@@ -96,6 +87,7 @@ class DockerHost(Host):
         self._networks = networks
         self._options = options
         self._logger = ClusterAdapter(_LOG, name)
+        self._leftovers = Leftovers(client, address, self._logger)
         self._start_claim = Claim(client, name, "start", _OTHERS_START_TIMEOUT_S, self._logger)
         # The name of an image may be given to another at any time: what was built here is known by its id.
         self._built: dict[str, str] = {}
@@ -138,6 +130,8 @@ class DockerHost(Host):
         """
         claim.remove_all(self._client, self._name)
         own = self._own()
+        # What is registered in a store of somebody else's outlives the cluster.
+        forgets = not keep_state and any(each.labels.get(labels.ROLE) == Role.REDIS for each in own)
         if len(own) < len(self._containers.all()):
             self._logger.warning("Only the replicas are stopped; `docker compose down` stops the services")
         by_role = [[each for each in own if each.labels.get(labels.ROLE) == role] for role in Role]
@@ -148,6 +142,8 @@ class DockerHost(Host):
                 self._containers.remove(group, graceful=graceful)
         if not keep_state and not self._start_claim.is_taken():
             self._networks.remove()
+        if forgets:
+            self._leftovers.free(self._name)
 
     def claim(self, purpose: str) -> AbstractContextManager[None]:
         """Holds a volume; see Host and Claim."""
@@ -155,9 +151,9 @@ class DockerHost(Host):
 
     def build(self, files: ModelFiles) -> str:
         """Builds an image and, if a registry is given, pushes it there; returns its name."""
-        repository = f"{self._name}-{files.name}:{files.version}"
+        repository = f"{self._name}-{files.name}:{'.'.join(filter(None, (files.version, files.edition)))}"
         tag = f"{files.registry}/{repository}" if files.registry else repository
-        self._built[tag] = images.build(self._client, self._logger, tag=tag, files=files)
+        self._built[tag] = images.build(self._client, self._logger, cluster=self._name, tag=tag, files=files)
         try:
             self._check(tag, files)
         except BaseException:
@@ -172,12 +168,25 @@ class DockerHost(Host):
         """The id of what was built here under this name or else, pulled if need be, of what bears it now."""
         return self._built.get(image) or str(provide_image(self._client, image).id)
 
-    def run(self, artefact: Artefact, count: int) -> list[str]:
+    def fingerprint(self, image: str) -> str:
+        """The label that it was given when it was built; see Host."""
+        return images.fingerprint_of(self._client, image)
+
+    def free(self, images: Collection[str]) -> None:
+        """Removes the cluster's images among these; see Host."""
+        if images:
+            self._leftovers.free(self._name, images)
+
+    def prune(self, *, dry_run: bool) -> list[Leftover]:
+        """Removes what all clusters on the engine have left; see Host."""
+        return self._leftovers.prune(dry_run=dry_run)
+
+    def run(self, artefact: Artefact, count: int, load_timeout_s: float) -> list[str]:
         """Starts containers that stay dead when they die, until they are to be kept; see Host."""
         started: list[Container] = []
         try:
             for _ in range(count):
-                started.append(self._containers.start(self._replica(artefact)))
+                started.append(self._containers.start(self._replica(artefact, load_timeout_s)))
         except BaseException:
             self._containers.remove(started, graceful=False)
             raise
@@ -210,17 +219,18 @@ class DockerHost(Host):
             return
         artefact = Artefact(files.name, files.version, files.check.input_type, self._built[tag])
         try:
-            checks.outputs(self._client, self._containers, plan.check(self._replica(artefact)), files.check)
+            checks.outputs(self._client, self._containers, plan.check(self._replica(artefact, LOAD_TIMEOUT_S)), files.check)
         except NotBegun as error:
             if files.base == bases.DEFAULT:
                 raise
             self._logger.warning("The model is not checked, which containers of %s cannot do. %s", files.base, error)
 
-    def _replica(self, artefact: Artefact) -> ContainerSpec:
+    def _replica(self, artefact: Artefact, load_timeout_s: float) -> ContainerSpec:
         image_user = str(provide_image(self._client, artefact.image).attrs["Config"].get("User", "")).partition(":")[0]
         management = self._labelled(labels.MANAGEMENT_ADDRESS)
         return plan.replica(
             artefact,
+            load_timeout_s,
             user=ORDINARY_USER if image_user in _ROOT else None,
             network=self._networks.of_replicas(management.attrs["NetworkSettings"]["Networks"].keys()),
             management_address=str(management.labels[labels.MANAGEMENT_ADDRESS]),

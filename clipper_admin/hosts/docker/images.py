@@ -10,9 +10,10 @@ from typing import IO, Any
 import docker
 from docker.errors import ImageNotFound
 
-from clipper_admin.cluster.host import ModelFiles
+from clipper_admin.cluster.fingerprints import fingerprint
+from clipper_admin.cluster.host import ModelFiles, version_claim
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import archive, bases, dockerfiles
+from clipper_admin.hosts.docker import archive, bases, dockerfiles, labels
 from clipper_admin.hosts.docker.engine import explained
 from clipper_admin.logs import ClusterAdapter
 
@@ -20,7 +21,7 @@ _DOCKERFILE = "Dockerfile"
 _ERROR_LINES = 20
 
 
-def build(client: docker.DockerClient, logger: ClusterAdapter, *, tag: str, files: ModelFiles) -> str:
+def build(client: docker.DockerClient, logger: ClusterAdapter, *, cluster: str, tag: str, files: ModelFiles) -> str:
     """Builds a model image, with the build's output in the log; returns what tells it from a later one of its name.
 
     Packages that do not agree with the container's get an environment of their own in it, as does another Python.
@@ -28,28 +29,44 @@ def build(client: docker.DockerClient, logger: ClusterAdapter, *, tag: str, file
     Args:
         client: of the engine.
         logger: gets a line for each of the output.
+        cluster: for which it is built.
         tag: the image's name.
         files: what it is made of.
 
     Raises:
         ClipperException: there are no such files, or the build failed; ends with its last lines.
     """
-    if not files.path.exists():
-        raise ClipperException(f"There is no model data at {files.path}")
+    written = {
+        labels.IMAGE_CLUSTER: cluster,
+        labels.IMAGE_NAME: tag,
+        labels.IMAGE_CLAIM: version_claim(files.name, files.version),
+        labels.IMAGE_FINGERPRINT: fingerprint(files),
+    }
     base = bases.choose(client, files.base, files.python)
+
+    def built(dockerfile: str) -> str:
+        return _build(client, logger, tag, dockerfile, files, written)
+
     if base.foreign_python:
-        return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files)
+        return built(dockerfiles.apart(base, files.packages))
     if not files.packages:
-        return _build(client, logger, tag, dockerfiles.without_packages(base), files)
+        return built(dockerfiles.without_packages(base))
     try:
-        return _build(client, logger, tag, dockerfiles.together(base, files.packages), files)
+        return built(dockerfiles.together(base, files.packages))
     except ClipperException:
         # Either they do not agree, or the packages cannot be had, which is told by the next attempt.
         logger.info("Trying without the container's packages, in an environment apart")
-    return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files)
+    return built(dockerfiles.apart(base, files.packages))
 
 
-def _build(client: docker.DockerClient, logger: ClusterAdapter, tag: str, dockerfile: str, files: ModelFiles) -> str:
+def _build(
+    client: docker.DockerClient,
+    logger: ClusterAdapter,
+    tag: str,
+    dockerfile: str,
+    files: ModelFiles,
+    written: Mapping[str, str],
+) -> str:
     with tempfile.TemporaryFile() as context:
         _write_context(context, dockerfile + dockerfiles.variables(files.environment), files.path)
         with explained(f"build the image {tag}"):
@@ -57,6 +74,7 @@ def _build(client: docker.DockerClient, logger: ClusterAdapter, tag: str, docker
                 fileobj=context,
                 custom_context=True,
                 tag=tag,
+                labels=dict(written),
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -70,6 +88,15 @@ def remove(client: docker.DockerClient, tag: str) -> None:
     """Removes an image that was built for nothing; one that also has another name stays under that."""
     with explained(f"remove the image {tag}"), suppress(ImageNotFound):
         client.images.remove(tag)
+
+
+def fingerprint_of(client: docker.DockerClient, image: str) -> str:
+    """What tells the code in an image from other code; "" when the engine lacks it, or it was not built here."""
+    with explained(f"look at the image {image}"):
+        try:
+            return str(client.images.get(image).labels.get(labels.IMAGE_FINGERPRINT, ""))
+        except ImageNotFound:
+            return ""
 
 
 def _write_context(context: IO[bytes], dockerfile: str, model_data: Path) -> None:

@@ -22,6 +22,12 @@ REPLICAS_NETWORK = "ai.clipper.replicas.network"
 # Of a volume that is a right which one program has at a time: who has it, in words and as a process.
 CLAIMANT = "ai.clipper.claimant"
 CLAIMING_PROCESS = "ai.clipper.claimant.process"
+# Of a model image: the cluster that it was built for, under which name, the claim of who deploys its version, and its
+# code's fingerprint. None is a container's: whatever is started from the image bears them, too.
+IMAGE_CLUSTER = "ai.clipper.image.cluster"
+IMAGE_NAME = "ai.clipper.image.name"
+IMAGE_CLAIM = "ai.clipper.image.claim"
+IMAGE_FINGERPRINT = "ai.clipper.image.fingerprint"
 # Of an image that models' are based on: where in it the pins stand that the container is made of.
 CONSTRAINTS = "ai.clipper.model_container.constraints"
 # Docker Compose's own, of what it runs and alone should stop.

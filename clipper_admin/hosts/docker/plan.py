@@ -166,12 +166,19 @@ def prometheus(image: str, networks: Networks, port: int, query_services: Sequen
 
 
 def replica(
-    artefact: Artefact, *, user: int | None, network: str, management_address: str, resources: Resources
+    artefact: Artefact,
+    load_timeout_s: float,
+    *,
+    user: int | None,
+    network: str,
+    management_address: str,
+    resources: Resources,
 ) -> ContainerSpec:
     """A model container.
 
     Args:
         artefact: what it runs; an image that build_model made, or any that keeps the model container's contract.
+        load_timeout_s: how long it may load its model.
         user: the number of the user that it runs as; None: the image's.
         network: the name of the network on which management and the query services are.
         management_address: host:port of management on it.
@@ -179,16 +186,15 @@ def replica(
     """
     number = _number()
     host = f"replica-{number}"
-    name, version = artefact.model_name, artefact.version
     return ContainerSpec(
         role=Role.REPLICA,
-        name=f"{name}_{version}-{number}",
+        name=f"{artefact.model_name}_{artefact.version}-{number}",
         host=host,
         image=artefact.image,
         networks=(network,),
         labels={labels.MODEL: labels.model_label(artefact.model_id)},
         environment={
-            **plan.replica(name, version, artefact.input_type, _MODEL, management_address, _SERVES_AT),
+            **plan.replica(artefact, load_timeout_s, _MODEL, management_address, _SERVES_AT),
             "CLIPPER_ADVERTISED_HOST": host,
             # Libraries that keep a cache at home find a place that can be written.
             "HOME": "/tmp",  # noqa: S108 - the container's own

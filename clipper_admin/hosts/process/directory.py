@@ -1,6 +1,7 @@
 """Where a cluster keeps its files, and the lock that says it runs.
 
     {home}/environments/                virtual environments of models, shared by all clusters
+    {home}/builds.lock                  shared by those who build images
     {home}/clusters/{cluster}/
         state.json                      what runs where; written by who holds the lock
         supervisor.sock                 where the supervisor takes orders
@@ -19,10 +20,12 @@ The home is CLIPPER_HOME, else ~/.clipper. Only its owner can read it.
 """
 
 import fcntl
+import json
 import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from clipper_admin.exceptions import ClipperException
@@ -100,9 +103,25 @@ class ClusterDirectory:
         for file in (self.control_socket, *self.root.glob(f"{self.state_file.name}*")):
             file.unlink(missing_ok=True)
 
+    def runs(self, image: Path) -> bool:
+        """Whether the cluster has a replica, running or not, of any cluster's image."""
+        try:
+            return json.dumps(str(image)).strip('"') in self.state_file.read_text()
+        except OSError:  # there is no such cluster
+            return False
+
+    def all_images(self) -> list[Path]:
+        """The models' files, image by image."""
+        return sorted(self.images.glob("*"))
+
     def remove_images(self) -> None:
-        """Removes the models' files."""
-        shutil.rmtree(self.images, ignore_errors=True)
+        """Removes the models' files, but for those that replicas of another cluster have."""
+        others = [ClusterDirectory(root) for root in self.root.parent.iterdir() if root != self.root]
+        for image in self.all_images():
+            if not any(other.runs(image) for other in others):
+                shutil.rmtree(image, ignore_errors=True)
+        with suppress(OSError):
+            self.images.rmdir()
 
     def try_lock(self) -> int | None:
         """Locks the cluster for whoever holds the returned file descriptor; None when somebody holds it already."""

@@ -11,12 +11,22 @@ from pathlib import Path
 
 from clipper_admin.cluster import plan as parts
 from clipper_admin.cluster import readiness
-from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options, tell_what_runs
+from clipper_admin.cluster.host import (
+    Addresses,
+    Artefact,
+    Component,
+    Host,
+    Leftover,
+    ModelFiles,
+    Options,
+    tell_what_runs,
+)
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, is_serving
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process import images, plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.layout import ClusterOptions, lay_out
+from clipper_admin.hosts.process.leftovers import Leftovers
 from clipper_admin.hosts.process.process import ProcessSpec, ProcessState, ProcessStatus, how_it_ended
 from clipper_admin.hosts.process.state import Addresses as Listeners
 from clipper_admin.hosts.process.state import ClusterState, UnreadableState
@@ -54,6 +64,7 @@ class ProcessHost(Host):
         self.directory = ClusterDirectory(home / "clusters" / name)
         self.supervision = Supervision(name, self.directory)
         self._home = home
+        self._leftovers = Leftovers(home)
         self._ports = (query_port, admin_port, metrics_port)
         self._logger = ClusterAdapter(_LOG, name)
 
@@ -86,7 +97,10 @@ class ProcessHost(Host):
     def end(self, *, graceful: bool, keep_state: bool) -> None:
         """Ends all processes; the logs stay in any case. See Host."""
         if self.directory.root.exists():
+            environments = self._leftovers.environments_of(*self.directory.all_images())
             self.supervision.end(graceful=graceful, forget=not keep_state)
+            if not keep_state:
+                self._leftovers.free_environments(environments)
 
     @contextmanager
     def claim(self, purpose: str) -> Iterator[None]:
@@ -108,17 +122,28 @@ class ProcessHost(Host):
         images.load(image)
         return image
 
-    def run(self, artefact: Artefact, count: int) -> list[str]:
+    def fingerprint(self, image: str) -> str:
+        """As it was written down when the image was built; see Host."""
+        return str(images.description(Path(image)).get("fingerprint", ""))
+
+    def free(self, images: Collection[str]) -> None:
+        """Removes directories of images, and environments; see Host."""
+        self._leftovers.free([Path(image) for image in images if Path(image).parent == self.directory.images])
+
+    def prune(self, *, dry_run: bool) -> list[Leftover]:
+        """Removes what all clusters of the home have left; see Host."""
+        return self._leftovers.prune(dry_run=dry_run)
+
+    def run(self, artefact: Artefact, count: int, load_timeout_s: float) -> list[str]:
         """Has the supervisor start replicas, each on a port of its own; see Host."""
         image = images.load(artefact.image)
         management = self.state().addresses.management_service
         taken = [int(name.rpartition("-")[2]) for name in (each.name for each in self.components() if each.model_id)]
         specs = [
             plan.replica(
-                model_name=artefact.model_name,
-                version=artefact.version,
+                artefact,
                 index=index,
-                input_type=artefact.input_type,
+                load_timeout_s=load_timeout_s,
                 image=image,
                 port=port,
                 management=management,

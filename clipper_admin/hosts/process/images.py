@@ -1,25 +1,31 @@
 """Model images of a cluster of local processes: a directory with the model's files and the interpreter that runs them.
 
-{image}/image.json          {"python": "/path/to/bin/python", "model_python": "", "environment": {"NAME": "value"}}
+{image}/image.json          {"python": "/path/to/bin/python", "model_python": "", "environment": {"NAME": "value"},
+                            "claim": "m_1", "fingerprint": "9f.."}
 {image}/requirements.lock   what the model finds installed, where it asked for packages
 {image}/model/              the model's files
 """
 
+import fcntl
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from clipper_admin.cluster.host import ModelFiles
+from clipper_admin.cluster.fingerprints import fingerprint
+from clipper_admin.cluster.host import ModelFiles, version_claim
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process import checks, environments
 from clipper_admin.hosts.process.directory import flush
-from clipper_admin.hosts.process.environments import Environment
 
 _DESCRIPTION = "image.json"
 _MODEL = "model"
+# Shared by who builds, since what is half built is nobody's yet.
+_LOCK = "builds.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +57,37 @@ def build(images: Path, home: Path, files: ModelFiles, surroundings: Mapping[str
     Raises:
         ClipperException: there are no such files, a package cannot be installed, or the model does not pass its check.
     """
-    if not files.path.exists():
-        raise ClipperException(f"There is no model data at {files.path}")
-    environment = environments.provide(home, files.packages, files.python)
+    identity = {"claim": version_claim(files.name, files.version), "fingerprint": fingerprint(files)}
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
-    image = Path(tempfile.mkdtemp(prefix=f"{files.name}_{files.version}-", dir=images))
-    try:
-        _fill(image, files, environment)
-        if files.check is not None:
-            # There the model may write what is not to be in the image.
-            checks.outputs(files.path, environment.python, {**surroundings, **files.environment}, files.check)
-    except BaseException:
-        shutil.rmtree(image)
-        raise
-    for path in (*image.rglob("*"), image, images):
-        flush(path)
+    with _locked(home, fcntl.LOCK_SH):
+        environment = environments.provide(home, files.packages, files.python)
+        described = {
+            "python": environment.container_python,
+            "model_python": environment.python if environment.is_apart else "",
+            "environment": dict(files.environment),
+            **identity,
+        }
+        image = Path(tempfile.mkdtemp(prefix=f"{files.name}_{files.version}-", dir=images))
+        try:
+            _fill(image, files.path, environment.lock, described)
+            if files.check is not None:
+                # There the model may write what is not to be in the image.
+                checks.outputs(files.path, environment.python, {**surroundings, **files.environment}, files.check)
+        except BaseException:
+            shutil.rmtree(image)
+            raise
+        flush(images)
     return image
+
+
+@contextmanager
+def no_builds(home: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Whether nobody builds an image under a home, for as long as the context lasts; with `wait` nobody does."""
+    try:
+        with _locked(home, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)):
+            yield True
+    except BlockingIOError:
+        yield False
 
 
 def load(image: str) -> Image:
@@ -75,30 +96,41 @@ def load(image: str) -> Image:
     Raises:
         ClipperException: the directory is none.
     """
-    try:
-        description = json.loads((Path(image) / _DESCRIPTION).read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ClipperException(f"There is no model image at {image}; make one with build_model") from error
+    described = description(Path(image))
+    if not described:
+        raise ClipperException(f"There is no model image at {image}; make one with build_model")
     return Image(
         Path(image) / _MODEL,
-        description["python"],
-        description.get("model_python", ""),
-        description.get("environment", {}),
+        described["python"],
+        described.get("model_python", ""),
+        described.get("environment", {}),
     )
 
 
-def _fill(image: Path, files: ModelFiles, environment: Environment) -> None:
+def description(image: Path) -> dict[str, Any]:
+    """What is written down of an image; {} when it was never finished, or is none."""
+    try:
+        return dict(json.loads((image / _DESCRIPTION).read_text()))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+
+
+def _fill(image: Path, model_data: Path, lock: Path | None, described: Mapping[str, Any]) -> None:
     model = image / _MODEL
-    if files.path.is_dir():
-        shutil.copytree(files.path, model)
+    if model_data.is_dir():
+        shutil.copytree(model_data, model)
     else:
         model.mkdir()
-        shutil.copy2(files.path, model)
-    if environment.lock is not None:
-        shutil.copy2(environment.lock, image)
-    description = {
-        "python": environment.container_python,
-        "model_python": environment.python if environment.is_apart else "",
-        "environment": dict(files.environment),
-    }
-    (image / _DESCRIPTION).write_text(json.dumps(description))
+        shutil.copy2(model_data, model)
+    if lock is not None:
+        shutil.copy2(lock, image)
+    (image / _DESCRIPTION).write_text(json.dumps(described))
+    for path in (*image.rglob("*"), image):
+        flush(path)
+
+
+@contextmanager
+def _locked(home: Path, operation: int) -> Iterator[None]:
+    with (home / _LOCK).open("w") as lock:
+        fcntl.flock(lock, operation)
+        yield

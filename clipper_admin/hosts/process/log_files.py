@@ -12,7 +12,7 @@ import ctypes
 import errno
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,8 @@ from clipper_admin.exceptions import ClipperException
 
 _LOG = logging.getLogger(__name__)
 _INTERVAL_S = 1.0
+# Of so many processes that have ended, as replicas of stopped versions have, the logs are kept.
+_MOST_ENDED = 20
 # The end of a log stays in its file, for who reads that alone.
 _KEPT_BYTES = 65_536
 _LEAST_FILE_BYTES = 4 * _KEPT_BYTES
@@ -71,6 +73,16 @@ class LogFiles:
         while True:
             self.rotate()
             await asyncio.sleep(_INTERVAL_S)
+
+    def clear_away(self, living: Collection[str]) -> None:
+        """Removes the logs of processes that are not among the living, but for those that have ended last."""
+        ended = [log for log in self._directory.glob("*.log") if log.stem not in living]
+        try:
+            for log in sorted(ended, key=lambda log: log.stat().st_mtime)[:-_MOST_ENDED]:
+                for file in (log, *self._directory.glob(f"{log.name}.*")):
+                    file.unlink(missing_ok=True)
+        except OSError:
+            _LOG.exception("old logs cannot be removed")
 
     def rotate(self) -> None:
         """Makes those small again that have grown too large."""

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from clipper_admin.cluster import plan
+from clipper_admin.cluster.host import Artefact
 from clipper_admin.hosts.process import executables
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.environments import services_python
@@ -52,27 +53,26 @@ def envoy(configuration: Path, query_port: int) -> ProcessSpec:
 
 
 def replica(
-    *, model_name: str, version: str, index: int, input_type: str, image: Image, port: int, management: str
+    artefact: Artefact, *, index: int, load_timeout_s: float, image: Image, port: int, management: str
 ) -> ProcessSpec:
     """A model container.
 
     Args:
-        model_name: the model's name.
-        version: its version.
+        artefact: what it runs.
         index: tells it from the version's other replicas on this machine.
-        input_type: what the model takes.
+        load_timeout_s: how long it may load its model.
         image: what it is started from.
         port: where it is to listen, also after a restart.
         management: host:port of the management service.
     """
     return ProcessSpec(
-        name=f"{model_name}_{version}-{index}",
-        model_id=f"{model_name}:{version}",
+        name=f"{artefact.model_name}_{artefact.version}-{index}",
+        model_id=artefact.model_id,
         command=(image.python, "-P", "-m", "services.model_container"),
         tier=Tier.REPLICA,
         environment={
             **image.environment,
-            **plan.replica(model_name, version, input_type, str(image.model), management, address(port)),
+            **plan.replica(artefact, load_timeout_s, str(image.model), management, address(port)),
             **({plan.MODEL_PYTHON: image.model_python} if image.model_python else {}),
         },
         ready_port=port,

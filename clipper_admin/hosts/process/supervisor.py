@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from clipper_admin.hosts.identity import ProcessIdentity
+from clipper_admin.hosts.process.control import SUPERVISOR
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.log_files import LogFiles
 from clipper_admin.hosts.process.process import ProcessSpec, SupervisedProcess, Tier
@@ -110,6 +111,7 @@ class Supervisor:
         for process in stopped:
             self._processes.pop(process.spec.name, None)
         self._write_state()
+        self._log_files.clear_away({*self._processes, SUPERVISOR})
 
     async def _shutdown(self, graceful: bool, forget: bool) -> dict[str, Any]:
         self._graceful = graceful

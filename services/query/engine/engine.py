@@ -245,7 +245,7 @@ class Engine:
         for replica in changes.draining:
             self._release_if_drained(replica)
         for version in changes.removed:
-            self._flush(version)
+            self._hand_over(version)
             self.cache.forget(version.number)
         for version in self.versions.values():
             self._dispatcher.dispatch(version, now_s)
@@ -309,6 +309,18 @@ class Engine:
     def _release_if_drained(self, replica: Replica) -> None:
         if replica.state is ReplicaState.DRAINING and not replica.in_flight:
             self._outbox.effects.released.append(replica)
+
+    def _hand_over(self, version: Version) -> None:
+        """Has what waits for a removed version wait for the one that has taken its place, if there is one."""
+        successor = self.versions.get(version.record.key)
+        if successor is None or successor.record.input_type is not version.record.input_type:
+            self._flush(version)
+            return
+        for task in version.queue.clear():
+            # What is at a replica is answered by that.
+            if task.batch is None:
+                task.version = successor
+                successor.queue.push(task, task.application, task.due_s)
 
     def _flush_if_hopeless(self, version: Version) -> None:
         if version.queue and version.hopeless:

@@ -3,10 +3,12 @@
 import functools
 import importlib
 import json
+import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -364,3 +366,10 @@ def test_the_packages_that_bring_the_modules_in_use_are_written_beside_the_funct
         packages = json.loads((directory / "func.packages.json").read_text())
     assert packages["numpy"].startswith("numpy==")
     assert "statistics" not in packages
+
+
+def test_functions_are_pickled_by_several_threads_at_once() -> None:
+    with ThreadPoolExecutor(8, thread_name_prefix="deployer") as threads:
+        pickles = threads.map(lambda number: closures.pickled(lambda: number).data, range(100))
+
+    assert [pickle.loads(data)() for data in pickles] == [*range(100)]

@@ -7,12 +7,14 @@ import sys
 PROGRAM = """
 {setup}
 from clipper_admin.applications import Applications
+from clipper_admin.undoing import Undoing
 
 class Client:
     def post(self, operation, body):
         return None
 
-Applications(Client(), "default-cluster").register("hello-world", "doubles", "-1.0", 100000)
+applications = Applications(Client(), "default-cluster", Undoing("default-cluster"))
+applications.register("hello-world", "doubles", "-1.0", 100000, exist_ok=False)
 """
 
 

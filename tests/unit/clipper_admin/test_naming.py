@@ -3,7 +3,7 @@
 import pytest
 
 from clipper_admin import ClipperException
-from clipper_admin.naming import check_model_name, check_model_version
+from clipper_admin.naming import check_model_name, check_model_version, next_version
 
 
 @pytest.mark.parametrize("name", ["m", "sum-model", "2d-pose", "a0"])
@@ -23,3 +23,12 @@ def test_versions_become_text_and_obey_the_same_rule() -> None:
     assert check_model_version(1) == "1"
     with pytest.raises(ClipperException, match=r"^Invalid value: 1\.0: a model version must be a valid DNS-1123 "):
         check_model_version("1.0")
+
+
+@pytest.mark.parametrize(
+    ("versions", "following"),
+    [([], "1"), (["1", "2"], "3"), (["2", "10"], "11"), (["7", "v8", "2024-01"], "8"), (["blue"], "1")],
+    ids=["none", "numbers", "by value", "names beside", "names alone"],
+)
+def test_the_next_version_counts_on_from_the_largest_number(versions: list[str], following: str) -> None:
+    assert next_version(versions) == following

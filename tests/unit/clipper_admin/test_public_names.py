@@ -75,6 +75,7 @@ DEPLOY_TAIL = {
 # Keyword-only, after everything that existing programs may pass by position.
 BATCHING = {"batching_policy": None, "batch_delay_micros": 0}
 SHIPPING = {"files": (), "env": None, "pin_packages": True, "check": True, "sample_input": None}
+REPEATING = {"exist_ok": False, "replace": False, "load_timeout_s": 300.0}
 APPLICATION_OPTIONS = {
     "priority": "normal",
     "share": 1.0,
@@ -90,6 +91,7 @@ APPLICATION_OPTIONS = {
     "combine": "vote",
     "missing": "error",
     "schema": None,
+    "exist_ok": False,
 }
 DOCKER_DEFAULTS = {
     "cluster_name": "default-cluster",
@@ -136,12 +138,18 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
     assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
     assert list(defaults(python_deployer.create_endpoint).items()) == list(
-        (ENDPOINT_TAIL | BATCHING | SHIPPING).items()
+        (ENDPOINT_TAIL | BATCHING | SHIPPING | REPEATING).items()
     )
     assert list(defaults(python_deployer.deploy_python_closure).items()) == list(
-        (DEPLOY_TAIL | BATCHING | SHIPPING).items()
+        (DEPLOY_TAIL | BATCHING | SHIPPING | REPEATING).items()
     )
-    assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1} | BATCHING
+    assert defaults(ClipperConnection.register_model) == {
+        "image": None,
+        "labels": None,
+        "batch_size": -1,
+        **BATCHING,
+        "exist_ok": False,
+    }
     assert defaults(ClipperConnection.register_application) == APPLICATION_OPTIONS
     assert defaults(ClipperConnection.stop_all) == {"graceful": True, "keep_state": False}
     docker = defaults(DockerContainerManager)
@@ -159,11 +167,14 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
     ("function", "own"),
     [
         (ClipperConnection.build_model, ["python", "env"]),
-        (ClipperConnection.register_model, list(BATCHING)),
-        (ClipperConnection.deploy_model, list(BATCHING)),
-        (ClipperConnection.build_and_deploy_model, [*BATCHING, "python", "env", "check", "sample_input"]),
-        (python_deployer.create_endpoint, [*BATCHING, *SHIPPING]),
-        (python_deployer.deploy_python_closure, [*BATCHING, *SHIPPING]),
+        (ClipperConnection.register_model, [*BATCHING, "exist_ok"]),
+        (ClipperConnection.deploy_model, [*BATCHING, *REPEATING]),
+        (
+            ClipperConnection.build_and_deploy_model,
+            [*BATCHING, "python", "env", "check", "sample_input", *REPEATING],
+        ),
+        (python_deployer.create_endpoint, [*BATCHING, *SHIPPING, *REPEATING]),
+        (python_deployer.deploy_python_closure, [*BATCHING, *SHIPPING, *REPEATING]),
     ],
 )
 def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any], own: list[str]) -> None:

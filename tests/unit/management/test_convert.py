@@ -40,7 +40,7 @@ ALL_REQUESTS = [
 OPTIONAL_KEYS = {
     "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
     "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "missing", "schema", "batching_policy",
-    "batch_delay_micros", "after", "count",
+    "batch_delay_micros", "after", "count", "replace",
 }  # fmt: skip
 SINGLE_KEYS = [
     pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
@@ -76,7 +76,7 @@ class TestRequiredKeys:
             '\n  {\n   "model_name" := string,\n   "model_version" := string,\n   "labels" := [string],\n'
             '   "input_type" := string,\n   "container_name" := string,\n   "model_data_path" := string,\n'
             '   "batch_size" := int,\n   "batching_policy" := string (optional),\n'
-            '   "batch_delay_micros" := int (optional)\n  }\n'
+            '   "batch_delay_micros" := int (optional),\n   "replace" := bool (optional)\n  }\n'
         )
         assert '"share" := double (optional)' in convert.schema(pb.AddApplicationRequest())
         assert '"policy_parameters" := {string: double} (optional)' in convert.schema(pb.AddApplicationRequest())

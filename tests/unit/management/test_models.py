@@ -42,6 +42,24 @@ class TestAdd:
             models.add(configuration(FOREST, CURRENT), FOREST)
         assert message(error) == "model with name 'forest' and version '1' already exists"
 
+    def test_replaces_a_registered_version_and_leaves_the_current_one_and_links(self) -> None:
+        known = configuration(FOREST, FOREST_2, CurrentVersion("forest", "2"), LINKED, revision=41)
+        other = dataclasses.replace(FOREST, container_name="forest:other", batch_size=7)
+        known = after(known, models.add(known, other, replace=True))
+        assert known.model_versions["forest:1"] == dataclasses.replace(other, registration=42)
+        assert known.current_versions == {"forest": CurrentVersion("forest", "2")}
+        assert known.applications == {"digits": LINKED}
+
+    def test_registers_what_there_is_nothing_to_replace_of(self) -> None:
+        known = configuration()
+        assert after(known, models.add(known, FOREST, replace=True)).current_versions == {"forest": CURRENT}
+
+    def test_replaces_nothing_by_what_takes_something_else(self) -> None:
+        texts = dataclasses.replace(FOREST, input_type=InputType.STRINGS)
+        with pytest.raises(Conflict) as error:
+            models.add(configuration(FOREST, CURRENT), texts, replace=True)
+        assert message(error).endswith("takes 'doubles' and cannot be replaced by one that takes 'strings'")
+
     def test_refuses_a_type_that_a_linked_application_does_not_have(self) -> None:
         with pytest.raises(Conflict) as error:
             models.add(configuration(FOREST, CURRENT, LINKED), OF_TEXTS)

@@ -774,6 +774,7 @@ class AddModelRequest(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     BATCHING_POLICY_FIELD_NUMBER: _builtins.int
     BATCH_DELAY_MICROS_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -792,6 +793,11 @@ class AddModelRequest(_message.Message):
     """
     batch_delay_micros: _builtins.int
     """How many microseconds the first query of a batch may wait for others. Absent: 0, not at all."""
+    replace: _builtins.bool
+    """Whether this takes the place of the version where it is registered, with replicas of the same input type. Its cached
+    predictions are forgotten then, what waits for a replica goes on waiting, and which version is current stays as it is.
+    Absent: ALREADY_EXISTS.
+    """
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free labels, without "," and ":"; at most 64, of at most 255 characters each."""
@@ -808,10 +814,11 @@ class AddModelRequest(_message.Message):
         batch_size: _builtins.int | None = ...,
         batching_policy: _builtins.str | None = ...,
         batch_delay_micros: _builtins.int | None = ...,
+        replace: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "_replace", b"_replace", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version", "replace", b"replace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "_replace", b"_replace", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version", "replace", b"replace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_delay_micros: _TypeAlias = _typing.Literal["batch_delay_micros"]  # noqa: Y015
     _WhichOneofArgType__batch_delay_micros: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros"]  # noqa: Y015
@@ -829,6 +836,8 @@ class AddModelRequest(_message.Message):
     _WhichOneofArgType__model_name: _TypeAlias = _typing.Literal["_model_name", b"_model_name"]  # noqa: Y015
     _WhichOneofReturnType__model_version: _TypeAlias = _typing.Literal["model_version"]  # noqa: Y015
     _WhichOneofArgType__model_version: _TypeAlias = _typing.Literal["_model_version", b"_model_version"]  # noqa: Y015
+    _WhichOneofReturnType__replace: _TypeAlias = _typing.Literal["replace"]  # noqa: Y015
+    _WhichOneofArgType__replace: _TypeAlias = _typing.Literal["_replace", b"_replace"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_delay_micros) -> _WhichOneofReturnType__batch_delay_micros | None: ...
     @_typing.overload
@@ -845,6 +854,8 @@ class AddModelRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model_name) -> _WhichOneofReturnType__model_name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__model_version) -> _WhichOneofReturnType__model_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replace) -> _WhichOneofReturnType__replace | None: ...
 
 Global___AddModelRequest: _TypeAlias = AddModelRequest  # noqa: Y015
 

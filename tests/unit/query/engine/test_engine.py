@@ -293,6 +293,25 @@ def test_a_version_registered_again_is_another_version() -> None:
     assert outputs(request) == ["answer to x"]
 
 
+def test_what_waits_for_a_version_that_is_replaced_waits_for_the_one_in_its_place() -> None:
+    world = World(batch_size=1, cache_bytes=10_000)
+    known = world.ask(b"a")
+    world.answer_all()
+    computed, sent, queued = world.ask(b"b"), world.ask(b"c"), world.ask(b"d")
+    world.change(Change.put(ModelVersion("m", "1", InputType.DOUBLES, batch_size=1, registration=9)))
+    asked_again = world.ask(b"a")
+    world.answer_all()
+    answered = [outputs(request) for request in (known, computed, sent, queued, asked_again)]
+    assert answered == [[f"answer to {name}"] for name in "abcda"]
+
+
+def test_what_waits_does_not_wait_for_a_version_that_takes_something_else() -> None:
+    world = World(batch_size=1)
+    _computed, _sent, queued = world.ask(b"a"), world.ask(b"b"), world.ask(b"c")
+    world.change(Change.put(ModelVersion("m", "1", InputType.STRINGS, registration=9)))
+    assert reasons(queued) == [DefaultReason.NO_REPLICA]
+
+
 def test_a_cached_output_answers_at_once_even_without_replicas() -> None:
     world = World(cache_bytes=10_000)
     world.ask(b"x")

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from clipper_admin import ClipperException
 from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.hosts.process import environments, images
+from tests.fixtures.wheels import wheel
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def greetings(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A wheel with a module `greetings` and one that hides an installed package of the services."""
-    wheel = tmp_path_factory.mktemp("wheels") / "greetings-1.0-py3-none-any.whl"
-    information = "greetings-1.0.dist-info"
-    files = {
-        "greetings.py": "HELLO = 'hello'\n",
-        "orjson.py": "HIDDEN = True\n",
-        f"{information}/METADATA": "Metadata-Version: 2.1\nName: greetings\nVersion: 1.0\n",
-        f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{name},,\n" for name in files) + f"{information}/RECORD,,\n"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in {**files, f"{information}/RECORD": record}.items():
-            archive.writestr(name, text)
-    return str(wheel)
+    return wheel(tmp_path_factory.mktemp("wheels"), "greetings", orjson="HIDDEN = True\n")
 
 
 def says(python: str, program: str) -> str:
@@ -144,7 +132,7 @@ def test_where_neither_pip_nor_uv_is_to_be_had_it_is_said_how_to_get_one(
 
 
 def build(home: Path, model_data: Path) -> Path:
-    files = ModelFiles("m", "1", model_data, packages=[], base="default", registry="", environment={"OWN": "1"})
+    files = ModelFiles("m", "1", model_data, (), "default", "", environment={"OWN": "1"})
     return images.build(home / "images", home, files, surroundings={})
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clipper_admin.cluster.host import Artefact
 from clipper_admin.hosts.process import plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.images import Image
@@ -24,10 +25,9 @@ def directory(tmp_path: Path) -> ClusterDirectory:
 
 def replica(port: int) -> ProcessSpec:
     return plan.replica(
-        model_name="sums",
-        version="1",
+        Artefact("sums", "1", "doubles", "image"),
         index=port,
-        input_type="doubles",
+        load_timeout_s=300.0,
         image=Image(Path("model"), "python", "", {"OWN": "1"}),
         port=port,
         management="127.0.0.1:1",

@@ -119,3 +119,17 @@ def test_limits_come_from_the_environment() -> None:
     assert LogLimits.from_environment({}) == LogLimits(16 << 20, 3)
     environment = {"CLIPPER_LOG_FILE_BYTES": "300000", "CLIPPER_LOG_OLD_FILES": "3"}
     assert LogLimits.from_environment(environment) == LIMITS
+
+
+def test_of_processes_that_have_ended_the_logs_of_the_last_are_kept_and_those_of_the_living(tmp_path: Path) -> None:
+    for number in range(30):
+        for name in (f"m_{number}-0.log", f"m_{number}-0.log.1"):
+            (tmp_path / name).write_text("said")
+            os.utime(tmp_path / name, (number, number))
+
+    LogFiles(tmp_path, LIMITS).clear_away({"m_0-0"})
+
+    kept = {0, *range(10, 30)}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"m_{number}-0.log{suffix}" for number in kept for suffix in ("", ".1")
+    }
