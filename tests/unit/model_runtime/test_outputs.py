@@ -18,10 +18,10 @@ import pytest
 
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.model_container import convert
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
-from services.model_container.prediction import Answer
-from services.model_container.settings import NonFinite
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs
+from services.model_runtime.prediction import Answer
+from services.model_runtime.settings import NonFinite
 
 
 def to_texts(returned: Any, expected: int, non_finite: NonFinite = NonFinite.NULL) -> tuple[list[str], dict[int, str]]:
