@@ -270,7 +270,10 @@ class ClipperConnection(ApplicationMethods):
                 edition=edition,
             )
 
-        code = UnbuiltCode(build, lambda: self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python, env))
+        def identity() -> str:
+            return self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python, env)
+
+        code = UnbuiltCode(build, identity)
         return self._deploy(name, version, code, num_replicas, options, exist_ok, replace, load_timeout_s)
 
     @needs_connection

@@ -131,10 +131,10 @@ def test_what_one_query_service_learns_all_choose_by_and_each_feedback_counts_on
 
 
 def test_one_of_three_query_services_freezes_and_nobody_waits_for_it_for_long(scaled: ComposeCluster) -> None:
-    scaled.register("freezing")
-    scaled.deploy("freezing", "1", telling("1", pause_s=0.005))
+    scaled.register("standing-still")
+    scaled.deploy("standing-still", "1", telling("1", pause_s=0.005))
 
-    with Load(scaled.query_address, "freezing") as load:
+    with Load(scaled.query_address, "standing-still") as load:
         with paused(scaled.containers("query")[0]) as paused_s:
             load.wait_for_more(200, asked_after_s=paused_s + NOBODY_WAITS_LONGER_S)
         load.wait_for_more(100)

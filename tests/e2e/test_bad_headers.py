@@ -50,6 +50,7 @@ BAD_HEADERS = {
     "bytes that are no base64": [("x-foo-bin", b"!!!"), ("grpc-trace-bin", b"#")],
     "encodings of transfer": [("te", b"gzip")],
     "odd bytes": [("x-foo", b"\x80\xff"), ("user-agent", b"\xff"), ("traceparent", b"\xff")],
+    "a name that is none in gRPC": [("x~foo", b"1")],
     "orders to Envoy": [("x-envoy-max-retries", b"99999999999"), ("x-envoy-upstream-rq-timeout-ms", b"x")],
 }  # fmt: skip
 
@@ -144,6 +145,8 @@ def test_rest_is_told_that_its_body_has_no_grpc_encoding(cluster: ClipperConnect
         [("grpc-trace-bin", b"#")],
         [("x-foo-bin", b"!!!")],
         [("grpc-foo", b"\xff")],
+        # Names that HTTP allows and gRPC does not.
+        *([(f"x{sign}foo", b"1")] for sign in "!#$%&'*+^`|~"),
     ],
     ids=lambda headers: str(headers[0][0]),
 )

@@ -219,7 +219,8 @@ class DockerHost(Host):
             return
         artefact = Artefact(files.name, files.version, files.check.input_type, self._built[tag])
         try:
-            checks.outputs(self._client, self._containers, plan.check(self._replica(artefact, LOAD_TIMEOUT_S)), files.check)
+            looker = plan.check(self._replica(artefact, files.check.timeout_s))
+            checks.outputs(self._client, self._containers, looker, files.check)
         except NotBegun as error:
             if files.base == bases.DEFAULT:
                 raise

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from clipper_admin.cluster import check, plan
 from clipper_admin.cluster.check import Check, Findings
+from clipper_admin.cluster.host import Artefact
 
 _CHUNK_BYTES = 1 << 16
 # Of what is left in a pipe when the process has ended; whoever else has it may go on writing for ever.
@@ -30,7 +31,8 @@ def outputs(model: Path, python: str, environment: Mapping[str, str], question: 
     Raises:
         ClipperException: the model failed.
     """
-    settings = plan.replica("model", "0", question.input_type, str(model), management="", address="127.0.0.1:0")
+    artefact = Artefact("model", "0", question.input_type, str(model))
+    settings = plan.replica(artefact, question.timeout_s, str(model), management="", address="127.0.0.1:0")
     findings = Findings(question)
     with subprocess.Popen(
         (python, "-P", "-m", check.MODULE),
