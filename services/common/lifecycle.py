@@ -42,7 +42,10 @@ class StopSignal:
         self._numbers, self._wakeup = socket.socketpair()
         self._wakeup.setblocking(False)
         self._install()
-        os.register_at_fork(after_in_child=_uninstall)
+        held = _HeldSignals()
+        # In the child what was asked for first is called first.
+        os.register_at_fork(before=held.hold, after_in_parent=held.release, after_in_child=_uninstall)
+        os.register_at_fork(after_in_child=held.release)
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     def drain(self) -> None:
@@ -83,6 +86,21 @@ class StopSignal:
             os._exit(128 + number)
         _LOG.info("draining", extra={"signal": number.name})
         self._stopped.set()
+
+
+class _HeldSignals(threading.local):
+    """The signals of a thread that forks, until its child has handlers of its own: they could come at once."""
+
+    def __init__(self) -> None:
+        self._held_before: set[int] = set()
+
+    def hold(self) -> None:
+        """Has signals wait for this thread, and for the child that is forked now."""
+        self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def release(self) -> None:
+        """Has those come that have waited."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._held_before)
 
 
 def _uninstall() -> None:
