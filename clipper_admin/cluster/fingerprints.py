@@ -13,8 +13,7 @@ from clipper_admin import closures
 from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.exceptions import ClipperException
 
-# How a version is called, where its files and image are kept, and what it has to pass before, changes nothing in what it
-# does.
+# What a version is called, where it is kept and how it is checked changes nothing in what it does.
 _NAMES = ("name", "version", "path", "registry", "edition", "check")
 
 

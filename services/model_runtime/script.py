@@ -95,7 +95,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """What a pickle refers to by its name."""
-        if module_name in _CLOUDPICKLE:
+        if module_name in _CLOUDPICKLE and global_name.isidentifier():
             return self._makers.get(global_name) or _of_cloudpickle(global_name)
         return super().find_class(module_name, global_name)
 

@@ -29,7 +29,7 @@ class Base:
         name: its name.
         user: whom it runs as; empty: root.
         constraints: the path in it of the pins that the container is made of; empty: it does not say.
-        foreign_python: the model's Python, if it has another; else empty.
+        foreign_python: the model's Python, if the image may have another; else empty.
     """
 
     name: str
@@ -55,22 +55,22 @@ def choose(client: docker.DockerClient, name: str, python: str) -> Base:
     Args:
         client: of the engine.
         name: as the user gave it; "default" is ours for the model's Python or, where there is none, for another.
-        python: the model's, as in "3.12"; empty: this interpreter's.
+        python: the model's, as in "3.12"; empty: this interpreter's, and that of an image which the user named.
 
     Raises:
         ClipperException: there is none, or the Python is not written like that.
     """
-    python = python or "{}.{}".format(*sys.version_info)
-    if not re.fullmatch(r"\d+\.\d+", python):
+    if not re.fullmatch(r"(\d+\.\d+)?", python):
         raise ClipperException(f"In an image a Python is named by its version, as in '3.12', not '{python}'")
     if name != DEFAULT:
-        return Base.of(provide_image(client, name), name)
+        return Base.of(provide_image(client, name), name, python)
+    wanted = python or "{}.{}".format(*sys.version_info)
     try:
-        return Base.of(provide_image(client, default(python)), default(python))
+        return Base.of(provide_image(client, default(wanted)), default(wanted))
     except ClipperException:
         for other in map(default, _PYTHONS):
             if (image := _at_hand(client, other)) is not None:
-                return Base.of(image, other, python)
+                return Base.of(image, other, wanted)
         raise
 
 

@@ -20,7 +20,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -138,11 +138,10 @@ def _make_together(environment: Path, packages: Sequence[str], installer: Instal
     # addsitedir, unlike a bare path, honours the .pth files there, by which editable installs work.
     lines = [f"import site; site.addsitedir({path!r})\n" for path in _services_packages()]
     (own_packages / "clipper_services.pth").write_text("".join(lines))
-    pins = _container_pins()
     constraints = environment / _CONSTRAINTS
-    constraints.write_text("".join(f"{pin}\n" for pin in pins))
+    constraints.write_text("".join(f"{pin}\n" for pin in _container_pins()))
     installer.install(str(_python(environment)), packages, constraints=constraints)
-    _write_lock(environment, {*_installed(own_packages), *pins})
+    _write_lock(environment, str(own_packages), *_services_packages())
 
 
 def _make_apart(environment: Path, packages: Sequence[str], python: str, installer: Installer) -> None:
@@ -151,15 +150,15 @@ def _make_apart(environment: Path, packages: Sequence[str], python: str, install
     own_packages = _own_packages(environment)
     (own_packages / _PROGRAM.name).symlink_to(_PROGRAM)
     installer.install(str(_python(environment)), packages, besides=RUNTIME_PACKAGES)
-    _write_lock(environment, _installed(own_packages))
+    _write_lock(environment, str(own_packages))
 
 
-def _write_lock(environment: Path, pins: Iterable[str]) -> None:
-    (environment / _LOCK).write_text("".join(f"{pin}\n" for pin in sorted(pins)))
-
-
-def _installed(packages: Path) -> set[str]:
-    return {f"{each.name}=={each.version}" for each in distributions(path=[str(packages)])}
+def _write_lock(environment: Path, *directories: str) -> None:
+    """Writes what is found in directories of packages, of which the first one that has a package wins."""
+    found: dict[str, str] = {}
+    for each in distributions(path=[*directories]):
+        found.setdefault(each.name.lower().replace("_", "-"), f"{each.name}=={each.version}\n")
+    (environment / _LOCK).write_text("".join(sorted(found.values())))
 
 
 def _container_pins() -> list[str]:
