@@ -65,6 +65,14 @@ def test_dataframes(reader: Reader) -> None:
     assert [output["rent"] for output in reader.ask("rents", shuffled)] == rents
 
 
+def test_records(reader: Reader) -> None:
+    reader.follow("records")
+
+    (output,) = reader.ask("weather", [[31.1, 0.1]])
+    assert output["advice"] == {"kind": "heat", "text": None}
+    assert output["forecasts"] == [{"day": "2026-07-01", "degrees": 31.1}, {"day": "2026-07-02", "degrees": 0.1}]
+
+
 def test_files(reader: Reader) -> None:
     reader.follow("files")
 
