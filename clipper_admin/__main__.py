@@ -52,7 +52,7 @@ def _replay(arguments: argparse.Namespace) -> None:
 
 
 def _environment(arguments: argparse.Namespace) -> None:
-    sys.stdout.write(environments.provide(clipper_home(), arguments.packages) + "\n")
+    sys.stdout.write(environments.provide(clipper_home(), arguments.packages).python + "\n")
 
 
 def _connection(arguments: argparse.Namespace) -> ClipperConnection:

@@ -136,10 +136,18 @@ class ClipperConnection(ApplicationMethods):
         base_image: str,
         container_registry: str | None = None,
         pkgs_to_install: Sequence[str] | None = None,
+        *,
+        python: str = "",
     ) -> str:
-        """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image."""
+        """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image.
+
+        With `python`, as in "3.12", the model runs on that Python, which has to be the one that pickled it; on local
+        processes it may also be the path of an interpreter. Empty: it runs on this interpreter's.
+        """
         name, version = check_model_name(name), check_model_version(version)
-        return self.cm.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+        return self.cm.build_model(
+            name, version, model_data_path, base_image, container_registry, pkgs_to_install, python=python
+        )
 
     @needs_connection
     def deploy_model(
@@ -189,6 +197,7 @@ class ClipperConnection(ApplicationMethods):
         *,
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
+        python: str = "",
     ) -> None:
         """build_model, then deploy_model; refuses a registered version before it builds anything.
 
@@ -198,7 +207,9 @@ class ClipperConnection(ApplicationMethods):
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
 
         def build() -> str:
-            return self.build_model(name, version, model_data_path, base_image, container_registry, pkgs_to_install)
+            return self.build_model(
+                name, version, model_data_path, base_image, container_registry, pkgs_to_install, python=python
+            )
 
         self._deployments.deploy(name, version, build, num_replicas, options)
 

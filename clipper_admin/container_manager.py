@@ -82,14 +82,16 @@ class ContainerManager:
         base_image: str,
         container_registry: str | None,
         pkgs_to_install: Sequence[str] | None,
+        *,
+        python: str = "",
     ) -> str:
         """Makes an image of a model's files and the Python packages that they need; returns what names the image.
 
         Where images have no registries or bases, these arguments are ignored.
         """
         self._logger.info("Building model image with model data from %s", model_data_path)
-        path, packages = Path(model_data_path), pkgs_to_install or ()
-        image = self._host.build(ModelFiles(name, version, path, packages, base_image, container_registry or ""))
+        path, packages, registry = Path(model_data_path), pkgs_to_install or (), container_registry or ""
+        image = self._host.build(ModelFiles(name, version, path, packages, base_image, registry, python))
         self._logger.info("Successfully built %s", image)
         return image
 

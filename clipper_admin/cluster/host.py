@@ -58,14 +58,16 @@ class ModelFiles:
         packages: what the model needs, as pip takes it.
         base: the image that it is based on, where images are.
         registry: where it is pushed; empty: nowhere.
+        python: the Python that it runs on, as in "3.12"; empty: this interpreter's.
     """
 
     name: str
     version: str
     path: Path
     packages: Sequence[str]
-    base: str
-    registry: str
+    base: str = "default"
+    registry: str = ""
+    python: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,12 @@ _MODEL_NAME = "CLIPPER_MODEL_NAME"
 _MODEL_VERSION = "CLIPPER_MODEL_VERSION"
 _INPUT_TYPE = "CLIPPER_INPUT_TYPE"
 MODEL_PATH = "CLIPPER_MODEL_PATH"
+MODEL_PYTHON = "CLIPPER_MODEL_PYTHON"
 MANAGEMENT_ADDRESS = "CLIPPER_MANAGEMENT_ADDRESS"
 ADDRESS = "CLIPPER_ADDRESS"
+
+# What a process for the model alone imports, from the first version on that has what it uses.
+RUNTIME_PACKAGES = ("cloudpickle>=2.2", "numpy", "orjson>=3.9")
 
 
 def redis(port: int, directory: str, **others: str) -> tuple[str, ...]:

@@ -42,7 +42,10 @@ class StopSignal:
         self._numbers, self._wakeup = socket.socketpair()
         self._wakeup.setblocking(False)
         self._install()
-        os.register_at_fork(after_in_child=_uninstall)
+        held = _HeldSignals()
+        # In the child what was asked for first is called first.
+        os.register_at_fork(before=held.hold, after_in_parent=held.release, after_in_child=_uninstall)
+        os.register_at_fork(after_in_child=held.release)
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     def drain(self) -> None:
@@ -85,6 +88,21 @@ class StopSignal:
         self._stopped.set()
 
 
+class _HeldSignals(threading.local):
+    """The signals of a thread that forks, until its child has handlers of its own: they could come at once."""
+
+    def __init__(self) -> None:
+        self._held_before: set[int] = set()
+
+    def hold(self) -> None:
+        """Has signals wait for this thread, and for the child that is forked now."""
+        self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def release(self) -> None:
+        """Has those come that have waited."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._held_before)
+
+
 def _uninstall() -> None:
     # A child that shared the descriptor would pass its own signals on to its parent.
     signal.set_wakeup_fd(-1)
@@ -96,14 +114,19 @@ def become_child_of(parent: int) -> None:
     """Binds this process to its parent's life and will.
 
     The kernel kills it when the parent ends, however that does. Signals to both, as a terminal or a service manager
-    sends them, are for the parent to act on.
+    sends them, are for the parent to act on; what this process starts or forks takes its own as ever.
 
     Raises:
         OSError: the kernel does not.
     """
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _leave_to_parent)
+    os.register_at_fork(after_in_child=_uninstall)
     _die_with(ctypes.CDLL(None, use_errno=True), parent)
+
+
+def _leave_to_parent(_number: int, _frame: object) -> None:
+    """A handler, as what is ignored would be ignored by other programs that this process starts, too."""
 
 
 def end_forks_with_this_process() -> None:

@@ -6,9 +6,11 @@ import sys
 import time
 from typing import Any
 
-# grpcio logs each header that is not UTF-8, with a stack, and goes on: whoever sends such could fill the logs.
+# grpcio logs each header that is not UTF-8, and each answer whose client has gone so lately that nobody has told yet,
+# with a stack, and goes on: whoever wants to could fill the logs.
 _CORE = "grpc._cython.cygrpc"
-_OF_A_CLIENTS_MAKING = "Invalid encoding on"
+_BAD_HEADER = "Invalid encoding on"
+_CLIENT_GONE = 'Failed "execute_batch"'
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -50,4 +52,9 @@ def configure(service: str, level: str, **everywhere: object) -> None:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return record.name != _CORE or not str(record.msg).startswith(_OF_A_CLIENTS_MAKING)
+    return record.name != _CORE or not _is_of_a_clients_making(record)
+
+
+def _is_of_a_clients_making(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return str(record.msg).startswith(_BAD_HEADER) or str(error).startswith(_CLIENT_GONE)

@@ -61,7 +61,7 @@ def split(input_type: InputType, data: bytes, lengths: Sequence[int]) -> list[by
     return inputs
 
 
-def model_inputs(input_type: InputType, data: bytes, lengths: Sequence[int]) -> ModelInputs:
+def model_inputs(input_type: InputType, data: bytes | bytearray, lengths: Sequence[int]) -> ModelInputs:
     """The inputs as a model function takes them.
 
     Args:

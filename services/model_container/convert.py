@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from services.common import input_types, tensors
 from services.common.errors import InvalidInput
 from services.common.names import InputType
-from services.model_container.prediction import Answer, Batch
+from services.model_runtime.prediction import Answer, Batch
 
 
 def request(message: bytes) -> model_container_service_pb2.PredictBatchRequest:

@@ -15,12 +15,9 @@ from services.model_container.batch_streams import BatchStreams
 from services.model_container.health import Health
 from services.model_container.interceptor import UnreadableInterceptor
 from services.model_container.lease import ReplicaLease
-from services.model_container.loading import ModelFunction
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
-from services.model_container.prediction import Predictor
 from services.model_container.servicer import Servicer
-from services.model_container.settings import NonFinite, Settings
+from services.model_container.settings import Settings
+from services.model_runtime.prediction import Calling
 
 # Query services that wait for one model at a time; one stream too many is refused, not left waiting.
 _MOST_STREAMS = 64
@@ -56,21 +53,19 @@ class ModelContainer:
 
     Attributes:
         address: where query services reach it.
-        predictor: makes the calls of the model.
 
     Raises:
         InvalidInput: the address cannot be bound.
     """
 
-    def __init__(self, settings: Settings, function: ModelFunction, outcomes: Outcomes) -> None:
+    def __init__(self, settings: Settings, model: Calling) -> None:
         input_type = parse_input_type(settings.input_type)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rpc")
         self._health = Health(self._threads)
         self._server = grpc.server(
             self._threads, interceptors=[UnreadableInterceptor()], options=_OPTIONS, maximum_concurrent_rpcs=_THREADS
         )
-        self.predictor = Predictor(function, Outputs(outcomes, NonFinite(settings.non_finite)))
-        servicer = Servicer(self.predictor, input_type)
+        servicer = Servicer(model, input_type)
         self._streams = BatchStreams(self._server, _PREDICT_BATCH, servicer.predict_batch, _MOST_STREAMS)
         self._add_services()
         self.address = settings.reached_at(_bind(self._server, settings.address))

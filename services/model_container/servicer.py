@@ -5,13 +5,13 @@ import time
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.model_container import convert
-from services.model_container.prediction import Answer, Predictor
+from services.model_runtime.prediction import Answer, Calling
 
 
 class Servicer:
     """Answers batches."""
 
-    def __init__(self, predictor: Predictor, input_type: InputType) -> None:
+    def __init__(self, predictor: Calling, input_type: InputType) -> None:
         self._predictor = predictor
         self._input_type = input_type
 

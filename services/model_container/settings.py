@@ -1,27 +1,17 @@
 """Settings of the model container."""
 
-import logging
-import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 from services.common.errors import InvalidInput
 from services.common.names import check_name, parse_input_type
+from services.model_runtime.settings import ModelSettings
 
 _WILDCARD_HOSTS = ("", "0.0.0.0", "[::]", "*")  # noqa: S104 - they are refused, not bound
 
 
-class NonFinite(StrEnum):
-    """What becomes of NaN and of infinite numbers, which JSON does not have, inside an output."""
-
-    NULL = "null"
-    TEXT = "text"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What can be set, each from the environment variable CLIPPER_ and its name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(ModelSettings):
+    """What can be set, each from the environment variable CLIPPER_ and its name; what the model runs with, besides.
 
     Raises:
         InvalidInput: a value cannot be served with.
@@ -36,8 +26,8 @@ class Settings:
     input_type: str
     """What the model takes: an input type's name or alias."""
 
-    model_path: str = "/model"
-    """The model directory."""
+    model_python: str = ""
+    """The interpreter of the model's own environment: it runs in a process of that, beside this one. Empty: in this."""
 
     address: str = "127.0.0.1:0"
     """host:port to serve gRPC on; port 0 takes a free one."""
@@ -48,19 +38,11 @@ class Settings:
     management_address: str = ""
     """host:port of the management service. Empty: no lease; the container is reached by hand."""
 
-    log_level: str = "INFO"
-    """The least level that is logged."""
-
     drain_grace_s: float = 10.0
     """How long query services may take to end their streams after SIGTERM."""
 
-    predict_timeout_s: float = 60.0
-    """A model that has not returned for so long, and for which nobody waits, ends the process. 0: none does."""
-
-    non_finite: str = "null"
-    """What becomes of NaN and of infinite numbers inside an output: null, text ("NaN", "Infinity") or error."""
-
     def __post_init__(self) -> None:
+        ModelSettings.__post_init__(self)
         check_name("model name", self.model_name)
         check_name("model version", self.model_version)
         parse_input_type(self.input_type)
@@ -71,17 +53,8 @@ class Settings:
             raise InvalidInput(
                 f"CLIPPER_ADVERTISED_HOST must be set: query services cannot reach this container at '{self.address}'"
             )
-        if self.log_level.upper() not in logging.getLevelNamesMapping():
-            raise InvalidInput(f"CLIPPER_LOG_LEVEL must be a log level: '{self.log_level}'")
         if not self.drain_grace_s >= 0:
             raise InvalidInput(f"CLIPPER_DRAIN_GRACE_S must not be negative: '{self.drain_grace_s}'")
-        if not 0 <= self.predict_timeout_s < math.inf:
-            raise InvalidInput(
-                f"CLIPPER_PREDICT_TIMEOUT_S must be a number of seconds, or 0 for no limit: '{self.predict_timeout_s}'"
-            )
-
-        if self.non_finite not in tuple(NonFinite):
-            raise InvalidInput(f"CLIPPER_NON_FINITE must be one of {', '.join(NonFinite)}: '{self.non_finite}'")
 
     def reached_at(self, port: int) -> str:
         """The address, host:port, at which query services reach this container when it is bound to `port`."""

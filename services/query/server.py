@@ -34,7 +34,9 @@ _LOG = logging.getLogger(__name__)
 # through every waiting request many times a second.
 _COLLECT_AFTER_ALLOCATIONS = 100_000
 _MOST_UNANSWERED_IN_A_STREAM = 1024
-# What waits to be looked at may be as large as so many of the largest messages together.
+# What waits to be looked at: so many inputs, and as large as so many of the largest messages together. The models'
+# queues may be much shorter, and much of it may have no need of them.
+_MOST_WAITING_INPUTS = 100_000
 _MOST_WAITING_MESSAGES = 4
 # Connections stay with the process that they met; those of a process that died would leave its successor idle.
 _CONNECTION_AGE_AMONG_PROCESSES_S = 60.0
@@ -62,7 +64,7 @@ class QueryServer:
         journal, query_ids = Journal(store, self._redis), QueryIdSupply(store)
         loop = Loop()
         self._telemetry = Telemetry(engine, journal, quarantine, loop.lag_micros, self._refuses_store)
-        admission = Admission[Entrant](settings.queue_capacity, _MOST_WAITING_MESSAGES * settings.max_message_bytes)
+        admission = Admission[Entrant](_MOST_WAITING_INPUTS, _MOST_WAITING_MESSAGES * settings.max_message_bytes)
         self._driver = Driver(engine, admission, loop, self._telemetry, ReplicaLink, journal, policies, quarantine)
         self._catalog = Catalog(store, self._redis, self._driver.post_configuration, quarantine)
         self._health = Health(self._is_behind, self._refuses_store)

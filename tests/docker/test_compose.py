@@ -5,10 +5,14 @@ import re
 import signal
 from pathlib import Path
 
+import docker
 import requests
 
+from clipper_admin import ClipperConnection, DockerContainerManager
+from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import NativeClient, RestClient
 from tests.fixtures.compose import ORIGIN, ComposeCluster
+from tests.fixtures.docker_clusters import MODEL_LABEL, containers, remove_images
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.waiting import wait_until
 
@@ -102,3 +106,21 @@ def test_the_configuration_is_backed_up_and_restored_as_the_documentation_says(c
 
     with RestClient(compose.query_address, "saved") as client:
         wait_until(lambda: client.ask([1.0]).output == -1)
+
+
+def test_a_compose_cluster_is_found_gets_models_and_is_left_running(
+    engine: docker.DockerClient, compose: ComposeCluster
+) -> None:
+    connection = ClipperConnection(DockerContainerManager(compose.project))
+    connection.connect()
+    python_deployer.create_endpoint(connection, "guest", "doubles", feature_sum, slo_micros=2_000_000)
+
+    with RestClient(connection.get_query_addr(), "guest") as client:
+        assert client.ask([1.0, 2.0]).output == 3.0
+    services = [container.id for container in containers(engine, connection) if MODEL_LABEL not in container.labels]
+    connection.stop_all()
+
+    assert [container.id for container in containers(engine, connection)] == services
+    assert "guest" in connection.get_all_apps()
+    connection.stop_models(["guest"])
+    remove_images(engine, f"{compose.project}-guest:")

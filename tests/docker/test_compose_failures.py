@@ -5,11 +5,12 @@ import time
 
 from tests.fixtures.clients import Answer, RestClient
 from tests.fixtures.compose import ComposeCluster, is_healthy
-from tests.fixtures.docker_clusters import crash, killed
+from tests.fixtures.docker_clusters import crash, killed, paused
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
 from tests.fixtures.waiting import wait_until
 
+SLO_S = 1.0
 # From the start of a query service to the first prediction through Envoy.
 BACK_WITHIN_S = 5.0
 # Envoy tries again, sixty times, before it gives up on a query service; an address that answers nothing costs most.
@@ -40,6 +41,23 @@ def test_a_killed_model_container_of_two_costs_no_answer(compose: ComposeCluster
 
     assert_all_predicted(load)
     assert hosts(load, killed_s + 0.2) == {other.short_id}
+
+
+def test_a_model_container_of_two_that_freezes_is_passed_by_until_it_goes_on(compose: ComposeCluster) -> None:
+    compose.register("freezing")
+    victim, other = compose.deploy("freezing", "1", telling("1", pause_s=0.005), replicas=2)
+
+    with Load(compose.query_address, "freezing") as load:
+        wait_until(lambda: len(hosts(load)) == 2)
+        with paused(victim) as paused_s:
+            load.wait_for_more(asked_after_s=paused_s + SLO_S)
+        assert hosts(load, paused_s + SLO_S) == {other.short_id}
+        gone_on_s = time.monotonic()
+        wait_until(lambda: len(hosts(load, gone_on_s)) == 2)
+
+    assert errors(load.answers) == []
+    assert defaults(load.answers) == []
+    assert max(answer.latency_s for answer in load.answers) < SLO_S
 
 
 def is_refusal(answer: Answer) -> bool:

@@ -14,12 +14,15 @@ from clipper.v1 import query_service_pb2
 from clipper_admin import __version__
 from tests.fixtures.clients import PATIENCE_S, NativeClient, doubles
 from tests.fixtures.compose import ComposeCluster, is_healthy
+from tests.fixtures.docker_clusters import paused
 from tests.fixtures.docker_engine import QUERY_IMAGE
 from tests.fixtures.functions import Function, telling
 from tests.fixtures.load import Load, defaults, errors, ids_are_unique
 from tests.fixtures.waiting import wait_until
 
 SLO_S = 1.0
+# A sign of life is missed within a second and a quarter; what was asked of who is frozen is asked of another then.
+NOBODY_WAITS_LONGER_S = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,19 @@ def test_what_one_query_service_learns_all_choose_by_and_each_feedback_counts_on
     assert {service.ask([number, 2.0]).output for service in services for number in range(10)} == {1}
     for service in services:
         service.close()
+
+
+def test_one_of_three_query_services_freezes_and_nobody_waits_for_it_for_long(scaled: ComposeCluster) -> None:
+    scaled.register("freezing")
+    scaled.deploy("freezing", "1", telling("1", pause_s=0.005))
+
+    with Load(scaled.query_address, "freezing") as load:
+        with paused(scaled.containers("query")[0]) as paused_s:
+            load.wait_for_more(200, asked_after_s=paused_s + NOBODY_WAITS_LONGER_S)
+        load.wait_for_more(100)
+
+    assert_all_predicted(load)
+    assert max(answer.latency_s for answer in load.answers) < NOBODY_WAITS_LONGER_S
 
 
 def test_one_of_three_query_services_is_killed_and_no_request_fails(scaled: ComposeCluster) -> None:

@@ -22,9 +22,11 @@ from tests.fixtures.docker_clusters import (
     of_role,
     port_of,
     remove_images,
+    unused_volumes,
 )
 from tests.fixtures.docker_engine import MODEL_CONTAINER_IMAGE
 from tests.fixtures.functions import feature_sum
+from tests.fixtures.waiting import wait_until
 
 SLO_MICROS = 2_000_000
 # Far less than what whoever starts a cluster is given.
@@ -36,8 +38,8 @@ def said(connection: ClipperConnection, message: str) -> str:
     return f"[{connection.cm.cluster_identifier}] {message}"
 
 
-def volumes_of(engine: docker.DockerClient, connection: ClipperConnection, label: str) -> list[Volume]:
-    wanted = [f"{CLUSTER_LABEL}={connection.cm.cluster_identifier}", label]
+def volumes_of(engine: docker.DockerClient, connection: ClipperConnection, *labels: str) -> list[Volume]:
+    wanted = [f"{CLUSTER_LABEL}={connection.cm.cluster_identifier}", *labels]
     return engine.volumes.list(filters={"label": wanted})
 
 
@@ -188,7 +190,7 @@ def test_a_service_that_dies_fails_the_start_with_its_own_log_and_nothing_is_lef
     engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
 ) -> None:
     connection = new_docker_cluster("dying", docker_network=f"{NETWORK}-own")
-    volumes = {volume.name for volume in engine.volumes.list()}
+    unused = unused_volumes(engine)
 
     with pytest.raises(
         ClipperException, match=r"(?s)query_frontend-\d+ ended with exit code 2 while.*CLIPPER_MODEL_NAME"
@@ -196,7 +198,9 @@ def test_a_service_that_dies_fails_the_start_with_its_own_log_and_nothing_is_lef
         connection.start_clipper(query_frontend_image=MODEL_CONTAINER_IMAGE)
 
     assert containers(engine, connection) == []
-    assert {volume.name for volume in engine.volumes.list()} <= volumes
+    assert volumes_of(engine, connection) == []
+    # Those of others who stop meanwhile are gone in a moment.
+    wait_until(lambda: unused_volumes(engine) <= unused)
     assert [network.name for network in engine.networks.list() if f"{NETWORK}-own" in str(network.name)] == []
 
 

@@ -223,9 +223,11 @@ def test_what_a_selection_policy_learned_is_seen_replayed_and_forgotten(cluster:
         cluster.link_model_to_app(name, model)
     assert cluster.get_linked_models(name) == sorted(models)
 
+    right = 0
     for number in range(20):
         answer = predict(cluster, name, input=[float(number)], uid="ann")
         update(cluster, name, query_id=answer["query_id"], label=float(number))
+        right += answer["output"] == number
 
     learned = cluster.get_selection_state(name, "ann")
     assert (learned["selection_policy"], learned["arms"]) == ("epsilon_greedy", sorted(models))
@@ -235,7 +237,7 @@ def test_what_a_selection_policy_learned_is_seen_replayed_and_forgotten(cluster:
     wait_until(lambda: len(list(replay.logged(cluster, name))) == 40)
     events = list(replay.logged(cluster, name))
     assert sum(event["event"] == "feedback" for event in events) == 20
-    assert replay.earned(events).value > 0.5
+    assert replay.earned(events).value == pytest.approx(right / 20)
     page = cluster.get_selection_events(name, count=1)
     assert page["events"] == events[:1]
     assert cluster.get_selection_events(name, after=page["next"])["events"] == events[1:]

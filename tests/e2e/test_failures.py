@@ -111,6 +111,7 @@ def test_a_killed_replica_of_two_costs_no_answer_and_is_out_at_once(alone: Clipp
     assert pid not in pids(answer for answer in load.answers if answer.received_s > killed_s + 0.1)
 
 
+@pytest.mark.alone
 def test_without_its_only_replica_an_application_answers_defaults_in_time_until_it_is_back(
     alone: ClipperConnection,
 ) -> None:

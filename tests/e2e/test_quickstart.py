@@ -27,7 +27,7 @@ clipper_conn = ClipperConnection(ProcessContainerManager(query_port=0, managemen
 """
 _MODEL = """
 clipper_conn.start_clipper()
-clipper_conn.register_application(name="hello-world", input_type="doubles", default_output="-1.0", slo_micros=100000)
+clipper_conn.register_application(name="hello-world", input_type="doubles", default_output="-1.0", slo_micros=5000000)
 print(clipper_conn.get_all_apps())
 
 def feature_sum(xs):
@@ -135,7 +135,7 @@ def test_the_example_client_asks_an_endpoint_one_by_one_and_in_batches(session: 
 
 
 def test_integers_are_scored_and_a_float_comes_back_as_it_was_printed(session: Session) -> None:
-    session.connection.register_application("xgboost-test", "integers", "default_pred", 100000)
+    session.connection.register_application("xgboost-test", "integers", "default_pred", 5_000_000)
 
     def predict(xs: Any) -> Any:
         assert xs.dtype == "int32"

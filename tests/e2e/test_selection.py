@@ -48,15 +48,15 @@ def query_port(cluster: ClipperConnection) -> Iterator[str]:
     for policy in (*_SINGLE_CHOICE, *_ENSEMBLES):
         register(cluster, f"by-{policy}", *_MODELS, selection_policy=policy)
     register(cluster, "wary", *_MODELS, selection_policy="majority", confidence_threshold=0.9)
-    register(cluster, "slow-member", "right", "often", "sleeper", selection_policy="majority")
+    register(cluster, "slow-member", "right", "often", "sleeper", slo_s=_SLO_S, selection_policy="majority")
     register(cluster, "learner", *_MODELS, selection_policy="exp3", policy_parameters={"eta": 1.0}, use_cache=False)
     register(cluster, "alone", "right")
     yield cluster.get_query_addr()
     cluster.stop_models([*_MODELS, "sleeper"])
 
 
-def register(cluster: ClipperConnection, name: str, *models: str, **options: Any) -> None:
-    cluster.register_application(name, "doubles", _DEFAULT, round(_SLO_S * 1e6), **options)
+def register(cluster: ClipperConnection, name: str, *models: str, slo_s: float = PATIENCE_S, **options: Any) -> None:
+    cluster.register_application(name, "doubles", _DEFAULT, round(slo_s * 1e6), **options)
     for model in models:
         cluster.link_model_to_app(name, model)
 

@@ -12,7 +12,7 @@ ECHO = "/test.Service/Echo"
 STREAM = "/test.Service/Stream"
 MAX_MESSAGE_BYTES = 4 << 20
 MAX_UNANSWERED = 16
-PATIENCE_S = 10.0
+PATIENCE_S = 40.0
 
 
 @contextmanager

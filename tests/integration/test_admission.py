@@ -43,7 +43,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         redis = stack.enter_context(redis_in(tmp_path_factory.mktemp("redis") / "redis"))
         container = stack.enter_context(model_containers.serving(_first_numbers))
         registry = Registry(redis)
-        registry.add_application("app", "m")
+        registry.add_application("app", "m", slo_s=PATIENCE_S)
         registry.add_application("hasty", "m", slo_s=1e-6)
         registry.add_version("m", "1")
         registry.add_replica("m", "1", 0, container.address)

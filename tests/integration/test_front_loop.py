@@ -156,6 +156,7 @@ def test_something_put_off_that_fails_keeps_nothing_else_from_being_done(
     assert "what was put off is broken" in caplog.text
 
 
+@pytest.mark.alone
 def test_the_loop_wakes_on_time(loop: Loop, front: Front) -> None:
     woken_s: list[float] = []
 
@@ -249,6 +250,7 @@ class PuttingOff:
         self.worked_s += time.monotonic() - begun_s
 
 
+@pytest.mark.alone
 def test_what_has_arrived_on_a_stream_is_taken_before_most_of_the_work_that_it_brings(loop: Loop) -> None:
     """Its messages come to light one by one, so that reading them is not to wait for each other thing in turn."""
     handlers: list[PuttingOff] = []

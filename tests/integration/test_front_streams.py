@@ -329,6 +329,7 @@ def test_what_a_message_waits_in_its_stream_counts_as_its_age() -> None:
     assert all(waited > 0.9 * number * Slow.takes_s for number, waited in enumerate(waited_s[2:]))
 
 
+@pytest.mark.alone
 def test_what_a_message_waits_since_its_client_reads_no_answers_does_not_count() -> None:
     waited_s: list[float] = []
     at_once = threading.Event()

@@ -76,6 +76,7 @@ def test_closing_a_journal_without_redis_takes_a_moment_and_answers_all(redis_se
     redis_server.thaw()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 def test_without_redis_a_state_is_given_up_within_20_ms(redis_server: RedisServer, journal: Learner, how: str) -> None:
     assert read(journal, key_of()) == {}

@@ -28,6 +28,8 @@ from tests.fixtures.redis_server import RedisServer
 from tests.fixtures.waiting import eventually
 
 TTL_S = 0.8
+# Of leases that are not renewed and must not lapse.
+LASTING_S = 60.0
 
 
 async def renew_for(stream: LeaseStream, seconds: float) -> None:
@@ -38,17 +40,19 @@ async def renew_for(stream: LeaseStream, seconds: float) -> None:
         await asyncio.sleep(TTL_S / 3)
 
 
-async def open_lease(stub: Stub, request: pb.HoldReplicaLeaseRequest) -> tuple[LeaseStream, int]:
+async def open_lease(
+    stub: Stub, request: pb.HoldReplicaLeaseRequest, ttl_s: float = LASTING_S
+) -> tuple[LeaseStream, int]:
     """A stream with an open lease, and the replica's id."""
     stream = stub.HoldReplicaLease()
     answer = await ask(stream, request)
-    assert answer.time_to_live_micros == round(TTL_S * 1_000_000)
+    assert answer.time_to_live_micros == round(ttl_s * 1_000_000)
     return stream, answer.model_replica_id
 
 
 def test_replicas_are_counted_from_0_for_each_version_and_described(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        async with serving(redis_server, TTL_S) as stub:
+        async with serving(redis_server, LASTING_S) as stub:
             _, first = await open_lease(stub, applicant("10.0.0.1:9000"))
             _, second = await open_lease(stub, applicant("10.0.0.2:9000"))
             _, other = await open_lease(stub, applicant("10.0.0.3:9000", model_version="2"))
@@ -85,7 +89,7 @@ def test_a_renewed_lease_outlasts_its_time_to_live_and_a_broken_stream_lets_it_l
 ) -> None:
     async def scenario() -> None:
         async with serving(redis_server, TTL_S) as stub:
-            stream, _ = await open_lease(stub, applicant())
+            stream, _ = await open_lease(stub, applicant(), TTL_S)
             await renew_for(stream, 2.5 * TTL_S)
             assert await replica_keys(stub) == ["forest:1:0"]
             stream.cancel()
@@ -104,7 +108,7 @@ async def no_replicas(stub: Stub) -> bool:
 
 def test_a_released_lease_ends_at_once_and_its_id_is_not_given_again(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        async with serving(redis_server, TTL_S) as stub:
+        async with serving(redis_server, LASTING_S) as stub:
             stream, _ = await open_lease(stub, applicant())
             await stream.write(RELEASE)
             assert await stream.code() is grpc.StatusCode.OK
@@ -117,7 +121,7 @@ def test_a_released_lease_ends_at_once_and_its_id_is_not_given_again(redis_serve
 
 def test_a_first_message_that_releases_leaves_no_replica(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        async with serving(redis_server, TTL_S) as stub:
+        async with serving(redis_server, LASTING_S) as stub:
             request = applicant(model_replica_id=0)
             request.release = True
             stream = stub.HoldReplicaLease()
@@ -131,10 +135,10 @@ def test_a_first_message_that_releases_leaves_no_replica(redis_server: RedisServ
 def test_a_lease_is_opened_again_elsewhere_with_the_same_id_without_a_gap(redis_server: RedisServer) -> None:
     async def scenario() -> None:
         async with serving(redis_server, TTL_S) as one, serving(redis_server, TTL_S) as other:
-            stream, replica_id = await open_lease(one, applicant())
+            stream, replica_id = await open_lease(one, applicant(), TTL_S)
             stream.cancel()
             before = await revision(redis_server)
-            stream, kept = await open_lease(other, applicant(model_replica_id=replica_id))
+            stream, kept = await open_lease(other, applicant(model_replica_id=replica_id), TTL_S)
             assert kept == replica_id
             await renew_for(stream, 2 * TTL_S)
             assert await replica_keys(one) == ["forest:1:0"]
@@ -153,7 +157,7 @@ async def revision(redis: RedisServer) -> int:
 
 def test_the_id_of_a_living_replica_is_not_given_to_another(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        async with serving(redis_server, TTL_S) as stub:
+        async with serving(redis_server, LASTING_S) as stub:
             await open_lease(stub, applicant("10.0.0.1:9000"))
             _, given = await open_lease(stub, applicant("10.0.0.2:9000", model_replica_id=0))
             assert given == 1
@@ -164,7 +168,7 @@ def test_the_id_of_a_living_replica_is_not_given_to_another(redis_server: RedisS
 
 def test_a_replica_replaces_what_was_registered_at_its_address(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        async with serving(redis_server, TTL_S) as stub:
+        async with serving(redis_server, LASTING_S) as stub:
             stream, _ = await open_lease(stub, applicant("10.0.0.1:9000"))
             stream.cancel()
             await open_lease(stub, applicant("10.0.0.1:9000", model_name="svm"))
@@ -175,7 +179,7 @@ def test_a_replica_replaces_what_was_registered_at_its_address(redis_server: Red
 
 def test_a_renewal_brings_back_a_record_that_was_lost(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        async with serving(redis_server, TTL_S) as stub:
+        async with serving(redis_server, LASTING_S) as stub:
             stream, _ = await open_lease(stub, applicant())
             store = Store.connect(redis_server.url)
             await store.update(lambda known: [Change.delete(replica) for replica in known.replicas.values()])
@@ -197,7 +201,7 @@ def test_lapsed_leases_are_spared_for_one_time_to_live_after_the_start(redis_ser
         await store.close()
         started = time.monotonic()
         async with serving(redis_server, TTL_S) as stub:
-            stream, _ = await open_lease(stub, applicant("10.0.0.1:9000", model_replica_id=1))
+            stream, _ = await open_lease(stub, applicant("10.0.0.1:9000", model_replica_id=1), TTL_S)
             assert await replica_keys(stub) == ["forest:1:0", "forest:1:1"]
             renewing = asyncio.ensure_future(renew_for(stream, 2 * TTL_S))
             await eventually(lambda: only_the_second(stub))

@@ -19,12 +19,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from services.common.errors import UNEXPECTED, InvalidInput
 from services.common.names import MODEL_CONTAINER_SERVICE, InputType
 from services.model_container.batch_streams import BatchStreams
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
-from services.model_container.prediction import Answer, Batch, Predictor
 from services.model_container.server import ModelContainer
 from services.model_container.servicer import Servicer
 from services.model_container.settings import Settings
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs
+from services.model_runtime.prediction import Answer, Batch, Predictor
 from tests.fixtures.endings import ENDINGS
 from tests.fixtures.model_containers import PATIENCE_S, Request, Stream, packed, request, serving
 
@@ -361,4 +361,4 @@ def test_a_port_that_is_taken_is_refused_instead_of_shared() -> None:
     with serving(_first_numbers) as container:
         settings = Settings(model_name="m", model_version="1", input_type="doubles", address=container.address)
         with pytest.raises(InvalidInput, match="cannot be bound"):
-            ModelContainer(settings, _first_numbers, Outcomes(asyncio.Runner()))
+            ModelContainer(settings, _predictor(_first_numbers))

@@ -14,7 +14,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.fixtures.lease_keepers import LeaseKeeper
-from tests.fixtures.model_containers import PATIENCE_S, ContainerProcess, Stream, request, save
+from tests.fixtures.model_containers import PATIENCE_S, ContainerProcess, Stream, each_arrangement, request, save
+
+__all__ = ["each_arrangement"]
+pytestmark = pytest.mark.usefixtures("each_arrangement")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,8 @@ def test_a_signal_ends_it_at_once_while_the_model_loads(tmp_path: Path) -> None:
 def test_sigterm_under_load_releases_the_lease_first_and_loses_no_batch(tmp_path: Path) -> None:
     keeper = LeaseKeeper()
     sent, answered = 0, 0
-    with ContainerProcess(save(tmp_path, lambda inputs: inputs[:, 0]), management_address=keeper.address) as container:
+    model, grace_s = save(tmp_path, lambda inputs: inputs[:, 0]), str(PATIENCE_S)
+    with ContainerProcess(model, management_address=keeper.address, drain_grace_s=grace_s) as container:
         address = container.address()
         assert keeper.opened.get(timeout=PATIENCE_S).address == address
         with Stream(address) as stream:

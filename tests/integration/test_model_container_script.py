@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.model_containers import ContainerProcess, Stream, request
+from tests.fixtures.model_containers import ContainerProcess, Stream, each_arrangement, request
+
+__all__ = ["each_arrangement"]
+pytestmark = pytest.mark.usefixtures("each_arrangement")
 
 _SCRIPT = """
 import concurrent.futures, dataclasses, enum, functools, multiprocessing, pickle, shutil, sys

@@ -42,6 +42,9 @@ _CONNECTIONS = 24
 # Three missing signs of life, a quarter of a second each, and the way of the news.
 _ENDED_WITHIN_S = 1.5
 _FROZEN = "a process gives no sign of life and is ended"
+# Three seconds of processor time, of which a busy machine gives little.
+_TURN_WITHIN_S = 100.0
+_NEVER_BACK = "the thread front does not come back, and the process ends"
 # Every process takes its query ids from blocks of its own.
 _BLOCK_OF_IDS = FIRST_BLOCK
 
@@ -243,6 +246,29 @@ def test_a_process_that_has_no_turn_for_long_is_not_taken_for_a_frozen_one(servi
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
             list(pool.map(lambda _: _ask_once(service), range(_CONNECTIONS)))
     assert _children(service) == before
+
+
+def test_a_process_that_a_policy_keeps_for_ever_is_ended_and_its_log_says_where(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_in(tmp_path / "redis"))
+        registry = Registry(redis)
+        registry.add_application("app", None, slo_s=PATIENCE_S)
+        registry.add_version("m", "1")
+        registry.add_choice("endless", "tests.fixtures.choices:SelectsForEver", "m")
+        variables = {"processes": "2", "policy_prefixes": "tests.fixtures.choices"}
+        service = stack.enter_context(QueryServiceProcess(redis, tmp_path, **variables))
+        assert service.health(QUERY_SERVICE) == SERVING
+        before = _children(service)
+        with grpc.insecure_channel(service.address, CHANNEL_OPTIONS) as channel:
+            stub = query_service_pb2_grpc.QueryServiceStub(channel)
+            kept = stub.Predict.future(request("endless", [[1.0]]), timeout=_TURN_WITHIN_S)
+            assert kept.code() is grpc.StatusCode.UNAVAILABLE
+        wait_until(lambda: len(_children(service)) == 2)
+        assert len(set(before) & set(_children(service))) == 1
+        _ask(service)
+        service.expected_errors.add(_NEVER_BACK)
+        (line,) = service.errors()
+        assert "in select" in line["stack"][-1]
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])

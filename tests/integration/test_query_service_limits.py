@@ -235,7 +235,7 @@ def test_an_output_that_no_answer_can_hold_fails_its_input_and_nobody_else_in_th
 ) -> None:
     registry = Registry(redis_and_directory[0])
     with model_containers.serving(_verbose) as container:
-        registry.add_application("verbose", "m")
+        registry.add_application("verbose", "m", slo_s=PATIENCE_S)
         registry.add_version("m", "1", batch_size=3)
         registry.add_replica("m", "1", 0, container.address)
         wait_until_predicted(service, request("verbose", [[0.0]]))

@@ -1,7 +1,9 @@
 """Requests that forbid default outputs: answered with predictions, or refused as a whole with what a client can do."""
 
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -136,16 +138,41 @@ def test_a_rest_request_is_refused_likewise(
     assert refusal(lambda: service.stub().PredictJson(question, timeout=PATIENCE_S)) == expected
 
 
+def _answers_to(
+    service: QueryServiceProcess, questions: Sequence[query_service_pb2.PredictRequest]
+) -> list[query_service_pb2.PredictStreamResponse]:
+    """The answers to pipelined requests that the query service finds all at once, in the order of the requests."""
+    all_sent = threading.Event()
+
+    def pipelined() -> Iterator[query_service_pb2.PredictStreamRequest]:
+        for number, question in enumerate(questions):
+            yield query_service_pb2.PredictStreamRequest(request_id=number, request=question)
+        all_sent.set()
+
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        call = service.stub().PredictStream(pipelined(), timeout=PATIENCE_S)
+        assert all_sent.wait(PATIENCE_S)
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+    answers = sorted(call, key=lambda answer: answer.request_id)
+    assert call.code() is grpc.StatusCode.OK
+    assert [answer.request_id for answer in answers] == list(range(len(questions)))
+    return answers
+
+
+def test_requests_that_come_at_once_and_need_no_queue_are_no_fewer_for_its_being_short(
+    service: QueryServiceProcess,
+) -> None:
+    service.stub().Predict(_question("patient", 0.001), timeout=PATIENCE_S)
+    answers = _answers_to(service, [_question("patient", 0.001)] * 50)
+    assert {answer.WhichOneof("result") for answer in answers} == {"response"}
+
+
 def test_a_refused_request_on_a_stream_has_its_error_and_the_stream_goes_on(service: QueryServiceProcess) -> None:
     questions = [_question("patient", 0.001), _question("lonely", 1.0), _question("patient", -1.0)] * 2
-    pipelined = [
-        query_service_pb2.PredictStreamRequest(request_id=number, request=question)
-        for number, question in enumerate(questions)
-    ]
-    call = service.stub().PredictStream(iter(pipelined), timeout=PATIENCE_S)
-    answers = {answer.request_id: answer for answer in call}
-    assert call.code() is grpc.StatusCode.OK
-    assert [answers[number].WhichOneof("result") for number in range(6)] == ["response", "error", "error"] * 2
+    answers = _answers_to(service, questions)
+    assert [answer.WhichOneof("result") for answer in answers] == ["response", "error", "error"] * 2
     assert answers[3].response.predictions[0].output == "0.001"
     unanswered, failed = answers[4].error, answers[5].error
     assert (unanswered.code, unanswered.message, _retry_delay_s(unanswered)) == (8, _NO_REPLICA.message, _SLO_S)

@@ -51,6 +51,7 @@ def _latency_s(service: Choosing, context: str) -> float:
     return time.perf_counter() - started_s
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("is_frozen", [True, False], ids=["silent", "gone"])
 def test_predictions_go_on_without_redis(service: Choosing, redis_server: RedisServer, is_frozen: bool) -> None:
     service.tell("app", *({"number": 1.0, "context": "ann", "label": "1"} for _ in range(30)))

@@ -13,7 +13,7 @@ PROVIDE = """
 import sys
 from pathlib import Path
 from clipper_admin.hosts.process import environments
-print(environments.provide(Path(sys.argv[1]), ["iniconfig==2.3.1"]))
+print(environments.provide(Path(sys.argv[1]), ["iniconfig==2.3.1"]).python)
 """
 
 

@@ -9,21 +9,23 @@ from simulation.scenarios import HALF_OBJECTIVE, REAL_LIFE
 
 # Which batches meet stragglers and noise is chance, and no two policies have the same.
 _CHANCE = 0.025
-_OF_THE_BEST = 0.9
+_SEEDS = (1, 2, 3)
+_OF_THE_BEST = 0.93
 _TITLES = [scenario.title for scenario in REAL_LIFE]
 _ALONE = [scenario.title for scenario in REAL_LIFE if scenario.replicas == 1]
 _BY_TITLE = {scenario.title: scenario for scenario in REAL_LIFE}
 
 
 @cache
-def _run(title: str, policy: str = "adaptive") -> Report:
-    return _BY_TITLE[title].run(policy)
+def _run(title: str, policy: str = "adaptive", seed: int = 1) -> Report:
+    return _BY_TITLE[title].run(policy, seed)
 
 
 @pytest.mark.parametrize("title", _ALONE)
 def test_one_replica_answers_nearly_as_many_in_time_as_if_all_that_comes_were_known(title: str) -> None:
-    report = _run(title)
-    assert report.total.predicted >= _OF_THE_BEST * _BY_TITLE[title].best(report)
+    reports = [_run(title, seed=seed) for seed in _SEEDS]
+    best = sum(_BY_TITLE[title].best(report) for report in reports)
+    assert sum(report.total.predicted for report in reports) >= _OF_THE_BEST * best
 
 
 @pytest.mark.parametrize("policy", ["fixed", "aimd", "quantile", HALF_OBJECTIVE])

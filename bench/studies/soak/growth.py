@@ -40,7 +40,7 @@ _MOMENTS = 5
 _CLUSTER = "bench-soak"
 _QUERY_SERVICES = _REPLICAS = 2
 # Small, so that it is full before memory is watched.
-_CACHE_BYTES = 1 << 20
+_CACHE_BYTES = 1 << 18
 _SLO_S = 0.1
 _LEARNER = "learner"
 _LEARNER_SLO_S = 1.0

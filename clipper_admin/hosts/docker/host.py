@@ -44,7 +44,6 @@ _OTHERS_TIMEOUT_S = 900.0
 _POLL_INTERVAL_S = 0.1
 _FREE_PORTS = range(10_000, 50_000)
 _MOST_PORTS_TRIED = 50
-_DEFAULT_BASE = "default"
 _ROOT = ("", "0", "root")
 
 
@@ -157,10 +156,7 @@ class DockerHost(Host):
         """Builds an image and, if a registry is given, pushes it there; returns its name."""
         repository = f"{self._name}-{files.name}:{files.version}"
         tag = f"{files.registry}/{repository}" if files.registry else repository
-        base = images.DEFAULT_BASE if files.base == _DEFAULT_BASE else files.base
-        self._built[tag] = images.build(
-            self._client, self._logger, tag=tag, base=base, model_data=files.path, packages=files.packages
-        )
+        self._built[tag] = images.build(self._client, self._logger, tag=tag, files=files)
         if files.registry:
             self._logger.info("Pushing model Docker image to %s", tag)
             images.push(self._client, self._logger, tag)

@@ -1,66 +1,68 @@
-"""Model images: a base image with the packages that a model asks for, and the model's files.
+"""Model images: a base image with the packages that a model asks for, and the model's files."""
 
-The base brings the services' packages and the program; its tag says for which Python, because a function that one
-Python has pickled is not for another.
-"""
-
-import json
-import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
 
+from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import archive
-from clipper_admin.hosts.docker.engine import explained, provide_image
+from clipper_admin.hosts.docker import archive, bases, dockerfiles
+from clipper_admin.hosts.docker.engine import explained
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.release import __registry__, __version__
 
-DEFAULT_BASE = f"{__registry__}/model-container:{__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
 _DOCKERFILE = "Dockerfile"
-_MODEL = "model"
 _ERROR_LINES = 20
 
 
-def build(
-    client: docker.DockerClient,
-    logger: ClusterAdapter,
-    *,
-    tag: str,
-    base: str,
-    model_data: Path,
-    packages: Sequence[str],
-) -> str:
+def build(client: docker.DockerClient, logger: ClusterAdapter, *, tag: str, files: ModelFiles) -> str:
     """Builds a model image, with the build's output in the log; returns what tells it from a later one of its name.
+
+    Packages that do not agree with the container's get an environment of their own in it, as does another Python.
 
     Args:
         client: of the engine.
         logger: gets a line for each of the output.
         tag: the image's name.
-        base: the name of the image that it is based on.
-        model_data: a directory of model files, or one file.
-        packages: what the model needs, as pip takes it.
+        files: what it is made of.
 
     Raises:
         ClipperException: there are no such files, or the build failed; ends with its last lines.
     """
-    if not model_data.exists():
-        raise ClipperException(f"There is no model data at {model_data}")
-    base_user = provide_image(client, base).attrs["Config"].get("User", "")
+    if not files.path.exists():
+        raise ClipperException(f"There is no model data at {files.path}")
+    base = bases.choose(client, files.base, files.python)
+    if base.foreign_python:
+        return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files.path)
+    if not files.packages:
+        return _build(client, logger, tag, dockerfiles.without_packages(base), files.path)
+    try:
+        return _build(client, logger, tag, dockerfiles.together(base, files.packages), files.path)
+    except ClipperException:
+        # Either they do not agree, or the packages cannot be had, which is told by the next attempt.
+        logger.info("Trying without the container's packages, in an environment apart")
+    return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files.path)
+
+
+def _build(client: docker.DockerClient, logger: ClusterAdapter, tag: str, dockerfile: str, model_data: Path) -> str:
     with tempfile.TemporaryFile() as context:
-        with tarfile.open(fileobj=context, mode="w") as contents:
-            archive.add(contents, _DOCKERFILE, dockerfile(base, base_user, packages).encode())
-            archive.add_tree(contents, _MODEL if model_data.is_dir() else f"{_MODEL}/{model_data.name}", model_data)
-        context.seek(0)
+        _write_context(context, dockerfile, model_data)
         with explained(f"build the image {tag}"):
             output = client.api.build(
                 fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, use_config_proxy=True
             )
             return follow(output, logger, f"The image {tag} cannot be built")
+
+
+def _write_context(context: IO[bytes], dockerfile: str, model_data: Path) -> None:
+    with tarfile.open(fileobj=context, mode="w") as contents:
+        archive.add(contents, _DOCKERFILE, dockerfile.encode())
+        path = dockerfiles.MODEL if model_data.is_dir() else f"{dockerfiles.MODEL}/{model_data.name}"
+        archive.add_tree(contents, path, model_data)
+    context.seek(0)
 
 
 def push(client: docker.DockerClient, logger: ClusterAdapter, tag: str) -> None:
@@ -71,17 +73,6 @@ def push(client: docker.DockerClient, logger: ClusterAdapter, tag: str) -> None:
     """
     with explained(f"push the image {tag}"):
         follow(client.api.push(tag, stream=True, decode=True), logger, f"The image {tag} cannot be pushed")
-
-
-def dockerfile(base: str, base_user: str, packages: Sequence[str]) -> str:
-    """The Dockerfile of a model image; its context has the model's files in `model`."""
-    lines = [f"FROM {base}"]
-    if packages:
-        # As a list, so that no shell reads ">" or spaces in a requirement.
-        pip = ["pip", "install", "--no-cache-dir", "--progress-bar", "off", "--no-input", *packages]
-        lines += ["USER root", f"RUN {json.dumps(pip)}", f"USER {base_user or 'root'}"]
-    lines.append(f"COPY {_MODEL}/ /{_MODEL}/")
-    return "\n".join(lines) + "\n"
 
 
 def follow(output: Iterable[Mapping[str, Any]], logger: ClusterAdapter, failure: str) -> str:

@@ -22,6 +22,8 @@ REPLICAS_NETWORK = "ai.clipper.replicas.network"
 # Of a volume that is a right which one program has at a time: who has it, in words and as a process.
 CLAIMANT = "ai.clipper.claimant"
 CLAIMING_PROCESS = "ai.clipper.claimant.process"
+# Of an image that models' are based on: where in it the pins stand that the container is made of.
+CONSTRAINTS = "ai.clipper.model_container.constraints"
 # Docker Compose's own, of what it runs and alone should stop.
 COMPOSE_PROJECT = "com.docker.compose.project"
 

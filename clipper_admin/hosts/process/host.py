@@ -101,9 +101,7 @@ class ProcessHost(Host):
 
     def build(self, files: ModelFiles) -> str:
         """Copies the model's files and prepares their environment; returns the image's directory."""
-        return str(
-            images.build(self.directory.images, self._home, files.name, files.version, files.path, files.packages)
-        )
+        return str(images.build(self.directory.images, self._home, files))
 
     def identify(self, image: str) -> str:
         """The image's directory, which is never another's."""
@@ -121,8 +119,7 @@ class ProcessHost(Host):
                 version=artefact.version,
                 index=index,
                 input_type=artefact.input_type,
-                model=image.model,
-                python=image.python,
+                image=image,
                 port=port,
                 management=management,
             )

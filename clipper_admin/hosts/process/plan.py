@@ -7,6 +7,7 @@ from clipper_admin.cluster import plan
 from clipper_admin.hosts.process import executables
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.environments import services_python
+from clipper_admin.hosts.process.images import Image
 from clipper_admin.hosts.process.ports import LOOPBACK, address
 from clipper_admin.hosts.process.process import ProcessSpec, Tier
 
@@ -51,7 +52,7 @@ def envoy(configuration: Path, query_port: int) -> ProcessSpec:
 
 
 def replica(
-    *, model_name: str, version: str, index: int, input_type: str, model: Path, python: str, port: int, management: str
+    *, model_name: str, version: str, index: int, input_type: str, image: Image, port: int, management: str
 ) -> ProcessSpec:
     """A model container.
 
@@ -60,17 +61,19 @@ def replica(
         version: its version.
         index: tells it from the version's other replicas on this machine.
         input_type: what the model takes.
-        model: the directory of the model's files.
-        python: the interpreter that has the model's packages.
+        image: what it is started from.
         port: where it is to listen, also after a restart.
         management: host:port of the management service.
     """
     return ProcessSpec(
         name=f"{model_name}_{version}-{index}",
         model_id=f"{model_name}:{version}",
-        command=(python, "-P", "-m", "services.model_container"),
+        command=(image.python, "-P", "-m", "services.model_container"),
         tier=Tier.REPLICA,
-        environment=plan.replica(model_name, version, input_type, str(model), management, address(port)),
+        environment={
+            **plan.replica(model_name, version, input_type, str(image.model), management, address(port)),
+            **({plan.MODEL_PYTHON: image.model_python} if image.model_python else {}),
+        },
         ready_port=port,
         stop_grace_s=_KILL_GRACE_S,
         give_up_after=_REPLICA_GIVES_UP_AFTER,

@@ -10,17 +10,19 @@ _RECENT_S = 5.0
 class RecentPredictions:
     """Some thousand predictions by query id, each with when it was asked for, on the engine's clock."""
 
-    __slots__ = ("_newer", "_older")
+    __slots__ = ("_newer", "_older", "_since_s")
 
     def __init__(self) -> None:
         # Two generations, so that to forget the oldest costs nothing.
         self._newer: dict[int, tuple[PredictionRecord, float]] = {}
         self._older: dict[int, tuple[PredictionRecord, float]] = {}
+        self._since_s = 0.0
 
     def add(self, prediction: PredictionRecord, asked_s: float) -> None:
         """Remembers one."""
-        if len(self._newer) >= _MOST:
+        if len(self._newer) >= _MOST or asked_s - self._since_s > _RECENT_S:
             self._older, self._newer = self._newer, {}
+            self._since_s = asked_s
         self._newer[prediction.query_id] = prediction, asked_s
 
     def find(self, query_id: int, now_s: float) -> tuple[PredictionRecord, float] | None:

@@ -14,6 +14,7 @@ loudly when an upgrade breaks it.
     server.py      Front: the server, its thread, its drain
     poller.py      Poller: the thread that does the core's work on the connections
     clock_watch.py ClockWatch: the thread that notices when the wall clock is set
+    turn_watch.py  TurnWatch: the thread that ends the process when the front's thread never comes back
     loop.py        Loop: what that thread does: events, callbacks from other threads, a timer
     call.py        Call: one RPC in progress; UnaryCall: one request, one reply
     stream.py      StreamCall: a call with any number of messages both ways, and its back-pressure

@@ -50,6 +50,7 @@ class Loop:
             every few milliseconds.
         caught_up_s: all events that had come by then have been taken, on time.monotonic()'s clock.
         lag_micros: for how long, in microseconds, the first event of each row may have waited.
+        turns: how many turns have begun; each takes some events and does some of what they put off.
         wall_clock: what the core's clock shows, in seconds.
     """
 
@@ -57,6 +58,7 @@ class Loop:
         self.queue = cygrpc.CompletionQueue(_NON_LISTENING)
         self.caught_up_s = time.monotonic()
         self.lag_micros = Histogram()
+        self.turns = 0
         self.wall_clock = wall_clock
         self.wake_at_s = math.inf
         self.on_wake: Callable[[], None] = lambda: None
@@ -98,6 +100,7 @@ class Loop:
     def run(self, is_over: Callable[[], bool]) -> None:
         """Takes events until `is_over`; what one of them or a callback raises is logged."""
         while not is_over():
+            self.turns += 1
             try:
                 none_waits = self._take_row()
                 self._catch_up()

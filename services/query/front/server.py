@@ -14,6 +14,7 @@ from services.query.front.clock_watch import ClockWatch
 from services.query.front.loop import Loop
 from services.query.front.poller import Poller
 from services.query.front.stream import StreamCall, StreamHandlerFactory
+from services.query.front.turn_watch import TurnWatch
 
 # Calls that arrive while the thread is busy are matched with requests posted ahead. What finds none waits in the core,
 # which drops it when the server shuts down, and does not tell since when it waits: this many calls may arrive at once
@@ -135,7 +136,10 @@ class Front:
             self._server.request_call(self._loop.queue, self._loop.queue, self._on_call)
 
     def _serve(self) -> None:
+        turn_watch = TurnWatch(lambda: self._loop.turns)
+        turn_watch.start()
         self._loop.run(self._is_over)
+        turn_watch.close()
         self._clock_watch.close()
         self._server.destroy()
         self._loop.close()

@@ -153,13 +153,13 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
     [
         ClipperConnection.register_model,
         ClipperConnection.deploy_model,
-        ClipperConnection.build_and_deploy_model,
         python_deployer.create_endpoint,
         python_deployer.deploy_python_closure,
     ],
 )
 def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any]) -> None:
     assert keyword_only(function) == list(BATCHING)
+    assert keyword_only(ClipperConnection.build_and_deploy_model) == [*BATCHING, "python"]
 
 
 def test_what_the_original_did_not_have_of_an_application_is_passed_by_name() -> None:

@@ -24,9 +24,9 @@ def main_waits():
 """
 
 
-def _exit_code(script: str) -> int:
-    process = subprocess.run([sys.executable, "-c", _PREAMBLE + script], cwd=_REPOSITORY, timeout=_PATIENCE_S)
-    return process.returncode
+def _exit_code(script: str, *, first: str = "") -> int:
+    program = first + _PREAMBLE + script
+    return subprocess.run([sys.executable, "-c", program], cwd=_REPOSITORY, timeout=_PATIENCE_S).returncode
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -79,6 +79,22 @@ sys.exit(0 if died_of == -signal.SIGTERM and not stop._stopped.wait(0.2) else 1)
 """)
         == 0
     )
+
+
+def test_so_does_one_that_is_hardly_forked() -> None:
+    """As when a pool of processes is done before each of them has had a turn."""
+    killed_at_once = "import os; os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), 15))"
+    script = """
+stop.drain()
+before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+child = os.fork()
+if child == 0:
+    threading.Event().wait()
+died_of = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+unchanged = signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+sys.exit(0 if died_of == -signal.SIGTERM and unchanged and not stop._stopped.wait(0.2) else 1)
+"""
+    assert _exit_code(script, first=killed_at_once) == 0
 
 
 _THREAD = """

@@ -68,14 +68,32 @@ def test_a_configured_process_writes_json_from_its_level_up_to_standard_error() 
     assert [json.loads(line)["message"] for line in process.stderr.splitlines()] == ["yes"]
 
 
-def test_what_a_client_makes_grpcio_log_is_not_logged() -> None:
-    program = (
-        "from services.common import logs; logs.configure('query', 'info');"
-        "from grpc._cython import cygrpc; import logging;"
-        "core = logging.getLogger(cygrpc.__name__);"
-        "core.error('Invalid encoding on %s', b'\\xff'); core.error('something else')"
-    )
+_OF_GRPCIO = {
+    "a header that is no UTF-8": ("core.error('Invalid encoding on %s', b'\\xff')", False),
+    "an answer to a client that has gone": ("fail(cygrpc.ExecuteBatchError('Failed \"execute_batch\": (...)'))", False),
+    "an answer that cannot be sent": ("fail(cygrpc.ExecuteBatchError('Failed grpc_call_start_batch: 10'))", True),
+    "anything else": ("core.error('something else')", True),
+}
+
+
+@pytest.mark.parametrize(("statement", "is_logged"), _OF_GRPCIO.values(), ids=_OF_GRPCIO)
+def test_what_a_client_makes_grpcio_log_is_not_logged(statement: str, is_logged: bool) -> None:
+    program = f"""
+import logging
+from grpc._cython import cygrpc
+from services.common import logs
+
+def fail(error):
+    try:
+        raise error
+    except cygrpc.ExecuteBatchError:
+        core.exception('ExecuteBatchError raised in core by servicer method []')
+
+logs.configure('query', 'info')
+core = logging.getLogger(cygrpc.__name__)
+{statement}
+"""
     process = subprocess.run(
         [sys.executable, "-c", program], cwd=_REPOSITORY, capture_output=True, text=True, check=True
     )
-    assert [json.loads(line)["message"] for line in process.stderr.splitlines()] == ["something else"]
+    assert len([json.loads(line)["message"] for line in process.stderr.splitlines()]) == is_logged

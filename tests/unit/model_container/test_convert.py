@@ -8,7 +8,7 @@ from clipper.v1 import input_pb2, model_container_service_pb2
 from services.common.errors import InvalidInput
 from services.common.names import InputType
 from services.model_container import convert
-from services.model_container.prediction import Answer
+from services.model_runtime.prediction import Answer
 from tests.fixtures.model_containers import INPUT_TYPES, packed
 
 _Request = model_container_service_pb2.PredictBatchRequest

@@ -20,3 +20,12 @@ def test_of_many_the_newest_five_thousand_at_least_and_ten_thousand_at_most_are_
     found = [number for number in range(50_000) if recent.find(number, 0.0)]
     assert found == list(range(50_000 - len(found), 50_000))
     assert 5_000 <= len(found) <= 10_000
+
+
+def test_what_is_too_old_to_be_found_is_forgotten() -> None:
+    recent = RecentPredictions()
+    for second in range(100):
+        recent.add(prediction(second), float(second))
+    kept = [second for second in range(100) if recent.find(second, float(second))]
+    assert kept == list(range(100 - len(kept), 100))
+    assert 5 <= len(kept) <= 12

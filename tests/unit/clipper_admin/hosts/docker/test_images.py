@@ -2,11 +2,13 @@
 
 import json
 import logging
+from collections.abc import Callable
 
 import pytest
 
 from clipper_admin import ClipperException
-from clipper_admin.hosts.docker import images
+from clipper_admin.hosts.docker import dockerfiles, images
+from clipper_admin.hosts.docker.bases import Base
 from clipper_admin.logs import ClusterAdapter
 
 LOGGER = ClusterAdapter(logging.getLogger("clipper_admin.test"), "mine")
@@ -18,16 +20,27 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "clipper_admin")
 
 
+BASE = Base("base:1", "clipper", "/constraints.txt")
+
+
 def test_a_model_without_packages_is_its_base_and_its_files() -> None:
-    assert images.dockerfile("base:1", "clipper", []) == "FROM base:1\nCOPY model/ /model/\n"
+    assert dockerfiles.without_packages(BASE) == "FROM base:1\nCOPY model/ /model/\n"
 
 
-def test_packages_are_installed_by_root_before_the_files_come_and_no_shell_reads_them() -> None:
-    lines = images.dockerfile("base:1", "clipper", ["numpy>=2,<3", "a b; rm"]).splitlines()
+@pytest.mark.parametrize("write", [dockerfiles.together, dockerfiles.apart], ids=["together", "apart"])
+def test_packages_are_installed_by_root_before_the_files_come_and_no_shell_reads_them(
+    write: Callable[[Base, list[str]], str],
+) -> None:
+    lines = write(BASE, ["numpy>=2,<3", "a b; rm"]).splitlines()
 
-    assert [line.partition(" ")[0] for line in lines] == ["FROM", "USER", "RUN", "USER", "COPY"]
+    assert [line.partition(" ")[0] for line in lines if not line.startswith("ENV ")] == [
+        *("FROM", "USER", "RUN", "USER", "COPY")
+    ]
     assert (lines[1], lines[3]) == ("USER root", "USER clipper")
-    assert json.loads(lines[2].removeprefix("RUN "))[-2:] == ["numpy>=2,<3", "a b; rm"]
+    shell, flag, program, *arguments = json.loads(lines[2].removeprefix("RUN "))
+    assert (shell, flag) == ("sh", "-c")
+    assert {"numpy>=2,<3", "a b; rm"} <= set(arguments)
+    assert "a b" not in program
 
 
 def test_a_build_that_fails_ends_with_what_it_said_last(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,15 +1,18 @@
 """Python environments of models."""
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from clipper_admin import ClipperException
+from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.hosts.process import environments, images
 
 
@@ -42,15 +45,43 @@ def says(python: str, program: str) -> str:
 
 
 def test_without_packages_the_services_interpreter_will_do(home: Path) -> None:
-    assert environments.provide(home, []) == environments.services_python()
+    made = environments.provide(home, [])
+
+    assert (made.python, made.container_python) == (environments.services_python(), environments.services_python())
 
 
 def test_an_environment_has_its_packages_before_those_of_the_services(home: Path, greetings: str) -> None:
-    python = environments.provide(home, [greetings])
+    python = environments.provide(home, [greetings]).python
 
     assert says(python, "import greetings; print(greetings.HELLO)") == "hello"
     assert says(python, "import numpy, services.model_container; print('services too')") == "services too"
     assert says(python, "import orjson; print(orjson.HIDDEN)") == "True"
+
+
+IMPORTED = """
+import json, sys
+from importlib.metadata import packages_distributions
+import services.model_container.model_process, services.model_container.server
+modules = {name.partition(".")[0] for name in sys.modules} & packages_distributions().keys()
+print(json.dumps([package for module in modules for package in packages_distributions()[module]]))
+"""
+
+
+def test_packages_have_to_agree_with_all_that_a_container_imports(home: Path, greetings: str) -> None:
+    made = environments.provide(home, [greetings])
+
+    constraints = (Path(made.python).parents[1] / "constraints.txt").read_text()
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in constraints.splitlines()}
+    imported = {name.lower().replace("_", "-") for name in json.loads(says(made.container_python, IMPORTED))}
+    assert imported - pinned <= {"clipper"}
+    assert "typing-extensions" in pinned
+
+
+def test_a_lock_says_what_a_model_finds(home: Path, greetings: str) -> None:
+    lock = environments.provide(home, [greetings]).lock
+
+    assert lock is not None
+    assert {"greetings==1.0", f"numpy=={version('numpy')}"} <= set(lock.read_text().splitlines())
 
 
 def test_an_environment_is_made_once(home: Path, greetings: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -62,7 +93,7 @@ def test_an_environment_is_made_once(home: Path, greetings: str, caplog: pytest.
 
 
 def test_from_within_an_environment_the_services_run_in_their_own(home: Path, greetings: str) -> None:
-    python = environments.provide(home, [greetings])
+    python = environments.provide(home, [greetings]).python
 
     program = "from clipper_admin.hosts.process import environments; print(environments.services_python())"
     assert says(python, program) == environments.services_python()
@@ -87,7 +118,7 @@ def without_pip(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 PROVIDE = "import sys; from pathlib import Path; from clipper_admin.hosts.process import environments; "
-PROVIDE += "print(environments.provide(Path(sys.argv[1]), sys.argv[2:]))"
+PROVIDE += "print(environments.provide(Path(sys.argv[1]), sys.argv[2:]).python)"
 
 
 def test_an_interpreter_without_pip_borrows_that_of_its_base(without_pip: str, greetings: str, tmp_path: Path) -> None:
@@ -117,19 +148,19 @@ def test_an_image_holds_the_files_and_the_interpreter(home: Path, tmp_path: Path
     (model / "weights").mkdir(parents=True)
     (model / "weights" / "layer").write_text("1")
 
-    built = images.build(tmp_path / "images", home, "m", "1", model, [])
-    again = images.build(tmp_path / "images", home, "m", "1", model, [])
+    built = images.build(tmp_path / "images", home, ModelFiles("m", "1", model, []))
+    again = images.build(tmp_path / "images", home, ModelFiles("m", "1", model, []))
 
     image = images.load(str(built))
     assert (image.model / "weights" / "layer").read_text() == "1"
-    assert image.python == environments.services_python()
+    assert (image.python, image.model_python) == (environments.services_python(), "")
     assert again != built
 
 
 def test_one_file_makes_an_image_too(home: Path, tmp_path: Path) -> None:
     (tmp_path / "func.pkl").write_bytes(b"pickle")
 
-    image = images.load(str(images.build(tmp_path / "images", home, "m", "1", tmp_path / "func.pkl", [])))
+    image = images.load(str(images.build(tmp_path / "images", home, ModelFiles("m", "1", tmp_path / "func.pkl", []))))
 
     assert (image.model / "func.pkl").read_bytes() == b"pickle"
 
@@ -138,4 +169,4 @@ def test_what_is_no_image_and_no_model_is_refused(home: Path, tmp_path: Path) ->
     with pytest.raises(ClipperException, match=r"no model image at .*build_model"):
         images.load(str(tmp_path))
     with pytest.raises(ClipperException, match="no model data at /nowhere"):
-        images.build(tmp_path / "images", home, "m", "1", Path("/nowhere"), [])
+        images.build(tmp_path / "images", home, ModelFiles("m", "1", Path("/nowhere"), []))

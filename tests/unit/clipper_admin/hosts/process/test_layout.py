@@ -7,6 +7,7 @@ import pytest
 
 from clipper_admin.hosts.process import plan, ports
 from clipper_admin.hosts.process.directory import ClusterDirectory
+from clipper_admin.hosts.process.images import Image
 from clipper_admin.hosts.process.layout import ClusterOptions, lay_out
 from clipper_admin.hosts.process.process import ProcessSpec
 
@@ -27,8 +28,7 @@ def replica(port: int) -> ProcessSpec:
         version="1",
         index=port,
         input_type="doubles",
-        model=Path("model"),
-        python="python",
+        image=Image(Path("model"), "python", ""),
         port=port,
         management="127.0.0.1:1",
     )

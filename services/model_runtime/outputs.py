@@ -12,10 +12,10 @@ import numpy as np
 
 from services.common.errors import describe
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
-from services.model_container import frames
-from services.model_container.json_text import JsonText
-from services.model_container.outcomes import Outcomes
-from services.model_container.settings import NonFinite
+from services.model_runtime import frames
+from services.model_runtime.json_text import JsonText
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.settings import NonFinite
 
 # What is in the message around an output or a failure, at most, and around them all.
 _AROUND_EACH_BYTES = 32

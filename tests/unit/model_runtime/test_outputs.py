@@ -19,10 +19,10 @@ import pytest
 
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.model_container import convert
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
-from services.model_container.prediction import Answer
-from services.model_container.settings import NonFinite
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs
+from services.model_runtime.prediction import Answer
+from services.model_runtime.settings import NonFinite
 
 sparse: Any = importlib.import_module("scipy.sparse")
 

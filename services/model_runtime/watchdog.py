@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 
 from services.common.lifecycle import VitalThread
-from services.model_container.prediction import Batch, Call, Predictor
+from services.model_runtime.prediction import Batch, Call, Calling
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_INTERVAL_S = 1.0
@@ -39,7 +39,7 @@ class Watchdog:
         on_hang: ends the process, in a thread of the watchdog's; when it does not within 5 s, the process ends with 1.
     """
 
-    def __init__(self, predictor: Predictor, limit_s: float, on_hang: Callable[[], None]) -> None:
+    def __init__(self, predictor: Calling, limit_s: float, on_hang: Callable[[], None]) -> None:
         self._predictor = predictor
         self._limit_s = limit_s
         self._interval_s = min(_LONGEST_INTERVAL_S, limit_s / _LOOKS)

@@ -12,10 +12,10 @@ import pytest
 
 from services.common.limits import LARGEST_BATCH_ANSWER_BYTES
 from services.common.names import InputType
-from services.model_container.loading import ModelFunction
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
-from services.model_container.prediction import Batch, Predictor
+from services.model_runtime.loading import ModelFunction
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs
+from services.model_runtime.prediction import Batch, Predictor
 from tests.fixtures.endings import ENDINGS
 
 

@@ -8,18 +8,22 @@ One thread makes all calls, and the conversion of what they return: the one on w
 model holds may belong to it.
 """
 
+import asyncio
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
 
 from services.common import tensors
 from services.common.errors import describe
 from services.common.names import InputType
-from services.model_container.loading import ModelFunction
-from services.model_container.outputs import Outputs, every_input, fit
+from services.model_runtime.loading import ModelFunction, load
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs, every_input, fit
+from services.model_runtime.settings import ModelSettings, NonFinite
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ class Batch:
     """
 
     input_type: InputType
-    data: bytes
+    data: bytes | bytearray
     lengths: Sequence[int]
     deadline_s: float = math.inf
 
@@ -102,6 +106,17 @@ class Call(NamedTuple):
     began_s: float
 
 
+class Calling(Protocol):
+    """Whatever has batches answered by a model."""
+
+    @property
+    def call(self) -> Call | None:
+        """The call from which the model has not returned yet; None while there is none. For any thread."""
+
+    def predict(self, batch: Batch) -> Answer:
+        """Answers a batch; never raises for what the model does."""
+
+
 class Predictor:
     """A model that answers every batch; `predict` belongs to the thread that loaded it.
 
@@ -114,6 +129,18 @@ class Predictor:
         self._outputs = outputs
         self._clock = clock
         self.call: Call | None = None
+
+    @classmethod
+    def loaded(cls, settings: ModelSettings, runner: asyncio.Runner) -> Self:
+        """The model of the settings, loaded and warmed up on this thread, with the runner's loop for its event loop.
+
+        Raises:
+            MissingModule: an import of the model's failed.
+            UnusableModel: there is no model, or it failed while it was loaded.
+        """
+        runner.get_loop()  # what the model calls its thread's event loop from the beginning
+        outcomes = Outcomes(runner)
+        return cls(load(Path(settings.model_path), outcomes), Outputs(outcomes, NonFinite(settings.non_finite)))
 
     def predict(self, batch: Batch) -> Answer:
         """Answers a batch; never raises for what the model does."""

@@ -18,14 +18,17 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import IO, Any
 
-from cloudpickle import cloudpickle
+from cloudpickle import __version__ as cloudpickle_version
+from cloudpickle import cloudpickle, cloudpickle_fast
 
 FUNCTION_FILE = "func.pkl"
 DEFINITIONS_FILE = "main.pkl"
 
 _MAIN = "__main__"
+# What is in one of them in one version of cloudpickle is in the other one in another.
+_CLOUDPICKLE = {module.__name__: module for module in (cloudpickle, cloudpickle_fast)}
 # multiprocessing runs this module as the `__main__` of processes that it starts anew.
-_SPEC = ModuleSpec("services.model_container.spawned", loader=None)
+_SPEC = ModuleSpec("services.model_runtime.spawned", loader=None)
 
 
 class Script:
@@ -86,14 +89,14 @@ class _Unpickler(pickle.Unpickler):
         self._makers: dict[str, Callable[..., Any]] = {
             "_make_function": self._make_function,
             "_function_setstate": self._set_state,
-            "_make_skeleton_class": self._noting(cloudpickle._make_skeleton_class),
-            "_make_skeleton_enum": self._noting(cloudpickle._make_skeleton_enum),
+            "_make_skeleton_class": self._noting(_of_cloudpickle("_make_skeleton_class")),
+            "_make_skeleton_enum": self._noting(_of_cloudpickle("_make_skeleton_enum")),
         }
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """What a pickle refers to by its name."""
-        if module_name == cloudpickle.__name__ and global_name in self._makers:
-            return self._makers[global_name]
+        if module_name in _CLOUDPICKLE:
+            return self._makers.get(global_name) or _of_cloudpickle(global_name)
         return super().find_class(module_name, global_name)
 
     def _make_function(self, code: Any, namespace: dict[str, Any], *rest: Any) -> FunctionType:
@@ -101,7 +104,7 @@ class _Unpickler(pickle.Unpickler):
             for name, value in namespace.items():
                 self._namespace.setdefault(name, value)
             namespace = self._namespace
-        function: FunctionType = cloudpickle._make_function(code, namespace, *rest)
+        function: FunctionType = _of_cloudpickle("_make_function")(code, namespace, *rest)
         self.made.append(function)
         return function
 
@@ -111,7 +114,7 @@ class _Unpickler(pickle.Unpickler):
             # What others see already stays what it is.
             known = {name: self._namespace[name] for name in slots["__globals__"] if name in self._namespace}
             state = attributes, {**slots, "__globals__": {**slots["__globals__"], **known}}
-        cloudpickle._function_setstate(function, state)
+        _of_cloudpickle("_function_setstate")(function, state)
 
     def _noting(self, make: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*arguments: Any) -> Any:
@@ -120,3 +123,11 @@ class _Unpickler(pickle.Unpickler):
             return made
 
         return noted
+
+
+def _of_cloudpickle(name: str) -> Any:
+    """What cloudpickle, in the version that is here, has under a name, wherever the version that pickled had it."""
+    for module in _CLOUDPICKLE.values():
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(f"cloudpickle {cloudpickle_version} has no {name}; install the version that pickled the model")

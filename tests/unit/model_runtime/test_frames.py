@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.model_container.outcomes import Outcomes
-from services.model_container.outputs import Outputs
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.outputs import Outputs
 
 pandas: Any = importlib.import_module("pandas")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.model_container.loading import MissingModule, ModelFunction, UnusableModel, load
-from services.model_container.outcomes import Outcomes
+from services.model_runtime.loading import MissingModule, ModelFunction, UnusableModel, load
+from services.model_runtime.outcomes import Outcomes
 from tests.fixtures.model_containers import save
 
 

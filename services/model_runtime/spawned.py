@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from services.common.settings import from_environment
-from services.model_container.script import Script
-from services.model_container.settings import Settings
+from services.model_runtime.script import Script
+from services.model_runtime.settings import ModelSettings
 
-_script = Script(Path(from_environment(Settings, os.environ).model_path))
+_script = Script(Path(from_environment(ModelSettings, os.environ).model_path))
 _script.load()
 globals().update({name: value for name, value in vars(_script.module).items() if name not in globals()})
 globals()["__getattr__"] = vars(_script.module)["__getattr__"]

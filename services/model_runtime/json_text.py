@@ -19,8 +19,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from services.model_container import frames
-from services.model_container.settings import NonFinite
+from services.model_runtime import frames
+from services.model_runtime.settings import NonFinite
 
 # Of numpy's types orjson takes numbers only from here: the rest it writes in ways of its own, NaT as 1970.
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY

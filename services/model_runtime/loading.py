@@ -21,8 +21,8 @@ from typing import Any
 
 from services.common.errors import CallerError, describe
 from services.common.tensors import ModelInputs
-from services.model_container.outcomes import Outcomes
-from services.model_container.script import FUNCTION_FILE, Script
+from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.script import FUNCTION_FILE, Script
 
 PACKAGES_FILE = "func.packages.json"
 
