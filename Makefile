@@ -42,7 +42,7 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
 # Most tests wait for most of their time, so that more of them than there are processors may run side by side.
-WORKERS      := 3
+WORKERS      := 4
 SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -111,7 +111,7 @@ test-all: test-slow test-pythons test-cookbook test ## Run all of the tests
 
 test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
 	@echo "==> pytest without a Docker engine"
-	@env -u CLIPPER_REQUIRE_DOCKER DOCKER_HOST=unix:///nonexistent.sock $(BIN)/pytest -q -rfE tests/docker tests/unit/clipper_admin
+	@env -u CLIPPER_REQUIRE_DOCKER DOCKER_HOST=unix:///nonexistent.sock $(BIN)/pytest -q -rfE tests/docker tests/unit/clipper_admin $(SIDE_BY_SIDE)
 
 bench: $(DEV) ## Measure; see bench/README.md
 	@$(BIN)/python -m bench floors

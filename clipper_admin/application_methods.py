@@ -40,6 +40,8 @@ class ApplicationMethods:
         feedback_window_s: int = 3_600,
         context_ttl_s: int = 2_592_000,
         combine: str = "vote",
+        missing: str = "error",
+        schema: Mapping[str, Any] | None = None,
     ) -> None:
         """Registers an application, which makes POST /{name}/predict and /{name}/update answer.
 
@@ -63,6 +65,13 @@ class ApplicationMethods:
             feedback_window_s: for how many seconds a prediction can be joined with its feedback.
             context_ttl_s: after how many seconds an untouched context is forgotten.
             combine: how outputs become one, where the policy asks several models: "vote" or "average".
+            missing: what a missing value in JSON is, where a float or double belongs (null, NaN or "NaN", or a name
+                that an object lacks): "error", which refuses the request, or "nan". Packed numbers may be NaN anyway.
+            schema: what each input must be like; another one is refused with the reason instead of a default output.
+                {"shape": [4]}: how many elements it has, in each dimension. {"names": ["age", "income"]}: what they are
+                called, so that an input in JSON may be {"income": 1e4, "age": 40}. {"minimum": 0, "maximum": 255}: what
+                no element is below, and above. {"ranges": {"age": {"minimum": 0}}}: the same of single elements.
+                Numbers may have all of this, bytes a shape of one dimension, strings none. None: anything of the type.
         """
         self._applications.register(
             name,
@@ -81,6 +90,8 @@ class ApplicationMethods:
             feedback_window_s=feedback_window_s,
             context_ttl_s=context_ttl_s,
             combine=combine,
+            missing=missing,
+            schema=dict(schema or {}),
         )
 
     @needs_connection

@@ -1,6 +1,7 @@
 """Applications and their links to models, as registered in a cluster."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from clipper_admin import remedies
@@ -10,6 +11,7 @@ from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import input_type_name
 
 _LOG = logging.getLogger(__name__)
+_SCHEMA_KEYS = ("shape", "names", "minimum", "maximum", "ranges")
 
 
 class Applications:
@@ -26,9 +28,10 @@ class Applications:
             "default_output": default_output,
             "latency_slo_micros": slo_micros,
             **options,
+            "schema": _plain(options["schema"]),
         }
         try:
-            self._client.post("add_app", {"name": name, **application})
+            self._client.post("add_app", {"name": name, **_without_empty_schema(application)})
         except ClipperException as refused:
             registered = self._find(name) if remedies.EXISTS in refused.msg else {}
             if not registered:
@@ -90,3 +93,16 @@ class Applications:
 
     def _find(self, name: str) -> dict[str, Any]:
         return dict(self._client.post("get_application", {"name": name}))
+
+
+def _without_empty_schema(application: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in application.items() if key != "schema" or value}
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema as it is shown, whatever sequences it was given in."""
+    for key in schema:
+        if key not in _SCHEMA_KEYS:
+            known = ", ".join(f"'{each}'" for each in _SCHEMA_KEYS)
+            raise ClipperException(f"A schema has no '{key}'. It may have {known}")
+    return {key: [*value] if key in ("shape", "names") else value for key, value in schema.items()}

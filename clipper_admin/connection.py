@@ -7,6 +7,7 @@ ClipperException says that the cluster or its container manager refused; network
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from clipper_admin import direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
+from clipper_admin.cluster.check import Check, timeout_s
 from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.deployments import Deployments
@@ -25,6 +27,7 @@ from clipper_admin.logs import ClusterAdapter
 from clipper_admin.models import Models, VersionOptions
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
 from clipper_admin.release import __registry__, __version__
+from clipper_admin.samples import packed
 
 _LOG = logging.getLogger(__name__)
 _DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
@@ -138,15 +141,24 @@ class ClipperConnection(ApplicationMethods):
         pkgs_to_install: Sequence[str] | None = None,
         *,
         python: str = "",
+        env: Mapping[str, str] | None = None,
     ) -> str:
         """Makes an image of a model's files and the packages they need; returns what deploy_model takes as image.
 
         With `python`, as in "3.12", the model runs on that Python, which has to be the one that pickled it; on local
-        processes it may also be the path of an interpreter. Empty: it runs on this interpreter's.
+        processes it may also be the path of an interpreter. Empty: it runs on this interpreter's. The files are in the
+        working directory of whatever replica is started from it, and the variables of `env` in its environment.
         """
         name, version = check_model_name(name), check_model_version(version)
         return self.cm.build_model(
-            name, version, model_data_path, base_image, container_registry, pkgs_to_install, python=python
+            name,
+            version,
+            model_data_path,
+            base_image,
+            container_registry,
+            pkgs_to_install,
+            python=python,
+            env=env,
         )
 
     @needs_connection
@@ -198,17 +210,33 @@ class ClipperConnection(ApplicationMethods):
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
         python: str = "",
+        env: Mapping[str, str] | None = None,
+        check: bool = False,
+        sample_input: Any = None,
     ) -> None:
         """build_model, then deploy_model; refuses a registered version before it builds anything.
 
         Another program that deploys the same version is waited for.
+
+        With `check` the model's directory holds a func.pkl, which is loaded, warmed up and, with a `sample_input`,
+        asked once in a process of its own with the model's environment; what fails is told before anything is started.
         """
         name, version = check_model_name(name), check_model_version(version)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        sample = None if sample_input is None else packed([sample_input], input_type)
+        question = Check(input_type, sample, timeout_s()) if check else None
 
         def build() -> str:
-            return self.build_model(
-                name, version, model_data_path, base_image, container_registry, pkgs_to_install, python=python
+            return self.cm.build_model(
+                name,
+                version,
+                model_data_path,
+                base_image,
+                container_registry,
+                pkgs_to_install,
+                python=python,
+                env=env,
+                check=question,
             )
 
         self._deployments.deploy(name, version, build, num_replicas, options)
@@ -300,6 +328,14 @@ class ClipperConnection(ApplicationMethods):
         self._deployments.stop(self._models.versions(None))
         self.cm.stop_all_model_containers()
 
-    def test_predict_function(self, query: Mapping[str, Any], func: Callable[[Any], Any], input_type: str) -> Any:
-        """Calls `func` here as a model container would; needs no cluster. See function_check."""
-        return try_function(query, func, input_type)
+    def test_predict_function(
+        self,
+        query: Mapping[str, Any],
+        func: Callable[[Any], Any],
+        input_type: str,
+        *,
+        files: Sequence[str | os.PathLike[str]] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Calls `func` on this machine as a model container would; needs no cluster. See function_check."""
+        return try_function(query, func, input_type, files, env or {})

@@ -8,11 +8,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clipper_admin.cluster.check import Check
 from clipper_admin.cluster.host import Component, Host, ModelFiles, Options
 from clipper_admin.cluster.replicas import Replicas
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
-from clipper_admin.naming import model_id
+from clipper_admin.naming import check_variables, model_id
 
 __all__ = ["Component", "ContainerManager"]
 
@@ -84,14 +85,20 @@ class ContainerManager:
         pkgs_to_install: Sequence[str] | None,
         *,
         python: str = "",
+        env: Mapping[str, str] | None = None,
+        check: Check | None = None,
     ) -> str:
         """Makes an image of a model's files and the Python packages that they need; returns what names the image.
 
-        Where images have no registries or bases, these arguments are ignored.
+        Where images have no registries or bases, these arguments are ignored. Whatever replica is started from it, now
+        or later, finds the variables of `env` in its environment.
         """
         self._logger.info("Building model image with model data from %s", model_data_path)
         path, packages, registry = Path(model_data_path), pkgs_to_install or (), container_registry or ""
-        image = self._host.build(ModelFiles(name, version, path, packages, base_image, registry, python))
+        variables = check_variables(env or {})
+        image = self._host.build(
+            ModelFiles(name, version, path, packages, base_image, registry, python, variables, check)
+        )
         self._logger.info("Successfully built %s", image)
         return image
 

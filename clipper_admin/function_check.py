@@ -1,16 +1,17 @@
-"""Tries a model's function on this machine as a container would call it: reloaded from its pickle, on arrays."""
+"""Tries a model's function on this machine as a container would call it: reloaded, in a process of its own."""
 
-import base64
-import binascii
 import logging
-import pickle
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from clipper_admin import closures
-from clipper_admin.naming import input_type_name
+from clipper_admin import closures, samples
+from clipper_admin.cluster.check import Check, timeout_s
+from clipper_admin.exceptions import ClipperException
+from clipper_admin.hosts.identity import ProcessIdentity
+from clipper_admin.hosts.process import checks
+from clipper_admin.hosts.process.environments import services_python
+from clipper_admin.naming import check_variables
 
 _LOG = logging.getLogger(__name__)
 _INVALID_INPUT = "Invalid input type or JSON key"
@@ -18,35 +19,55 @@ _INVALID_TYPE = "Invalid input type"
 _NOT_SERIALIZABLE = "Function does not properly serialize and reload"
 
 
-class _Mismatch(Exception):
-    """An input is not of the given type."""
-
-
-def try_function(query: Mapping[str, Any], func: Callable[[Any], Any], input_type: str) -> Any:
+def try_function(
+    query: Mapping[str, Any],
+    func: Callable[[Any], Any],
+    input_type: str,
+    files: Sequence[str | os.PathLike[str]],
+    env: Mapping[str, str],
+) -> Any:
     """What `func` returns for a query.
 
     Args:
         query: as in a REST request: {"input": X} or {"input_batch": [X, ...]}.
         func: the model's function.
         input_type: "bytes", "integers", "floats", "doubles", "strings" or one of their aliases.
+        files: what it reads, as for deploy_python_closure.
+        env: what it finds in its environment, likewise.
 
     Returns:
-        The function's list of outputs, or a sentence that says what is wrong with the query or the function.
+        The function's list of outputs, as REST embeds them but for texts, which stay texts; or a sentence that says
+        what is wrong with the query or the function.
+
+    Raises:
+        ClipperException: a file or a variable cannot travel.
     """
     inputs = _inputs(query)
-    convert = _CONVERTERS.get(input_type_name(input_type))
-    if inputs is None or convert is None:
+    if inputs is None:
         return _INVALID_INPUT
     try:
-        model_inputs = [convert(value) for value in inputs]
-    except _Mismatch:
+        sample = samples.packed(inputs, input_type)
+    except samples.UnknownInputType:
+        return _INVALID_INPUT
+    except ClipperException:
         return _INVALID_TYPE
+    return _tried(func, Check(input_type, sample, timeout_s()), files, check_variables(env))
+
+
+def _tried(
+    func: Callable[[Any], Any], question: Check, files: Sequence[str | os.PathLike[str]], env: Mapping[str, str]
+) -> Any:
+    here = ProcessIdentity.of(os.getpid())
+    # What was set since this process began is not what a container would have.
+    environment = {} if here is None else here.environment()
     try:
-        reloaded = pickle.loads(closures.pickled(func).data)
-    except Exception:
-        _LOG.exception(_NOT_SERIALIZABLE)
+        with closures.saved(func, files) as directory:
+            return checks.outputs(directory, services_python(), {**environment, **env}, question)
+    except closures.NotSerializable as error:
+        _LOG.error("%s", error.msg)
         return _NOT_SERIALIZABLE
-    return reloaded(model_inputs)
+    except ClipperException as error:
+        return error.msg
 
 
 def _inputs(query: Mapping[str, Any]) -> Sequence[Any] | None:
@@ -54,49 +75,3 @@ def _inputs(query: Mapping[str, Any]) -> Sequence[Any] | None:
         return [query["input"]]
     batch = query.get("input_batch")
     return batch if isinstance(batch, Sequence) and not isinstance(batch, str | bytes) else None
-
-
-def _integers(value: Any) -> Any:
-    return _numbers(value, (int, np.integer), np.int32)
-
-
-def _floats(value: Any) -> Any:
-    return _numbers(value, (int, float, np.integer, np.floating), np.float32)
-
-
-def _doubles(value: Any) -> Any:
-    return _numbers(value, (int, float, np.integer, np.floating), np.float64)
-
-
-def _numbers(value: Any, accepted: tuple[type, ...], dtype: type) -> Any:
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
-        raise _Mismatch
-    if not all(isinstance(number, accepted) and not isinstance(number, bool) for number in value):
-        raise _Mismatch
-    return np.array(value, dtype=dtype)
-
-
-def _bytes(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            value = base64.b64decode(value, validate=True)
-        except binascii.Error:
-            raise _Mismatch from None
-    if not isinstance(value, bytes):
-        raise _Mismatch
-    return np.frombuffer(value, dtype=np.int8)
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _Mismatch
-    return value
-
-
-_CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "bytes": _bytes,
-    "integers": _integers,
-    "floats": _floats,
-    "doubles": _doubles,
-    "strings": _string,
-}

@@ -2,10 +2,10 @@
 
 Installed packages are referred to by name and must be in the container too (pkgs_to_install). What only exists here,
 the notebook and modules of the user's own, travels inside the file: also modules that are imported when the function
-runs.
+runs. Files that it reads lie beside it, where they were named.
 """
 
-from clipper_admin.closures.file import saved
-from clipper_admin.closures.pickler import pickled
+from clipper_admin.closures.file import NotSerializable, saved
+from clipper_admin.closures.packages import pinned
 
-__all__ = ["pickled", "saved"]
+__all__ = ["NotSerializable", "pinned", "saved"]

@@ -1,13 +1,14 @@
-"""The files that a container takes: the function, what else the script defines, and which packages are in use here."""
+"""What a container takes: the function, what else the script defines, which packages are in use here, and files."""
 
 import logging
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clipper_admin.closures import definitions, obstacles, packages
+from clipper_admin.closures import companions, definitions, obstacles, packages
 from clipper_admin.closures.pickler import Pickled, pickled
 from clipper_admin.exceptions import ClipperException
 
@@ -17,12 +18,21 @@ _PACKAGES_FILE = "func.packages.json"
 _DEFINITIONS_FILE = "main.pkl"
 
 
+class NotSerializable(ClipperException):
+    """A function cannot be pickled."""
+
+
 @contextmanager
-def saved(func: Callable[..., Any]) -> Iterator[Path]:
+def saved(func: Callable[..., Any], files: Sequence[str | os.PathLike[str]] = ()) -> Iterator[Path]:
     """A directory with `func` in it, for as long as the context lasts.
 
+    Args:
+        func: the function.
+        files: paths of files and directories that are to lie beside it, relative to the working directory.
+
     Raises:
-        ClipperException: the function cannot be serialised; with what is in the way, and what to do.
+        NotSerializable: the function cannot be serialised; with what is in the way, and what to do.
+        ClipperException: a file cannot travel.
     """
     with tempfile.TemporaryDirectory(suffix="clipper") as directory:
         _LOG.info("Saving function to %s", directory)
@@ -30,6 +40,7 @@ def saved(func: Callable[..., Any]) -> Iterator[Path]:
         (Path(directory) / _FUNCTION_FILE).write_bytes(serialized.data)
         (Path(directory) / _DEFINITIONS_FILE).write_bytes(definitions.pickled())
         (Path(directory) / _PACKAGES_FILE).write_text(packages.as_json(serialized.imports))
+        companions.copy(files, Path(directory))
         _LOG.info("Serialized and supplied predict function")
         yield Path(directory)
 
@@ -39,6 +50,6 @@ def _serialized(func: Callable[..., Any]) -> Pickled:
         return pickled(func)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ClipperException(
+        raise NotSerializable(
             f"The function cannot be serialised: {reason}{obstacles.described(func, pickled)}"
         ) from error

@@ -7,9 +7,10 @@ decided once for all hosts: in ContainerManager and in `replicas`.
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipper_admin.cluster.check import Check
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import model_id
@@ -59,6 +60,8 @@ class ModelFiles:
         base: the image that it is based on, where images are.
         registry: where it is pushed; empty: nowhere.
         python: the Python that it runs on, as in "3.12"; empty: this interpreter's.
+        environment: variables that the model finds in its environment.
+        check: what the model has to pass before there is an image; None: nothing.
     """
 
     name: str
@@ -68,6 +71,8 @@ class ModelFiles:
     base: str = "default"
     registry: str = ""
     python: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    check: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ class Host(ABC):
 
     @abstractmethod
     def build(self, files: ModelFiles) -> str:
-        """Makes a model's image; returns what names it."""
+        """Makes a model's image; returns what names it. There is none if the model does not pass its check."""
 
     @abstractmethod
     def identify(self, image: str) -> str:

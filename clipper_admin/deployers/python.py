@@ -1,7 +1,8 @@
 """Deploys Python functions: from a batch of inputs to a list with one output each."""
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clipper_admin import closures
@@ -28,6 +29,11 @@ def create_endpoint(
     *,
     batching_policy: str | None = None,
     batch_delay_micros: int = 0,
+    files: Sequence[str | os.PathLike[str]] = (),
+    env: Mapping[str, str] | None = None,
+    pin_packages: bool = True,
+    check: bool = True,
+    sample_input: Any = None,
 ) -> None:
     """Registers an application, deploys a function as a model of the same name and links the two.
 
@@ -47,6 +53,11 @@ def create_endpoint(
         pkgs_to_install: what the function imports, as pip takes it.
         batching_policy: how large batches are chosen, as for deploy_model.
         batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+        files: what the function reads, as for deploy_python_closure.
+        env: what it finds in its environment, likewise.
+        pin_packages: which versions are installed, likewise.
+        check: whether it is checked before it is shipped, likewise.
+        sample_input: what it is asked then, likewise.
     """
     clipper_conn.register_application(name, input_type, default_output, slo_micros)
     deploy_python_closure(
@@ -63,6 +74,11 @@ def create_endpoint(
         pkgs_to_install,
         batching_policy=batching_policy,
         batch_delay_micros=batch_delay_micros,
+        files=files,
+        env=env,
+        pin_packages=pin_packages,
+        check=check,
+        sample_input=sample_input,
     )
     clipper_conn.link_model_to_app(name, name)
 
@@ -82,6 +98,11 @@ def deploy_python_closure(
     *,
     batching_policy: str | None = None,
     batch_delay_micros: int = 0,
+    files: Sequence[str | os.PathLike[str]] = (),
+    env: Mapping[str, str] | None = None,
+    pin_packages: bool = True,
+    check: bool = True,
+    sample_input: Any = None,
 ) -> None:
     """Deploys a function, with everything it refers to, as a model version.
 
@@ -99,8 +120,21 @@ def deploy_python_closure(
         pkgs_to_install: what the function imports, as pip takes it.
         batching_policy: how large batches are chosen, as for deploy_model.
         batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+        files: files and directories that the function reads, by paths relative to the working directory; by these
+            paths the function finds them. They are to be read only.
+        env: environment variables of the model's process. Those of this process do not travel.
+        pin_packages: whether packages that pkgs_to_install names without a version are installed in the one that is
+            installed here.
+        check: whether the function is loaded, warmed up and asked `sample_input`, in a process of its own with the
+            model's environment, before anything is started or registered.
+        sample_input: an input as a client would send it; None: the function is not asked.
+
+    Raises:
+        ClipperException: the function, or what it is to take along, cannot travel; it does not pass its check, with
+            what a container would say of it; or as build_and_deploy_model.
     """
-    with closures.saved(func) as model_data:
+    packages = closures.pinned(pkgs_to_install or ()) if pin_packages else pkgs_to_install
+    with closures.saved(func, files) as model_data:
         _LOG.info("Python closure saved")
         clipper_conn.build_and_deploy_model(
             name,
@@ -112,7 +146,10 @@ def deploy_python_closure(
             registry,
             num_replicas,
             batch_size,
-            pkgs_to_install,
+            packages,
             batching_policy=batching_policy,
             batch_delay_micros=batch_delay_micros,
+            env=env,
+            check=check,
+            sample_input=sample_input,
         )

@@ -58,6 +58,15 @@ class ProcessIdentity:
         """Whether this very process still runs."""
         return ProcessIdentity.of(self.pid) == self
 
+    def environment(self) -> dict[str, str]:
+        """The variables that the process was started with; none when it is gone."""
+        try:
+            block = Path(f"/proc/{self.pid}/environ").read_bytes() if self.is_alive() else b""
+        except (FileNotFoundError, ProcessLookupError):
+            return {}
+        pairs = (os.fsdecode(variable).partition("=") for variable in block.split(b"\0") if variable)
+        return {name: value for name, _equals, value in pairs}
+
     def send(self, number: signal.Signals) -> None:
         """Signals the process; nothing happens when it is gone."""
         with self.held() as handle:

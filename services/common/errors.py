@@ -3,7 +3,10 @@
     ClipperError
     ├── CallerError                the caller must change the request
     │   ├── InvalidInput           it can never succeed
-    │   │   └── LimitExceeded      in several smaller ones it can
+    │   │   ├── LimitExceeded      in several smaller ones it can
+    │   │   ├── SchemaMismatch     an input is not as its application's schema wants it
+    │   │   ├── UnsupportedMediaType  its body is of a kind that is not read
+    │   │   └── NotAcceptable      its answer would be of a kind that it does not accept
     │   ├── NotFound               it names what is not there
     │   ├── AlreadyExists          it would register twice
     │   └── Conflict               what is registered does not allow it
@@ -63,6 +66,20 @@ class LimitExceeded(InvalidInput):
     """The request holds more than one request may."""
 
     reason = "LIMIT_EXCEEDED"
+
+
+class SchemaMismatch(InvalidInput):
+    """An input is of the application's type, but not as its schema wants it."""
+
+    reason = "SCHEMA_MISMATCH"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """The body is of a kind that is not read."""
+
+
+class NotAcceptable(InvalidInput):
+    """The caller accepts no kind of answer that there is."""
 
 
 class NotFound(CallerError):

@@ -42,10 +42,7 @@ class StopSignal:
         self._numbers, self._wakeup = socket.socketpair()
         self._wakeup.setblocking(False)
         self._install()
-        held = _HeldSignals()
-        # In the child what was asked for first is called first.
-        os.register_at_fork(before=held.hold, after_in_parent=held.release, after_in_child=_uninstall)
-        os.register_at_fork(after_in_child=held.release)
+        _leave_forks_their_signals()
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     def drain(self) -> None:
@@ -103,6 +100,14 @@ class _HeldSignals(threading.local):
         signal.pthread_sigmask(signal.SIG_SETMASK, self._held_before)
 
 
+def _leave_forks_their_signals() -> None:
+    """Has what this process forks end by the signals that it gets, from its first moment on."""
+    held = _HeldSignals()
+    # In the child what was asked for first is called first.
+    os.register_at_fork(before=held.hold, after_in_parent=held.release, after_in_child=_uninstall)
+    os.register_at_fork(after_in_child=held.release)
+
+
 def _uninstall() -> None:
     # A child that shared the descriptor would pass its own signals on to its parent.
     signal.set_wakeup_fd(-1)
@@ -121,7 +126,7 @@ def become_child_of(parent: int) -> None:
     """
     for number in _SIGNALS:
         signal.signal(number, _leave_to_parent)
-    os.register_at_fork(after_in_child=_uninstall)
+    _leave_forks_their_signals()
     _die_with(ctypes.CDLL(None, use_errno=True), parent)
 
 

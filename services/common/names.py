@@ -25,6 +25,8 @@ SELECTION_POLICY_GROUP = "clipper.selection_policies"
 LOSSES = ("zero_one", "squared", "absolute")
 # How the outputs of several models become one.
 COMBINATIONS = ("vote", "average")
+# What a missing value among floats or doubles is: a bad request, or NaN.
+MISSING = ("error", "nan")
 
 # A name is a path segment, part of a Redis key and a metric label, so it stays within what all three take unescaped.
 _NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?", re.ASCII)

@@ -10,9 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.common.errors import describe
-from services.common.names import ADAPTIVE_BATCH_SIZE, BATCHING_POLICIES, COMBINATIONS, LOSSES, PRIORITIES, InputType
-from services.common.records import CLASSES, Kind, Record, Unreadable
+from services.common.errors import InvalidInput, describe
+from services.common.input_schema import InputSchema, Range
+from services.common.names import (
+    ADAPTIVE_BATCH_SIZE,
+    BATCHING_POLICIES,
+    COMBINATIONS,
+    LOSSES,
+    MISSING,
+    PRIORITIES,
+    InputType,
+)
+from services.common.records import CLASSES, Application, Kind, Record, Unreadable
 
 # What no field may be, whoever wrote it: the services would divide by it, wait for ever or fail at each request.
 _ALLOWED: Mapping[str, Callable[[Any], bool]] = {
@@ -31,6 +40,7 @@ _ALLOWED: Mapping[str, Callable[[Any], bool]] = {
     "feedback_window_s": lambda seconds: 0 < seconds < 1e12,
     "context_ttl_s": lambda seconds: 0 < seconds < 1e12,
     "combine": lambda word: word in COMBINATIONS,
+    "missing": lambda word: word in MISSING,
     "batch_size": lambda size: size > 0 or size == ADAPTIVE_BATCH_SIZE,
     "batching_policy": lambda word: not word or word in BATCHING_POLICIES,
     "batch_delay_micros": lambda micros: micros >= 0,
@@ -55,6 +65,8 @@ def decode(kind: Kind, key: str, text: str) -> Record | Unreadable:
         record = _record(CLASSES[kind], json.loads(text))
         if record.key != key:
             raise ValueError(f"it is the record of '{record.key}'")
+        if isinstance(record, Application) and record.schema is not None:
+            record.schema.check_type(record.input_type)
     except Exception as error:
         return Unreadable(describe(error))
     return record
@@ -79,6 +91,8 @@ def _value(field: "dataclasses.Field[Any]", given: Any) -> Any:
         allowed = _ALLOWED.get(name, lambda _: True)(value)
     except (TypeError, ValueError, OverflowError):
         allowed = False
+    except InvalidInput as error:
+        raise ValueError(f"'{name}' cannot be {_shown(given)}: {error}") from None
     if not allowed:
         raise ValueError(f"'{name}' cannot be {_shown(given)}")
     return value
@@ -112,6 +126,24 @@ def _number(given: Any) -> float:
     return float(given)
 
 
+def _schema(given: Any) -> InputSchema | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise TypeError
+    return InputSchema(
+        tuple(map(_whole, _list(given.get("shape", [])))),
+        tuple(map(_text, _list(given.get("names", [])))),
+        _bound(given.get("minimum")),
+        _bound(given.get("maximum")),
+        tuple(Range(_text(name), _bound(low), _bound(high)) for name, low, high in _list(given.get("ranges", []))),
+    )
+
+
+def _bound(given: Any) -> float | None:
+    return None if given is None else _number(given)
+
+
 _text = _of(str)
 _list = _of(list)
 _READERS: Mapping[Any, Callable[[Any], Any]] = {
@@ -121,5 +153,6 @@ _READERS: Mapping[Any, Callable[[Any], Any]] = {
     float: _number,
     InputType: InputType,
     tuple[str, ...]: lambda given: tuple(map(_text, _list(given))),
+    InputSchema | None: _schema,
     tuple[tuple[str, float], ...]: lambda given: tuple((_text(name), _number(value)) for name, value in _list(given)),
 }

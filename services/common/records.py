@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
+from services.common.input_schema import InputSchema
 from services.common.names import InputType
 
 
@@ -36,6 +37,8 @@ class Application:
         feedback_window_s: how long a prediction can be joined with its feedback; above 0.
         context_ttl_s: a context untouched for as long is forgotten; above 0.
         combine: one of names.COMBINATIONS; how outputs become one where the policy asks several models.
+        missing: one of names.MISSING; what JSON's null and NaN are where a float or double belongs.
+        schema: what an input must be like; None: of the type and nothing else.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Application:
     feedback_window_s: int = 3_600
     context_ttl_s: int = 2_592_000
     combine: str = "vote"
+    missing: str = "error"
+    schema: InputSchema | None = None
 
     @property
     def key(self) -> str:

@@ -28,6 +28,11 @@ def send_status(status: RpcStatus) -> Operation:
     return cygrpc.SendStatusFromServerOperation(status.trailing_metadata, code, message, _NO_FLAGS)
 
 
+def send_initial_metadata(metadata: tuple[tuple[str, str], ...]) -> Operation:
+    """The operation that begins an answer, with what is told of it beforehand; over REST these are headers."""
+    return cygrpc.SendInitialMetadataOperation(metadata, _NO_FLAGS)
+
+
 SEND_INITIAL_METADATA = cygrpc.SendInitialMetadataOperation(None, _NO_FLAGS)
 SEND_OK = send_status(OK)
 

@@ -1,6 +1,8 @@
 """The one place where an exception becomes a gRPC status."""
 
+import dataclasses
 import logging
+import re
 from dataclasses import dataclass
 
 import grpc
@@ -31,6 +33,11 @@ _CODES: dict[type[BaseException], grpc.StatusCode] = {
     errors.ModelFailed: grpc.StatusCode.INTERNAL,
 }
 
+# For what HTTP has a status and gRPC none: it travels along, with the message once more, for the edge to make it of.
+_HTTP_STATUSES: dict[type[BaseException], str] = {errors.UnsupportedMediaType: "415", errors.NotAcceptable: "406"}
+_HTTP_STATUS_KEY, _HTTP_MESSAGE_KEY = "x-clipper-status", "x-clipper-message"
+_NO_HEADER = re.compile(r"[^ -~]")
+
 
 @dataclass(frozen=True, slots=True)
 class RpcStatus:
@@ -55,7 +62,7 @@ def from_exception(error: BaseException) -> RpcStatus:
     for kind in type(error).__mro__:
         code = _CODES.get(kind)
         if code is not None and isinstance(error, errors.ClipperError):
-            return _rich(code, str(error), _details(error))
+            return _with_http_status(_rich(code, str(error), _details(error)), type(error))
     _LOG.error("an RPC failed unexpectedly", exc_info=error)
     return _rich(grpc.StatusCode.INTERNAL, errors.UNEXPECTED, [_info(errors.ClipperError.reason)])
 
@@ -64,6 +71,14 @@ def to_proto(status: RpcStatus) -> status_pb2.Status:
     """The status of an exception as a message, for what fails without ending an RPC."""
     details = dict(status.trailing_metadata)[_DETAILS_KEY]
     return status_pb2.Status.FromString(details)
+
+
+def _with_http_status(status: RpcStatus, kind: type[BaseException]) -> RpcStatus:
+    http_status = _HTTP_STATUSES.get(kind)
+    if http_status is None:
+        return status
+    told = ((_HTTP_STATUS_KEY, http_status), (_HTTP_MESSAGE_KEY, _NO_HEADER.sub("?", status.message)))
+    return dataclasses.replace(status, trailing_metadata=(*status.trailing_metadata, *told))
 
 
 def _details(error: errors.ClipperError) -> list[Message]:

@@ -21,7 +21,7 @@ ELEMENT_BYTES = {
     InputType.DOUBLES: 8,
     InputType.STRINGS: 1,
 }
-_DTYPES: dict[InputType, np.dtype[np.generic]] = {
+DTYPES: dict[InputType, np.dtype[np.generic]] = {
     InputType.BYTES: np.dtype("i1"),
     InputType.INTS: np.dtype("<i4"),
     InputType.FLOATS: np.dtype("<f4"),
@@ -76,7 +76,7 @@ def model_inputs(input_type: InputType, data: bytes | bytearray, lengths: Sequen
     if input_type is InputType.STRINGS:
         return [data[start:end].decode() for start, end in _spans(lengths, 1)]
     # A copy, because models normalise in place and a view of immutable bytes is read-only.
-    flat: NDArray[np.generic] = np.frombuffer(bytearray(data), dtype=_DTYPES[input_type])
+    flat: NDArray[np.generic] = np.frombuffer(bytearray(data), dtype=DTYPES[input_type])
     if lengths and lengths.count(lengths[0]) == len(lengths):
         return flat.reshape(len(lengths), lengths[0])
     return [flat[start:end] for start, end in _spans(lengths, 1)]

@@ -8,12 +8,14 @@ import dataclasses
 from collections.abc import Sequence
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from services.common.names import PRIORITIES, SINGLE, InputType, check_name
+from services.common.names import MISSING, PRIORITIES, SINGLE, InputType, check_name
 from services.common.records import Application, Change, Configuration, Kind
 from services.management import limits, models, selection
 
 _SMALLEST_SHARE = 0.001
 _LARGEST_SHARE = 1000.0
+# The types of numbers that NaN is one of.
+_WITH_NAN = (InputType.FLOATS, InputType.DOUBLES)
 
 
 def add(known: Configuration, application: Application, policy_prefixes: Sequence[str] = ()) -> list[Change]:
@@ -29,6 +31,7 @@ def add(known: Configuration, application: Application, policy_prefixes: Sequenc
         AlreadyExists: its name is taken.
     """
     _check(application)
+    _check_inputs(application)
     selection.check(application, policy_prefixes)
     if application.name in known.applications:
         raise AlreadyExists(f"application '{application.name}' already exists")
@@ -133,6 +136,18 @@ def _check(application: Application) -> None:
         raise InvalidInput(
             f"The time to live in the cache must not be negative, but it is {application.cache_ttl_micros} microseconds"
         )
+
+
+def _check_inputs(application: Application) -> None:
+    if application.missing not in MISSING:
+        known = ", ".join(f"'{word}'" for word in MISSING)
+        raise InvalidInput(f"Invalid missing '{application.missing}'. It must be one of {known}")
+    if application.missing == "nan" and application.input_type not in _WITH_NAN:
+        raise InvalidInput(
+            f"There is no NaN among {application.input_type}, so missing='nan' is for floats and doubles"
+        )
+    if application.schema is not None:
+        application.schema.check_type(application.input_type)
 
 
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from services.common import input_types
 from services.common.errors import InvalidInput
+from services.common.input_schema import InputSchema, Range
 from services.common.names import parse_input_type
 from services.common.records import Application, Configuration, ModelVersion, Replica
 from services.management import limits, models, rest
@@ -24,17 +25,18 @@ _JSON_TYPES = {
     FieldDescriptor.TYPE_BOOL: "bool",
     FieldDescriptor.TYPE_INT32: "int",
     FieldDescriptor.TYPE_INT64: "int",
+    FieldDescriptor.TYPE_UINT32: "int",
     FieldDescriptor.TYPE_DOUBLE: "double",
 }
 
 # The keys that Clipper's admin clients have never had to send; the records have their defaults.
 _APPLICATION_OPTIONS = (
     "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
-    "loss_scale", "feedback_window_s", "context_ttl_s", "combine",
+    "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "missing",
 )  # fmt: skip
 _MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
 _OPTIONS: Mapping[type[Message], Sequence[str]] = {
-    pb.AddApplicationRequest: (*_APPLICATION_OPTIONS, "policy_parameters"),
+    pb.AddApplicationRequest: (*_APPLICATION_OPTIONS, "policy_parameters", "schema"),
     pb.AddModelRequest: _MODEL_OPTIONS,
     pb.GetSelectionEventsRequest: ("after", "count"),
 }
@@ -68,7 +70,7 @@ def application(request: pb.AddApplicationRequest) -> Application:
     """The application that a request describes.
 
     Raises:
-        InvalidInput: a key is missing, or there is no such input type.
+        InvalidInput: a key is missing, there is no such input type, or no input could be like its schema.
     """
     complete(request)
     return Application(
@@ -77,6 +79,7 @@ def application(request: pb.AddApplicationRequest) -> Application:
         default_output=request.default_output,
         latency_slo_micros=request.latency_slo_micros,
         policy_parameters=tuple(sorted(request.policy_parameters.items())),
+        schema=_input_schema(request.schema) if request.HasField("schema") else None,
         **_given(request, _APPLICATION_OPTIONS),
     )
 
@@ -248,8 +251,40 @@ def _json_type(field: Any) -> str:
     if entry is not None and entry.GetOptions().map_entry:
         key, value = (_json_type(each) for each in entry.fields)
         return f"{{{key}: {value}}}"
+    if entry is not None:
+        return "{" + ", ".join(f'"{each.name}" := {_json_type(each)}' for each in entry.fields) + "}"
     json_type = _JSON_TYPES[field.type]
     return f"[{json_type}]" if field.is_repeated else json_type
+
+
+def _input_schema(message: pb.InputSchema) -> InputSchema:
+    described = InputSchema(
+        shape=tuple(message.shape),
+        names=tuple(message.names),
+        ranges=tuple(Range(name, **_bounds(message.ranges[name])) for name in sorted(message.ranges)),
+        **_bounds(message),
+    )
+    # As what is misspelt is left out before it comes here.
+    if described == InputSchema():
+        raise InvalidInput(f"The schema says nothing of inputs. It may be {schema(message)}")
+    return described
+
+
+def _bounds(message: pb.InputSchema | pb.ElementRange) -> dict[str, float | None]:
+    return {name: getattr(message, name) if message.HasField(name) else None for name in ("minimum", "maximum")}
+
+
+def _schema_message(described: InputSchema | None) -> pb.InputSchema | None:
+    if described is None:
+        return None
+    ranges = {name: pb.ElementRange(minimum=minimum, maximum=maximum) for name, minimum, maximum in described.ranges}
+    return pb.InputSchema(
+        shape=described.shape,
+        names=described.names,
+        minimum=described.minimum,
+        maximum=described.maximum,
+        ranges=ranges,
+    )
 
 
 def _given(request: Message, options: tuple[str, ...]) -> dict[str, Any]:
@@ -275,6 +310,8 @@ def _application(record: Application) -> pb.Application:
         feedback_window_s=record.feedback_window_s,
         context_ttl_s=record.context_ttl_s,
         combine=record.combine,
+        missing=record.missing,
+        schema=_schema_message(record.schema),
     )
 
 

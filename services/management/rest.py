@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from services.common.input_schema import InputSchema
 from services.common.records import Application, ModelVersion, Replica
 
 PONG = "PONG"
@@ -68,6 +69,8 @@ def application(application: Application) -> dict[str, object]:
         "feedback_window_s": application.feedback_window_s,
         "context_ttl_s": application.context_ttl_s,
         "combine": application.combine,
+        "missing": application.missing,
+        "schema": _schema(application.schema),
     }
 
 
@@ -104,6 +107,24 @@ def selection_state(application: Application, state: Mapping[str, float]) -> dic
         "arms": application.linked_models,
         "state": state,
     }
+
+
+def _schema(described: InputSchema | None) -> dict[str, object]:
+    """The JSON object with what was asked of inputs, and nothing else."""
+    if described is None:
+        return {}
+    ranges = {name: _given({"minimum": low, "maximum": high}) for name, low, high in described.ranges}
+    return _given({
+        "shape": described.shape,
+        "names": described.names,
+        "minimum": described.minimum,
+        "maximum": described.maximum,
+        "ranges": ranges,
+    })  # fmt: skip
+
+
+def _given(fields: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value not in (None, (), {})}
 
 
 def to_json(value: object) -> str:

@@ -6,15 +6,12 @@ The directory holds `func.pkl`, written by cloudpickle, with one of
 - an object whose method `predict` does that,
 - a class of such objects, which is instantiated without arguments.
 
-Beside it there may be `func.packages.json`: which package brings each of the modules that were in use where the model
-was deployed, {"sklearn": "scikit-learn==1.7.2"}, for the advice to whom a module is missing.
-
 What has a method `warm_up` is warmed up before it counts as loaded. All that happens on the calling thread, which is to
 make the calls, too; the module `__main__` is the model's script from then on.
 """
 
 import inspect
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,9 +19,10 @@ from typing import Any
 from services.common.errors import CallerError, describe
 from services.common.tensors import ModelInputs
 from services.model_runtime.outcomes import Outcomes
+from services.model_runtime.remedies import remedy
 from services.model_runtime.script import FUNCTION_FILE, Script
 
-PACKAGES_FILE = "func.packages.json"
+MODEL_PATH = "CLIPPER_MODEL_PATH"
 
 ModelFunction = Callable[[ModelInputs], object]
 
@@ -39,6 +37,20 @@ class MissingModule(UnusableModel):
     """The model imports a module that the container does not have."""
 
     reason = "MISSING_MODULE"
+
+
+def enter(model_path: str) -> Path:
+    """Makes the model directory this process's working directory: what lies there is found by its relative path.
+
+    Returns:
+        The directory, which there may not be.
+    """
+    directory = Path(model_path).absolute()
+    # Processes that a model spawns begin in its working directory, and read where the model is from their environment.
+    os.environ[MODEL_PATH] = str(directory)
+    if directory.is_dir():
+        os.chdir(directory)
+    return directory
 
 
 def load(directory: Path, outcomes: Outcomes) -> ModelFunction:
@@ -61,9 +73,16 @@ def load(directory: Path, outcomes: Outcomes) -> ModelFunction:
     except UnusableModel:
         raise
     except ImportError as error:
-        raise MissingModule(_advice(error, directory / PACKAGES_FILE)) from error
+        raise missing_module(error, directory) from error
     except BaseException as error:  # a model that calls sys.exit must not look like a clean end
-        raise UnusableModel(f"The model in '{file}' failed while it was loaded: {describe(error)}") from error
+        failure = f"The model in '{file}' failed while it was loaded: {describe(error)}"
+        raise UnusableModel(". ".join(filter(None, (failure, remedy(error, directory))))) from error
+
+
+def missing_module(error: ImportError, directory: Path) -> MissingModule:
+    """What an import that failed in the model's code is to whoever deployed it."""
+    needs = f"The model needs a module that this container does not have ({describe(error)})"
+    return MissingModule(f"{needs}. {remedy(error, directory)}")
 
 
 def _function_of(model: Any, outcomes: Outcomes) -> ModelFunction:
@@ -78,22 +97,3 @@ def _function_of(model: Any, outcomes: Outcomes) -> ModelFunction:
     if hasattr(model, "warm_up"):
         outcomes.of(model.warm_up())
     return function
-
-
-def _advice(error: ImportError, packages_file: Path) -> str:
-    module = (error.name or "").partition(".")[0]
-    remedy = _remedy(module, packages_file)
-    return f"The model needs a module that this container does not have ({describe(error)}). {remedy}"
-
-
-def _remedy(module: str, packages_file: Path) -> str:
-    packages = json.loads(packages_file.read_text()) if packages_file.is_file() else {}
-    if module in packages:
-        return f"Deploy it with pkgs_to_install=['{packages[module]}']"
-    if packages and module:
-        return (
-            f"No package that is installed where it was deployed brings '{module}'. If it is a module of your own, "
-            "import it where the function is defined, and deploy it again: it then travels with the function. If it is "
-            "a package's, name that package in pkgs_to_install"
-        )
-    return "Deploy it with pkgs_to_install=[...], naming the package that brings the module"

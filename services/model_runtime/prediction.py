@@ -14,13 +14,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
 from services.common import tensors
 from services.common.errors import describe
 from services.common.names import InputType
-from services.model_runtime.loading import ModelFunction, load
+from services.model_runtime.loading import ModelFunction, enter, load
 from services.model_runtime.outcomes import Outcomes
 from services.model_runtime.outputs import Outputs, every_input, fit
 from services.model_runtime.settings import ModelSettings, NonFinite
@@ -140,7 +139,7 @@ class Predictor:
         """
         runner.get_loop()  # what the model calls its thread's event loop from the beginning
         outcomes = Outcomes(runner)
-        return cls(load(Path(settings.model_path), outcomes), Outputs(outcomes, NonFinite(settings.non_finite)))
+        return cls(load(enter(settings.model_path), outcomes), Outputs(outcomes, NonFinite(settings.non_finite)))
 
     def predict(self, batch: Batch) -> Answer:
         """Answers a batch; never raises for what the model does."""

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 PATIENCE_S = 20.0
 # The largest body that both of Envoy's ports read to its end.
 _ALWAYS_READ_BYTES = 1 << 20
-_STATUSES = frozenset({200, 204, 400, 403, 404, 405, 408, 409, 411, 413, 415, 417, 426, 429, 431, 501})
+_STATUSES = frozenset({200, 204, 400, 403, 404, 405, 406, 408, 409, 411, 413, 415, 417, 426, 429, 431, 501})
 # What is told to who has forbidden default outputs, or has given too little time.
 _ASKED_FOR = {500: (b"forbid_default",), 504: (b"forbid_default", b"grpc-timeout")}
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -66,6 +66,8 @@ def test_an_application_is_described_as_registered(cluster: ClipperConnection, n
         "feedback_window_s": 3_600,
         "context_ttl_s": 2_592_000,
         "combine": "vote",
+        "missing": "error",
+        "schema": {},
     }
     assert cluster.get_app_info(name) == expected
     assert name in cluster.get_all_apps()

@@ -75,7 +75,8 @@ def test_an_applications_life(cluster: ClipperConnection, name: str) -> None:
         f'{{"input_type":"doubles","default_output":"-1.0","latency_slo_micros":100000,"name":"{name}",'
         '"linked_models":[],"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0,'
         '"selection_policy":"single","policy_parameters":{},"confidence_threshold":0.0,"loss":"zero_one",'
-        '"loss_scale":1.0,"feedback_window_s":3600,"context_ttl_s":2592000,"combine":"vote"}'
+        '"loss_scale":1.0,"feedback_window_s":3600,"context_ttl_s":2592000,"combine":"vote",'
+        '"missing":"error","schema":{}}'
     )
 
     added = succeeds(cluster, "add_app", **application(name))

@@ -72,7 +72,7 @@ BAD_INPUTS = {
     "a double for an integer": ("integers", "[1.0]", "Array input of type Number is not of type int"),
     "base64 of illegal characters": ("bytes", '"!!!!"', "base64-encoded string is invalid"),
     "base64 of an impossible length": ("bytes", '"YWJjZ"', "base64-encoded string is invalid"),
-    "base64 without its padding": ("bytes", '"YQ"', "base64-encoded string is invalid"),
+    "base64 with too little padding": ("bytes", '"YQ="', "base64-encoded string is invalid"),
     "an array for bytes": ("bytes", "[97]", "PredictionData of type Array is not of type base64-encoded string"),
     "an array for a string": ("strings", '["text"]', "PredictionData of type Array is not of type string"),
     "half a surrogate pair": ("strings", r'"\ud800"', "no low surrogate in string"),

@@ -16,6 +16,9 @@ from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import NativeClient, RestClient
 
+# The first one may have to wait for the model's environment.
+pytestmark = pytest.mark.timeout(300)
+
 APPLICATION = "digits"
 SLO_MICROS = 2_000_000
 

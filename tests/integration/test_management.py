@@ -59,6 +59,7 @@ def test_an_application_is_registered_described_and_deleted(redis_server: RedisS
             "linked_models": [], "priority": "normal", "share": 1.0, "use_cache": True, "cache_ttl_micros": 0,
             "selection_policy": "single", "policy_parameters": {}, "confidence_threshold": 0.0, "loss": "zero_one",
             "loss_scale": 1.0, "feedback_window_s": 3_600, "context_ttl_s": 2_592_000, "combine": "vote",
+            "missing": "error", "schema": {},
         }  # fmt: skip
         assert await document(stub.GetApplication(pb.GetApplicationRequest(name="digits"))) == described
         assert await document(stub.GetApplication(pb.GetApplicationRequest(name="oak"))) == {}

@@ -11,6 +11,9 @@ from clipper.v1 import input_pb2, query_service_pb2
 from google.api import httpbody_pb2
 from google.rpc import error_details_pb2
 
+from services.common.input_schema import InputSchema
+from services.common.names import InputType
+from services.common.records import Application, Change
 from tests.fixtures import model_containers
 from tests.fixtures.query_services import (
     DEFAULT_OUTPUT,
@@ -43,6 +46,8 @@ def redis_and_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         registry = Registry(redis)
         registry.add_application("app", None)
         registry.add_application("texts", None, "strings")
+        schema = InputSchema((2,), minimum=0.0)
+        registry.change(Change.put(Application("pairs", InputType.DOUBLES, "", 5_000_000, schema=schema)))
         registry.add_choice("learning", "exp3")
         yield redis, directory
 
@@ -130,6 +135,27 @@ def test_on_a_stream_the_request_has_its_error_and_the_stream_goes_on(
     assert error.details[0].Unpack(info)
     assert (error.code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], "LIMIT_EXCEEDED")
     assert error.message == told
+
+
+def test_on_a_stream_a_request_that_is_not_as_the_schema_says_has_its_error_and_the_stream_goes_on(
+    service: QueryServiceProcess,
+) -> None:
+    rows = {1: [1.0, 2.0], 2: [1.0], 3: [1.0, -2.0], 4: [float("nan"), 0.0], 5: [3.0, 4.0]}
+    questions = [
+        query_service_pb2.PredictStreamRequest(request_id=number, request=request("pairs", [row]))
+        for number, row in rows.items()
+    ]
+    wait_until(lambda: service.stub().Predict.future(questions[0].request).code() is grpc.StatusCode.OK)
+    call = service.stub().PredictStream(iter(questions), timeout=PATIENCE_S)
+    answers = {answer.request_id: answer for answer in call}
+    assert call.code() is grpc.StatusCode.OK
+    assert {number for number, answer in answers.items() if answer.HasField("response")} == {1, 5}
+    told = {number: answer.error.message.partition(".")[0] for number, answer in answers.items() if answer.error.code}
+    assert told[2] == "The input has 1 elements, but the application takes 2"
+    assert told[3] == "The input has -2"
+    assert told[4] == "The input has nan as element 0, which must be at least 0"
+    refused = refusal(lambda: service.stub().Predict(questions[1].request))
+    assert refused == Refusal(grpc.StatusCode.INVALID_ARGUMENT, "SCHEMA_MISMATCH", told[2])
 
 
 def test_the_limit_is_set_with_the_service(redis_and_directory: tuple[Any, Path]) -> None:

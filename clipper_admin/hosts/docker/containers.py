@@ -79,6 +79,16 @@ class Containers:
         """What bears a label, whatever its value."""
         return self._find(label)
 
+    def make(self, spec: ContainerSpec) -> Container:
+        """Makes a container, which does not run yet.
+
+        Raises:
+            ClipperException: the engine refused.
+        """
+        provide_image(self._client, spec.image)
+        with explained(f"create the container {spec.name}"):
+            return self._create(spec)
+
     def start(self, spec: ContainerSpec) -> Container:
         """Makes and starts a container that stays dead when it dies; see `keep`.
 
@@ -86,9 +96,7 @@ class Containers:
             PortTaken: one of its ports is not free.
             ClipperException: the engine refused for another reason.
         """
-        provide_image(self._client, spec.image)
-        with explained(f"create the container {spec.name}"):
-            container = self._create(spec)
+        container = self.make(spec)
         try:
             container.start()
         except APIError as error:

@@ -5,12 +5,13 @@ environment of the model's own, which the container is told of. Each leaves a lo
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from clipper_admin.cluster.plan import MODEL_PYTHON, RUNTIME_PACKAGES
 from clipper_admin.hosts.docker.bases import Base
 
 MODEL = "model"
+ARGUMENT = "CLIPPER_MODELS_{}"
 LOCK = "/opt/model/requirements.lock"
 
 _PIP = "pip install --no-cache-dir --progress-bar off --no-input"
@@ -53,6 +54,13 @@ def apart(base: Base, packages: Sequence[str]) -> str:
     python = f"python{base.foreign_python}"
     told = f"ENV {MODEL_PYTHON}=/opt/model/bin/python"
     return _dockerfile(base, [_run(base, _APART, python, *packages, *RUNTIME_PACKAGES), told])
+
+
+def variables(names: Iterable[str]) -> str:
+    """The end of a Dockerfile: environment variables, of which each is also an argument with its value, by ARGUMENT."""
+    # A value in the Dockerfile itself could not have more than one line.
+    lines = (f'ARG {ARGUMENT.format(name)}\nENV {name}="${{{ARGUMENT.format(name)}}}"\n' for name in names)
+    return "".join(lines)
 
 
 def _dockerfile(base: Base, lines: Sequence[str]) -> str:

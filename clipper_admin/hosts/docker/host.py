@@ -13,10 +13,11 @@ from docker.models.containers import Container
 
 from clipper_admin.cluster import plan as parts
 from clipper_admin.cluster import readiness
+from clipper_admin.cluster.check import NotBegun
 from clipper_admin.cluster.host import Addresses, Artefact, Component, Host, ModelFiles, Options, tell_what_runs
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, Probe, is_serving
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import claim, images, labels, plan
+from clipper_admin.hosts.docker import bases, checks, claim, images, labels, plan
 from clipper_admin.hosts.docker.claim import Claim
 from clipper_admin.hosts.docker.containers import (
     Containers,
@@ -157,6 +158,11 @@ class DockerHost(Host):
         repository = f"{self._name}-{files.name}:{files.version}"
         tag = f"{files.registry}/{repository}" if files.registry else repository
         self._built[tag] = images.build(self._client, self._logger, tag=tag, files=files)
+        try:
+            self._check(tag, files)
+        except BaseException:
+            images.remove(self._client, tag)
+            raise
         if files.registry:
             self._logger.info("Pushing model Docker image to %s", tag)
             images.push(self._client, self._logger, tag)
@@ -168,19 +174,10 @@ class DockerHost(Host):
 
     def run(self, artefact: Artefact, count: int) -> list[str]:
         """Starts containers that stay dead when they die, until they are to be kept; see Host."""
-        image_user = str(provide_image(self._client, artefact.image).attrs["Config"].get("User", "")).partition(":")[0]
-        management = self._labelled(labels.MANAGEMENT_ADDRESS)
         started: list[Container] = []
         try:
             for _ in range(count):
-                spec = plan.replica(
-                    artefact,
-                    user=ORDINARY_USER if image_user in _ROOT else None,
-                    network=self._networks.of_replicas(management.attrs["NetworkSettings"]["Networks"].keys()),
-                    management_address=str(management.labels[labels.MANAGEMENT_ADDRESS]),
-                    resources=self._resources_of(artefact),
-                )
-                started.append(self._containers.start(spec))
+                started.append(self._containers.start(self._replica(artefact)))
         except BaseException:
             self._containers.remove(started, graceful=False)
             raise
@@ -206,6 +203,29 @@ class DockerHost(Host):
     def logs(self, directory: Path) -> list[Path]:
         """Writes the containers' logs; see Host."""
         return [self._containers.write_log(container, directory) for container in self._containers.all()]
+
+    def _check(self, tag: str, files: ModelFiles) -> None:
+        """Has the image looked at by itself, in a container like those of its replicas."""
+        if files.check is None:
+            return
+        artefact = Artefact(files.name, files.version, files.check.input_type, self._built[tag])
+        try:
+            checks.outputs(self._client, self._containers, plan.check(self._replica(artefact)), files.check)
+        except NotBegun as error:
+            if files.base == bases.DEFAULT:
+                raise
+            self._logger.warning("The model is not checked, which containers of %s cannot do. %s", files.base, error)
+
+    def _replica(self, artefact: Artefact) -> ContainerSpec:
+        image_user = str(provide_image(self._client, artefact.image).attrs["Config"].get("User", "")).partition(":")[0]
+        management = self._labelled(labels.MANAGEMENT_ADDRESS)
+        return plan.replica(
+            artefact,
+            user=ORDINARY_USER if image_user in _ROOT else None,
+            network=self._networks.of_replicas(management.attrs["NetworkSettings"]["Networks"].keys()),
+            management_address=str(management.labels[labels.MANAGEMENT_ADDRESS]),
+            resources=self._resources_of(artefact),
+        )
 
     def _serves_already(self) -> bool:
         """Whether the cluster runs; waits until what there is of it serves or has been removed."""

@@ -3,10 +3,12 @@
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import docker
+from docker.errors import ImageNotFound
 
 from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.exceptions import ClipperException
@@ -36,25 +38,38 @@ def build(client: docker.DockerClient, logger: ClusterAdapter, *, tag: str, file
         raise ClipperException(f"There is no model data at {files.path}")
     base = bases.choose(client, files.base, files.python)
     if base.foreign_python:
-        return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files.path)
+        return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files)
     if not files.packages:
-        return _build(client, logger, tag, dockerfiles.without_packages(base), files.path)
+        return _build(client, logger, tag, dockerfiles.without_packages(base), files)
     try:
-        return _build(client, logger, tag, dockerfiles.together(base, files.packages), files.path)
+        return _build(client, logger, tag, dockerfiles.together(base, files.packages), files)
     except ClipperException:
         # Either they do not agree, or the packages cannot be had, which is told by the next attempt.
         logger.info("Trying without the container's packages, in an environment apart")
-    return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files.path)
+    return _build(client, logger, tag, dockerfiles.apart(base, files.packages), files)
 
 
-def _build(client: docker.DockerClient, logger: ClusterAdapter, tag: str, dockerfile: str, model_data: Path) -> str:
+def _build(client: docker.DockerClient, logger: ClusterAdapter, tag: str, dockerfile: str, files: ModelFiles) -> str:
     with tempfile.TemporaryFile() as context:
-        _write_context(context, dockerfile, model_data)
+        _write_context(context, dockerfile + dockerfiles.variables(files.environment), files.path)
         with explained(f"build the image {tag}"):
             output = client.api.build(
-                fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, use_config_proxy=True
+                fileobj=context,
+                custom_context=True,
+                tag=tag,
+                rm=True,
+                forcerm=True,
+                decode=True,
+                use_config_proxy=True,
+                buildargs={dockerfiles.ARGUMENT.format(name): value for name, value in files.environment.items()},
             )
             return follow(output, logger, f"The image {tag} cannot be built")
+
+
+def remove(client: docker.DockerClient, tag: str) -> None:
+    """Removes an image that was built for nothing; one that also has another name stays under that."""
+    with explained(f"remove the image {tag}"), suppress(ImageNotFound):
+        client.images.remove(tag)
 
 
 def _write_context(context: IO[bytes], dockerfile: str, model_data: Path) -> None:

@@ -1,5 +1,6 @@
 """Which containers make up a cluster, with their images, commands and environments."""
 
+import dataclasses
 import json
 import os
 import random
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 
 from clipper_admin import edge
 from clipper_admin.cluster import plan
+from clipper_admin.cluster.check import MODULE
 from clipper_admin.cluster.host import Artefact
 from clipper_admin.hosts.docker import labels
 from clipper_admin.hosts.docker.labels import Role
@@ -194,6 +196,13 @@ def replica(
         user=user,
         resources=resources,
     )
+
+
+def check(replica: ContainerSpec) -> ContainerSpec:
+    """What looks at the model of a replica before there is any."""
+    # The one that the model runs with, which the image names where it is not the container's.
+    command = ("sh", "-c", f'exec "${{{plan.MODEL_PYTHON}:-python}}" -P -m {MODULE}')
+    return dataclasses.replace(replica, name=f"{replica.name}-check", command=command, attended=True)
 
 
 def service_address(host: str) -> str:

@@ -40,6 +40,7 @@ class ContainerSpec:
         keeps_data: whether it may write to DATA, which outlives its restarts.
         user: a number; None: the image's.
         resources: what it may use.
+        attended: whether somebody talks to it through its standard streams; there is nothing left of it when it ends.
     """
 
     role: Role
@@ -56,6 +57,7 @@ class ContainerSpec:
     keeps_data: bool = False
     user: int | None = None
     resources: Resources = field(default_factory=Resources)
+    attended: bool = False
 
     def options(self, cluster_name: str, published_at: str) -> dict[str, Any]:
         """The container as the Docker library's `containers.create` takes it, but for its networks.
@@ -83,6 +85,8 @@ class ContainerSpec:
             options["entrypoint"] = list(self.entrypoint)
         if self.command:
             options["command"] = list(self.command)
+        if self.attended:
+            options |= {"stdin_open": True, "auto_remove": True}
         if self.user is not None:
             options["user"] = str(self.user)
         return options

@@ -101,7 +101,7 @@ class ProcessHost(Host):
 
     def build(self, files: ModelFiles) -> str:
         """Copies the model's files and prepares their environment; returns the image's directory."""
-        return str(images.build(self.directory.images, self._home, files))
+        return str(images.build(self.directory.images, self._home, files, self._surroundings()))
 
     def identify(self, image: str) -> str:
         """The image's directory, which is never another's."""
@@ -171,6 +171,11 @@ class ProcessHost(Host):
     def processes(self) -> list[ProcessStatus]:
         """How its processes stand."""
         return [status for _spec, status in self._supervised()]
+
+    def _surroundings(self) -> dict[str, str]:
+        """The environment that replicas inherit, which is not that of whoever deploys; empty while nothing runs."""
+        state = self.supervision.state()
+        return {} if state is None or state.supervisor is None else state.supervisor.environment()
 
     def _supervised(self) -> Iterator[tuple[ProcessSpec, ProcessStatus]]:
         for each in self.supervision.order("status"):

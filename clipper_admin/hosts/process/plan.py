@@ -71,6 +71,7 @@ def replica(
         command=(image.python, "-P", "-m", "services.model_container"),
         tier=Tier.REPLICA,
         environment={
+            **image.environment,
             **plan.replica(model_name, version, input_type, str(image.model), management, address(port)),
             **({plan.MODEL_PYTHON: image.model_python} if image.model_python else {}),
         },

@@ -1,10 +1,10 @@
-"""Who asks for predictions: waits as a message, enters as a request, and takes the answer back to the call."""
+"""Who asks for predictions natively: waits as a message, enters as a request, and takes the answer back to the call."""
 
 from clipper.v1 import query_service_pb2
 
-from services.common.errors import LimitExceeded
+from services.common.errors import ClipperError, LimitExceeded, SchemaMismatch
 from services.common.status import from_exception
-from services.query.api import json_predictions, protobuf
+from services.query.api import protobuf
 from services.query.api.predictor import Predictor
 from services.query.api.request_limits import RequestLimits
 from services.query.driver import Entrant
@@ -31,7 +31,7 @@ class NativeCaller(Entrant):
         size_bytes: int,
     ) -> None:
         inputs = len(proto.inputs.lengths)
-        super().__init__(route.application, call.received_s, _due_s(call, route.slo_s), inputs, size_bytes)
+        super().__init__(route.application, call.received_s, due_s(call, route.slo_s), inputs, size_bytes)
         self._predictor = predictor
         self._call = call
         self._proto = proto
@@ -43,7 +43,7 @@ class NativeCaller(Entrant):
         del self._proto
         try:
             route = self._predictor.route(self.application.name)
-            asked = protobuf.asked(proto, route.application.input_type)
+            asked = protobuf.asked(proto, route.application)
             request = self._predictor.submit(self, route, asked)
         except Exception as error:
             self._call.fail(from_exception(error))
@@ -67,65 +67,6 @@ class NativeCaller(Entrant):
         error = refusal(request)
         if error is None:
             self._call.reply(protobuf.predict_response(request).SerializeToString())
-        else:
-            self._call.fail(from_exception(error))
-
-
-class JsonCaller(Entrant):
-    """A PredictJson call. How many inputs it has shows when its body is parsed; until then it counts as one."""
-
-    __slots__ = ("_call", "_glance", "_is_batch", "_limits", "_predictor", "_text")
-
-    def __init__(self, predictor: Predictor, call: UnaryCall, route: Route, text: bytes, limits: RequestLimits) -> None:
-        super().__init__(route.application, call.received_s, _due_s(call, route.slo_s), 1, len(text))
-        self._predictor = predictor
-        self._call = call
-        self._text: bytes | None = text
-        self._limits = limits
-        self._is_batch = False
-        self._glance: tuple[int, bool, bool] | None = None
-
-    def enter(self) -> None:
-        """Submits what is asked."""
-        text, self._text = self._text or b"", None
-        try:
-            body = json_predictions.parse(text, self._limits)
-            self._is_batch = body.is_batch
-            route = self._predictor.route(self.application.name)
-            asked = json_predictions.asked(body, route.application.input_type)
-            request = self._predictor.submit(self, route, asked)
-        except Exception as error:
-            self._call.fail(from_exception(error))
-        else:
-            self._predictor.cancel_with(self._call, request)
-
-    def turn_away(self, now_s: float) -> None:
-        """Replies with default outputs."""
-        self.abandon()
-        if self._glance is None:
-            return
-        inputs, is_batch, forbids_default = self._glance
-        prepared, first_query_id = self._predictor.turn_away(self, inputs, now_s)
-        if forbids_default and inputs:
-            self._call.fail(prepared.refusal)
-        else:
-            self._call.reply(prepared.json(first_query_id, inputs, is_batch))
-
-    def abandon(self) -> None:
-        """Forgets the body but for how it is to be answered; a bad one is refused at once."""
-        text, self._text = self._text, None
-        if text is None:
-            return
-        try:
-            self._glance = json_predictions.glance(text, self._limits)
-        except Exception as error:
-            self._call.fail(from_exception(error))
-
-    def deliver(self, request: Request) -> None:
-        """Replies with the JSON of the predictions."""
-        error = refusal(request)
-        if error is None:
-            self._call.reply(protobuf.json_response(json_predictions.answer(request, self._is_batch)))
         else:
             self._call.fail(from_exception(error))
 
@@ -165,13 +106,16 @@ class PredictStream:
         self._finish_if_done()
 
     def enter(self, caller: "_PipelinedCaller", proto: query_service_pb2.PredictRequest) -> None:
-        """Submits one request; a bad one ends the stream."""
+        """Submits one request; a bad one ends the stream, unless it is so only by the application's schema."""
         if caller not in self._pending:
             return
         try:
             route = self._predictor.route(caller.application.name)
-            asked = protobuf.asked(proto, route.application.input_type)
+            asked = protobuf.asked(proto, route.application)
             request = self._predictor.submit(caller, route, asked)
+        except SchemaMismatch as error:
+            self._refuse(caller, error)
+            return
         except Exception as error:
             self._call.finish(from_exception(error))
             self._forget()
@@ -194,10 +138,12 @@ class PredictStream:
         """Sends the answer to one request."""
         error = refusal(request)
         if error is None:
-            response = protobuf.predict_stream_response(caller.request_id, request)
+            self._send(caller, protobuf.predict_stream_response(caller.request_id, request).SerializeToString())
         else:
-            response = protobuf.predict_stream_error(caller.request_id, error)
-        self._send(caller, response.SerializeToString())
+            self._refuse(caller, error)
+
+    def _refuse(self, caller: "_PipelinedCaller", error: ClipperError) -> None:
+        self._send(caller, protobuf.predict_stream_error(caller.request_id, error).SerializeToString())
 
     def _send(self, caller: "_PipelinedCaller", answer: bytes) -> None:
         self._call.send(answer)
@@ -234,7 +180,7 @@ class _PipelinedCaller(Entrant):
         size_bytes: int,
     ) -> None:
         inputs = len(proto.request.inputs.lengths)
-        super().__init__(route.application, call.received_s, _due_s(call, route.slo_s), inputs, size_bytes)
+        super().__init__(route.application, call.received_s, due_s(call, route.slo_s), inputs, size_bytes)
         self._stream = stream
         self._proto = proto.request
         self.request_id = proto.request_id
@@ -259,7 +205,7 @@ class _PipelinedCaller(Entrant):
         self._stream.answer(self, request)
 
 
-def _due_s(call: Call, slo_s: float) -> float:
+def due_s(call: Call, slo_s: float) -> float:
     """When the answer to a call's newest message is to be on its way, for an application with a latency objective."""
     remaining_s = call.ends_s - call.received_s
     return call.received_s + min(slo_s, remaining_s - min(_WAY_BACK_S, remaining_s / 2))

@@ -1,5 +1,6 @@
 """JSON documents of clients: how they are read, and what is said of bad ones."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import orjson
 from numpy.typing import NDArray
 
 from services.common.errors import InvalidInput
+from services.common.records import Application
 from services.query.api.request_limits import RequestLimits
 
 INPUT_SCHEMA = '\n  {\n   "input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
@@ -15,8 +17,12 @@ _NAMES = {
 }  # fmt: skip
 
 
-def load(body: bytes, schema: str, limits: RequestLimits) -> dict[str, Any]:
-    """Parses a body.
+# One that does not end is one, too, so that no text is looked at twice.
+_TEXT = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+"?)', re.DOTALL)
+
+
+def load(body: bytes, schema: str, limits: RequestLimits, application: Application) -> dict[str, Any]:
+    """Parses a body; NaN, as Python writes it, is null for an application that takes missing values.
 
     Raises:
         InvalidInput: it is not JSON, or not an object.
@@ -27,10 +33,28 @@ def load(body: bytes, schema: str, limits: RequestLimits) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise bad(f"JSON parse error: {error}", schema) from None
+        document = _load_with_nan(body, error, schema, application)
     if not isinstance(document, dict):
         raise bad("Can only get key-value pair from an object", schema)
     return document
+
+
+def _load_with_nan(body: bytes, error: Exception, schema: str, application: Application) -> Any:
+    """Parses what is no JSON, if that is for want of NaN alone."""
+    advice = ""
+    if b"NaN" in body and application.missing == "nan":
+        # Texts are every other piece, from the second on.
+        pieces = _TEXT.split(body)
+        pieces[::2] = [piece.replace(b"NaN", b"null") for piece in pieces[::2]]
+        try:
+            return orjson.loads(b"".join(pieces))
+        except orjson.JSONDecodeError as other:
+            error = other
+    elif b"NaN" in body:
+        advice = (
+            ". NaN is no JSON; it is taken where an application of floats or doubles is registered with missing='nan'"
+        )
+    raise bad(f"JSON parse error: {error}{advice}", schema) from None
 
 
 def count_parts(body: bytes, most: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.common.lessons import FeedbackStatus
-from services.common.names import InputType
+from services.common.records import Application
 from services.query.api import json_inputs
 from services.query.api.json_documents import bad, context, load, name
 from services.query.api.request_limits import RequestLimits
@@ -36,17 +36,17 @@ class FeedbackBody(NamedTuple):
     is_batch: bool
 
 
-def parse(body: bytes, input_type: InputType, limits: RequestLimits) -> FeedbackBody:
-    """Parses a request body for an application that takes inputs of a type.
+def parse(body: bytes, application: Application, limits: RequestLimits) -> FeedbackBody:
+    """Parses a request body for an application.
 
     Raises:
-        InvalidInput: it is not JSON, not an object, an input is not of the type, or a key of the wrong one.
+        InvalidInput: it is not JSON, not an object, an input is not what it takes, or a key of the wrong type.
         LimitExceeded: it has too many items.
     """
-    document = load(body, _SCHEMA, limits)
+    document = load(body, _SCHEMA, limits, application)
     has_booleans = json_inputs.may_have_booleans(body)
     if "feedback" not in document:
-        return FeedbackBody([_item(document, input_type, has_booleans)], False)
+        return FeedbackBody([_item(document, application, has_booleans)], False)
     batch = document["feedback"]
     if not isinstance(batch, list):
         raise _wrong("feedback", "Array", batch)
@@ -54,7 +54,7 @@ def parse(body: bytes, input_type: InputType, limits: RequestLimits) -> Feedback
     for entry in batch:
         if not isinstance(entry, dict):
             raise bad("Can only get key-value pair from an object", _SCHEMA)
-    return FeedbackBody([_item(entry, input_type, has_booleans) for entry in batch], True)
+    return FeedbackBody([_item(entry, application, has_booleans) for entry in batch], True)
 
 
 def answer(statuses: Sequence[FeedbackStatus], is_batch: bool) -> bytes:
@@ -63,10 +63,10 @@ def answer(statuses: Sequence[FeedbackStatus], is_batch: bool) -> bytes:
     return orjson.dumps({"feedback": words if is_batch else words[0]})
 
 
-def _item(document: dict[str, Any], input_type: InputType, has_booleans: bool) -> FeedbackItem:
+def _item(document: dict[str, Any], application: Application, has_booleans: bool) -> FeedbackItem:
     data = None
     if "input" in document:
-        (data,) = json_inputs.pack([document["input"]], input_type, has_booleans=has_booleans)
+        (data,) = json_inputs.pack([document["input"]], application, has_booleans=has_booleans)
     return FeedbackItem(
         query_id=_query_id(document.get("query_id")),
         input=data,

@@ -4,12 +4,11 @@ An output that is JSON is embedded as it stands; any other is embedded as a JSON
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from services.common.names import InputType
+from services.common.records import Application
 from services.query.api import json_inputs
 from services.query.api.asked import Asked
 from services.query.api.choice import Choice, choice
@@ -19,8 +18,7 @@ from services.query.api.timing import timing
 from services.query.engine.requests import Query, Request, Selection
 
 
-@dataclass(frozen=True, slots=True)
-class PredictBody:
+class PredictBody(NamedTuple):
     """A parsed request body.
 
     Attributes:
@@ -42,14 +40,26 @@ class PredictBody:
     forbid_default: bool
 
 
-def parse(body: bytes, limits: RequestLimits) -> PredictBody:
-    """Parses a request body.
+def read(body: bytes, application: Application, limits: RequestLimits) -> tuple[Asked, bool]:
+    """What a request body asks of an application, and whether as "input_batch".
+
+    Raises:
+        InvalidInput: it is no such body, or an input is not what the application takes.
+        LimitExceeded: it has too many inputs.
+    """
+    parsed = parse(body, application, limits)
+    packed = json_inputs.pack(parsed.inputs, application, has_booleans=parsed.has_booleans)
+    return Asked(packed, parsed.version, parsed.context, parsed.explain, parsed.forbid_default), parsed.is_batch
+
+
+def parse(body: bytes, application: Application, limits: RequestLimits) -> PredictBody:
+    """Parses a request body for an application.
 
     Raises:
         InvalidInput: it is not JSON, not an object, has no input, or a key of the wrong type.
         LimitExceeded: it has too many inputs.
     """
-    document = load(body, INPUT_SCHEMA, limits)
+    document = load(body, INPUT_SCHEMA, limits, application)
     version = document.get("version")
     if version is not None and not isinstance(version, str):
         raise bad(f"Type mismatch! JSON key version expected type String but found type {name(version)}")
@@ -68,7 +78,7 @@ def parse(body: bytes, limits: RequestLimits) -> PredictBody:
     return PredictBody(batch, True, version, uid, has_booleans, explain, forbid_default)
 
 
-def glance(body: bytes, limits: RequestLimits) -> tuple[int, bool, bool]:
+def glance(body: bytes, application: Application, limits: RequestLimits) -> tuple[int, bool, bool]:
     """Of a request body how many inputs it has, whether as "input_batch", and whether it forbids default outputs.
 
     Cheap for one that has a single input, which is not parsed for it.
@@ -77,19 +87,9 @@ def glance(body: bytes, limits: RequestLimits) -> tuple[int, bool, bool]:
         InvalidInput, LimitExceeded: as `parse` does, where the body had to be parsed.
     """
     if not body or b"input_batch" in body or b"forbid_default" in body or b"\\" in body:
-        parsed = parse(body, limits)
+        parsed = parse(body, application, limits)
         return len(parsed.inputs), parsed.is_batch, parsed.forbid_default
     return 1, False, False
-
-
-def asked(body: PredictBody, expected: InputType) -> Asked:
-    """What a body asks of an application that takes inputs of a type.
-
-    Raises:
-        InvalidInput: an input is not of the type.
-    """
-    packed = json_inputs.pack(body.inputs, expected, has_booleans=body.has_booleans)
-    return Asked(packed, body.version, body.context, body.explain, body.forbid_default)
 
 
 def answer(request: Request, is_batch: bool) -> bytes:

@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError, Message
 from services.common import input_types, status, tensors
 from services.common.errors import ClipperError, InvalidInput
 from services.common.lessons import FeedbackStatus
-from services.common.names import InputType
+from services.common.records import Application
 from services.query import wire
-from services.query.api.asked import Asked
+from services.query.api import input_checks
+from services.query.api.asked import Asked, Options, RestQuestion
 from services.query.api.choice import choice
 from services.query.api.request_limits import RequestLimits
 from services.query.api.timing import timing
@@ -68,15 +69,18 @@ def request_id(message: bytes) -> int:
     return 0
 
 
-def predict_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
-    """Decodes what Envoy made of a REST request: the application's name and the body.
+def predict_json_request(message: bytes, limits: RequestLimits) -> RestQuestion:
+    """Decodes what Envoy made of a REST request.
 
     Raises:
         InvalidInput: it is not one.
         LimitExceeded: it has too many parts.
     """
     request = _decode_request(query_service_pb2.PredictJsonRequest, message, limits)
-    return request.application, request.body.data
+    body, options = request.body, None
+    if request.explain or request.forbid_default or request.uid or request.version:
+        options = Options(request.version or None, request.uid, request.explain, request.forbid_default)
+    return RestQuestion(request.application, body.content_type, body.data, options)
 
 
 def feedback_request(message: bytes, limits: RequestLimits) -> query_service_pb2.FeedbackRequest:
@@ -90,16 +94,16 @@ def feedback_request(message: bytes, limits: RequestLimits) -> query_service_pb2
 
 
 def feedback_items(
-    request: query_service_pb2.FeedbackRequest, expected: InputType, limits: RequestLimits
+    request: query_service_pb2.FeedbackRequest, application: Application, limits: RequestLimits
 ) -> list[FeedbackItem]:
-    """The feedback of a native request for an application that takes inputs of a type.
+    """The feedback of a native request for an application.
 
     Raises:
-        InvalidInput: an input is of another type or malformed, or there are several in its place.
+        InvalidInput: an input is not what it takes or malformed, or there are several in its place.
         LimitExceeded: there are too many items.
     """
     limits.check_feedback(len(request.feedback))
-    return [_feedback_item(item, expected) for item in request.feedback]
+    return [_feedback_item(item, application) for item in request.feedback]
 
 
 def feedback_json_request(message: bytes, limits: RequestLimits) -> tuple[str, bytes]:
@@ -119,28 +123,32 @@ def feedback_response(statuses: Sequence[FeedbackStatus]) -> bytes:
     return query_service_pb2.FeedbackResponse(results=results).SerializeToString()
 
 
-def asked(request: query_service_pb2.PredictRequest, expected: InputType) -> Asked:
-    """What a native request asks of an application that takes inputs of a type.
+def asked(request: query_service_pb2.PredictRequest, application: Application) -> Asked:
+    """What a native request asks of an application.
 
     Raises:
-        InvalidInput: the inputs are of another type, or malformed.
+        InvalidInput: the inputs are not what it takes, or malformed.
     """
     version = request.version if request.HasField("version") else None
-    packed = inputs(request.inputs, expected)
+    packed = inputs(request.inputs, application)
     return Asked(packed, version, request.context, request.explain, request.forbid_default)
 
 
-def inputs(message: input_pb2.Inputs, expected: InputType) -> list[bytes]:
+def inputs(message: input_pb2.Inputs, application: Application) -> list[bytes]:
     """The packed inputs of a native request.
 
     Raises:
-        InvalidInput: they are of another type than the application's, or malformed.
+        InvalidInput: they are not what the application takes, or malformed.
     """
+    expected = application.input_type
     input_type = input_types.FROM_PROTO.get(message.type)
     if input_type is not expected:
         given = "unspecified" if input_type is None else f"'{input_type}'"
         raise InvalidInput(f"The input type is {given}, but the application takes '{expected}'")
-    return tensors.split(expected, message.data, message.lengths)
+    packed = tensors.split(expected, message.data, message.lengths)
+    if application.schema is not None:
+        input_checks.check(packed, application, application.schema)
+    return packed
 
 
 def predict_response(request: Request) -> query_service_pb2.PredictResponse:
@@ -220,12 +228,12 @@ def _tell_choice(prediction: query_service_pb2.Prediction, selection: Selection,
         prediction.selection.arms.extend(query_service_pb2.ArmAnswer(**arm) for arm in told["arms"])
 
 
-def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) -> FeedbackItem:
+def _feedback_item(item: query_service_pb2.FeedbackItem, application: Application) -> FeedbackItem:
     data = None
     if item.HasField("input"):
         if len(item.input.lengths) != 1:
             raise InvalidInput(f"Feedback is on one input, but there are {len(item.input.lengths)}")
-        (data,) = inputs(item.input, expected)
+        (data,) = inputs(item.input, application)
     return FeedbackItem(
         query_id=item.query_id if item.HasField("query_id") else None,
         input=data,
@@ -237,9 +245,14 @@ def _feedback_item(item: query_service_pb2.FeedbackItem, expected: InputType) ->
 
 
 def json_response(body: bytes) -> bytes:
-    """A REST answer as Envoy takes it, for PredictJson, FeedbackJson and GetMetrics alike."""
+    """A REST answer in JSON as Envoy takes it, for PredictJson, FeedbackJson and GetMetrics alike."""
+    return rest_response("application/json", body)
+
+
+def rest_response(media_type: str, body: bytes) -> bytes:
+    """A REST answer of another kind."""
     response = query_service_pb2.PredictJsonResponse()
-    response.body.content_type = "application/json"
+    response.body.content_type = media_type
     response.body.data = body
     return response.SerializeToString()
 

@@ -9,9 +9,10 @@ from services.common.errors import NotFound
 from services.common.lessons import FeedbackStatus
 from services.common.status import from_exception
 from services.query.api import json_feedback, protobuf
-from services.query.api.callers import JsonCaller, NativeCaller, PredictStream
+from services.query.api.callers import NativeCaller, PredictStream
 from services.query.api.predictor import Predictor
 from services.query.api.request_limits import RequestLimits
+from services.query.api.rest_callers import caller_of
 from services.query.driver import Driver
 from services.query.engine.feedback import FeedbackItem, FeedbackRequest
 from services.query.engine.versions import Route
@@ -38,8 +39,10 @@ class QueryServicer:
 
     def predict_json(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.PredictJson."""
-        application, text = protobuf.predict_json_request(message, self._limits)
-        self._driver.arrive(JsonCaller(self._predictor, call, self._predictor.route(application), text, self._limits))
+        question = protobuf.predict_json_request(message, self._limits)
+        route = self._predictor.route(question.application)
+        caller = caller_of(question)
+        self._driver.arrive(caller(self._predictor, call, route, question, self._limits))
 
     def predict_stream(self, call: StreamCall) -> PredictStream:
         """QueryService.PredictStream."""
@@ -49,14 +52,14 @@ class QueryServicer:
         """QueryService.Feedback."""
         proto = protobuf.feedback_request(message, self._limits)
         route = self._predictor.route(proto.application)
-        items = protobuf.feedback_items(proto, route.application.input_type, self._limits)
+        items = protobuf.feedback_items(proto, route.application, self._limits)
         self._tell(route, items, _NativeTeller(call))
 
     def feedback_json(self, call: UnaryCall, message: bytes) -> None:
         """QueryService.FeedbackJson."""
         application, text = protobuf.feedback_json_request(message, self._limits)
         route = self._predictor.route(application)
-        body = json_feedback.parse(text, route.application.input_type, self._limits)
+        body = json_feedback.parse(text, route.application, self._limits)
         self._tell(route, body.items, _JsonTeller(call, body.is_batch))
 
     def get_metrics(self, call: UnaryCall, _message: bytes) -> None:

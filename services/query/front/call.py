@@ -133,11 +133,16 @@ class UnaryCall(Call):
         self._handler = handler
         self._receive_message(self._on_request)
 
-    def reply(self, message: bytes) -> None:
-        """Answer with a message and OK; harmless on a call that has ended."""
+    def reply(self, message: bytes, beginning: Operation = operations.SEND_INITIAL_METADATA) -> None:
+        """Answer with a message and OK; harmless on a call that has ended.
+
+        Args:
+            message: the answer.
+            beginning: of operations.send_initial_metadata, for what has metadata.
+        """
         send_message = operations.send_message(message)
         if self._answered.acquire(blocking=False):
-            self._end(operations.SEND_INITIAL_METADATA, send_message, operations.SEND_OK)
+            self._end(beginning, send_message, operations.SEND_OK)
 
     def fail(self, status: RpcStatus) -> None:
         """Answer with a status that is not OK; harmless on a call that has ended."""

@@ -1,7 +1,9 @@
 """Trying a model's function before it is deployed."""
 
 import base64
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,3 +69,46 @@ def test_a_function_that_cannot_be_pickled_is_named_so() -> None:
     assert tried({"input": [1]}, "ints", func=lambda inputs: [lock]) == (
         "Function does not properly serialize and reload"
     )
+
+
+def test_outputs_are_as_rest_embeds_them_but_for_texts() -> None:
+    outputs = [1, 2.5, np.float32(0.1), "6.6", None, {"a": (1, 2)}, np.array([1, 2])]
+
+    assert tried({"input_batch": ["x"] * 7}, "strings", func=lambda inputs: outputs) == [
+        1,
+        2.5,
+        0.1,
+        "6.6",
+        None,
+        {"a": [1, 2]},
+        [1, 2],
+    ]
+
+
+def test_a_function_that_fails_is_told_as_a_container_would_tell_it() -> None:
+    def fail(inputs: Any) -> list[str]:
+        raise ValueError("too cold")
+
+    assert "ValueError: too cold" in tried({"input": [1]}, "ints", func=fail)
+
+
+def test_a_function_that_ends_its_process_leaves_this_one_alone() -> None:
+    told = tried({"input": [1]}, "ints", func=lambda inputs: os._exit(3))
+
+    assert "ended with exit code 3 when it was given the sample input" in told
+
+
+def test_what_this_process_has_set_itself_does_not_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRIED_UNIT", "metres")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "words.txt").write_text("two words")
+
+    def read(inputs: Any) -> list[str]:
+        return [f"{os.environ['TRIED_UNIT']} {Path('words.txt').read_text()}"]
+
+    connection = ClipperConnection(ProcessContainerManager())
+    query = {"input": [1]}
+    assert "env={'TRIED_UNIT': ...}" in connection.test_predict_function(query, read, "ints", files=["words.txt"])
+    env = {"TRIED_UNIT": "feet"}
+    assert "files=['words.txt']" in connection.test_predict_function(query, read, "ints", env=env)
+    assert connection.test_predict_function(query, read, "ints", files=["words.txt"], env=env) == ["feet two words"]

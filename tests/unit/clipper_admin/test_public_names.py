@@ -74,6 +74,7 @@ DEPLOY_TAIL = {
 }
 # Keyword-only, after everything that existing programs may pass by position.
 BATCHING = {"batching_policy": None, "batch_delay_micros": 0}
+SHIPPING = {"files": (), "env": None, "pin_packages": True, "check": True, "sample_input": None}
 APPLICATION_OPTIONS = {
     "priority": "normal",
     "share": 1.0,
@@ -87,6 +88,8 @@ APPLICATION_OPTIONS = {
     "feedback_window_s": 3_600,
     "context_ttl_s": 2_592_000,
     "combine": "vote",
+    "missing": "error",
+    "schema": None,
 }
 DOCKER_DEFAULTS = {
     "cluster_name": "default-cluster",
@@ -132,8 +135,12 @@ def test_defaults_are_the_documented_ones() -> None:
     assert start["cache_size"] == 33_554_432
     assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
     assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
-    assert list(defaults(python_deployer.create_endpoint).items()) == list((ENDPOINT_TAIL | BATCHING).items())
-    assert list(defaults(python_deployer.deploy_python_closure).items()) == list((DEPLOY_TAIL | BATCHING).items())
+    assert list(defaults(python_deployer.create_endpoint).items()) == list(
+        (ENDPOINT_TAIL | BATCHING | SHIPPING).items()
+    )
+    assert list(defaults(python_deployer.deploy_python_closure).items()) == list(
+        (DEPLOY_TAIL | BATCHING | SHIPPING).items()
+    )
     assert defaults(ClipperConnection.register_model) == {"image": None, "labels": None, "batch_size": -1} | BATCHING
     assert defaults(ClipperConnection.register_application) == APPLICATION_OPTIONS
     assert defaults(ClipperConnection.stop_all) == {"graceful": True, "keep_state": False}
@@ -149,17 +156,18 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "function",
+    ("function", "own"),
     [
-        ClipperConnection.register_model,
-        ClipperConnection.deploy_model,
-        python_deployer.create_endpoint,
-        python_deployer.deploy_python_closure,
+        (ClipperConnection.build_model, ["python", "env"]),
+        (ClipperConnection.register_model, list(BATCHING)),
+        (ClipperConnection.deploy_model, list(BATCHING)),
+        (ClipperConnection.build_and_deploy_model, [*BATCHING, "python", "env", "check", "sample_input"]),
+        (python_deployer.create_endpoint, [*BATCHING, *SHIPPING]),
+        (python_deployer.deploy_python_closure, [*BATCHING, *SHIPPING]),
     ],
 )
-def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any]) -> None:
-    assert keyword_only(function) == list(BATCHING)
-    assert keyword_only(ClipperConnection.build_and_deploy_model) == [*BATCHING, "python"]
+def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any], own: list[str]) -> None:
+    assert keyword_only(function) == own
 
 
 def test_what_the_original_did_not_have_of_an_application_is_passed_by_name() -> None:

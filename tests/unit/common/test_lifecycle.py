@@ -81,20 +81,31 @@ sys.exit(0 if died_of == -signal.SIGTERM and not stop._stopped.wait(0.2) else 1)
     )
 
 
-def test_so_does_one_that_is_hardly_forked() -> None:
-    """As when a pool of processes is done before each of them has had a turn."""
-    killed_at_once = "import os; os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), 15))"
-    script = """
-stop.drain()
+# As when a pool of processes is done before each of them has had a turn.
+_KILLED_AT_ONCE = "import os, signal, sys, time; os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), 15))"
+_FORK = """
 before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
 child = os.fork()
 if child == 0:
-    threading.Event().wait()
+    time.sleep(10)
+    os._exit(0)
 died_of = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 unchanged = signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
-sys.exit(0 if died_of == -signal.SIGTERM and unchanged and not stop._stopped.wait(0.2) else 1)
 """
-    assert _exit_code(script, first=killed_at_once) == 0
+
+
+def test_so_does_one_that_is_hardly_forked() -> None:
+    ends = "sys.exit(0 if died_of == -15 and unchanged and not stop._stopped.wait(0.2) else 1)"
+    assert _exit_code(f"stop.drain(){_FORK}{ends}", first=_KILLED_AT_ONCE) == 0
+
+
+def test_so_does_one_of_a_process_that_leaves_signals_to_its_parent() -> None:
+    program = f"""{_KILLED_AT_ONCE}
+from services.common.lifecycle import become_child_of
+become_child_of(os.getppid()){_FORK}
+sys.exit(0 if died_of == -15 and unchanged else 1)"""
+    process = subprocess.run([sys.executable, "-c", program], cwd=_REPOSITORY, timeout=_PATIENCE_S)
+    assert process.returncode == 0
 
 
 _THREAD = """

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from services.common.errors import AlreadyExists, ClipperError, Conflict, InvalidInput, NotFound
+from services.common.input_schema import InputSchema, Range
 from services.common.names import InputType
 from services.common.policies import BUILT_IN
 from services.common.records import Application, CurrentVersion, ModelVersion
@@ -43,6 +44,44 @@ class TestAdd:
     def test_refuses_a_name_that_cannot_be_a_path_segment(self, name: str) -> None:
         with pytest.raises(InvalidInput, match="Invalid application name supplied"):
             applications.add(configuration(), dataclasses.replace(DIGITS, name=name))
+
+    @pytest.mark.parametrize("input_type", [InputType.INTS, InputType.BYTES, InputType.STRINGS])
+    def test_refuses_nan_for_what_has_none(self, input_type: InputType) -> None:
+        with pytest.raises(InvalidInput, match=f"There is no NaN among {input_type}"):
+            applications.add(configuration(), dataclasses.replace(DIGITS, input_type=input_type, missing="nan"))
+
+    @pytest.mark.parametrize("word", ["", "null", "NaN"])
+    def test_refuses_a_way_with_what_is_missing_that_there_is_not(self, word: str) -> None:
+        with pytest.raises(InvalidInput, match="must be one of 'error', 'nan'"):
+            applications.add(configuration(), dataclasses.replace(DIGITS, missing=word))
+
+    @pytest.mark.parametrize(
+        ("input_type", "schema", "says"),
+        [
+            (InputType.STRINGS, InputSchema((1,)), "Strings have no schema"),
+            (InputType.BYTES, InputSchema((2, 2)), "The schema of bytes is a shape with their number"),
+            (InputType.BYTES, InputSchema(minimum=0.0), "The schema of bytes is a shape with their number"),
+            (InputType.BYTES, InputSchema(names=("a",)), "The schema of bytes is a shape with their number"),
+        ],
+    )
+    def test_refuses_a_schema_that_is_not_for_the_type(
+        self, input_type: InputType, schema: InputSchema, says: str
+    ) -> None:
+        with pytest.raises(InvalidInput, match=says):
+            applications.add(configuration(), dataclasses.replace(DIGITS, input_type=input_type, schema=schema))
+
+    @pytest.mark.parametrize(
+        ("input_type", "schema"),
+        [
+            (InputType.BYTES, InputSchema((2,))),
+            (InputType.INTS, InputSchema((2, 2), minimum=0.0)),
+            (InputType.FLOATS, InputSchema(names=("a",), ranges=(Range("a", None, 1.0),))),
+        ],
+    )
+    def test_takes_a_schema_that_is(self, input_type: InputType, schema: InputSchema) -> None:
+        application = dataclasses.replace(DIGITS, input_type=input_type, schema=schema)
+        known = configuration()
+        assert after(known, applications.add(known, application)).applications["digits"].schema == schema
 
     @pytest.mark.parametrize("slo", [0, -1])
     def test_refuses_an_objective_that_is_not_positive(self, slo: int) -> None:

@@ -1,5 +1,6 @@
 """Requests in, records out, and back."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from clipper.v1 import input_pb2
 from clipper.v1 import management_service_pb2 as pb
 
 from services.common.errors import InvalidInput
+from services.common.input_schema import InputSchema, Range
 from services.common.names import InputType
 from services.common.records import Application, CurrentVersion, ModelVersion, Replica
 from services.management import convert
@@ -37,8 +39,8 @@ ALL_REQUESTS = [
 ]
 OPTIONAL_KEYS = {
     "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
-    "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "batching_policy", "batch_delay_micros", "after",
-    "count",
+    "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "missing", "schema", "batching_policy",
+    "batch_delay_micros", "after", "count",
 }  # fmt: skip
 SINGLE_KEYS = [
     pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
@@ -102,6 +104,32 @@ class TestRequests:
         )  # fmt: skip
         version = convert.model_version(requests.model(batching_policy="quantile", batch_delay_micros=2_000))
         assert (version.batching_policy, version.batch_delay_micros) == ("quantile", 2_000)
+
+    def test_a_schema_is_read_and_told_as_it_was_given(self) -> None:
+        described = pb.InputSchema(
+            names=["height", "age"],
+            maximum=1e6,
+            ranges={"age": pb.ElementRange(minimum=0), "height": pb.ElementRange()},
+        )
+        application = convert.application(requests.application(schema=described, missing="nan"))
+        assert application.schema == InputSchema(
+            names=("height", "age"), maximum=1e6, ranges=(Range("age", 0.0, None), Range("height", None, None))
+        )
+        assert application.missing == "nan"
+        told = convert.get_application(application)
+        assert told.application.schema == described
+        assert json.loads(told.rest.data)["schema"] == {
+            "names": ["height", "age"], "maximum": 1e6, "ranges": {"age": {"minimum": 0.0}, "height": {}},
+        }  # fmt: skip
+
+    def test_a_schema_that_says_nothing_is_refused_with_what_it_may_say(self) -> None:
+        with pytest.raises(InvalidInput, match='"shape" := \\[int\\]'):
+            convert.application(requests.application(schema=pb.InputSchema()))
+
+    def test_the_schema_of_requests_has_that_of_inputs(self) -> None:
+        assert '"schema" := {"shape" := [int], "names" := [string], "minimum" := double' in convert.schema(
+            pb.AddApplicationRequest()
+        )
 
     def test_options_of_selection_are_read_with_the_parameters_by_name(self) -> None:
         options: dict[str, Any] = {
@@ -181,7 +209,7 @@ class TestAnswers:
     def test_carry_typed_fields_beside_the_rest_body(self, input_type: InputType) -> None:
         application = Application(
             "digits", input_type, "-1.0", 100_000, ("forest",), priority="low", share=2.5, cache_ttl_micros=3,
-            selection_policy="exp3", policy_parameters=(("eta", 0.5),),
+            selection_policy="exp3", policy_parameters=(("eta", 0.5),), schema=InputSchema((2,)),
         )  # fmt: skip
         version = ModelVersion(
             "forest", "1", input_type, ("a",), "forest:1", "/models/forest", 8,
@@ -194,7 +222,8 @@ class TestAnswers:
             name="digits", input_type=number, default_output="-1.0", latency_slo_micros=100_000,
             linked_models=["forest"], priority="low", share=2.5, use_cache=True, cache_ttl_micros=3,
             selection_policy="exp3", policy_parameters={"eta": 0.5}, loss="zero_one", loss_scale=1.0,
-            feedback_window_s=3_600, context_ttl_s=2_592_000, combine="vote",
+            feedback_window_s=3_600, context_ttl_s=2_592_000, combine="vote", missing="error",
+            schema=pb.InputSchema(shape=[2]),
         )  # fmt: skip
         assert convert.get_model(known, version).model == pb.ModelVersion(
             model_name="forest", model_version="1", input_type=number, labels=["a"], container_name="forest:1",

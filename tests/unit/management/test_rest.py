@@ -31,7 +31,7 @@ def test_an_application_has_the_known_keys() -> None:
         '"name":"digits","linked_models":["forest"],'
         '"priority":"normal","share":1.0,"use_cache":true,"cache_ttl_micros":0,'
         '"selection_policy":"single","policy_parameters":{},"confidence_threshold":0.0,"loss":"zero_one",'
-        '"loss_scale":1.0,"feedback_window_s":3600,"context_ttl_s":2592000,"combine":"vote"}'
+        '"loss_scale":1.0,"feedback_window_s":3600,"context_ttl_s":2592000,"combine":"vote","missing":"error","schema":{}}'
     )
 
 

@@ -28,7 +28,7 @@ class _InputTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InputType.V
     INPUT_TYPE_UNSPECIFIED: _InputType.ValueType  # 0
     """Absent; never valid where a type is asked for."""
     INPUT_TYPE_BYTES: _InputType.ValueType  # 1
-    """Raw bytes (an image, a serialised record). REST carries them base64-encoded."""
+    """Raw bytes (an image, a serialised record). REST carries them base64-encoded in JSON, or as the body itself."""
     INPUT_TYPE_INTS: _InputType.ValueType  # 2
     """Vectors of 32-bit signed integers."""
     INPUT_TYPE_FLOATS: _InputType.ValueType  # 3
@@ -44,7 +44,7 @@ class InputType(_InputType, metaclass=_InputTypeEnumTypeWrapper):
 INPUT_TYPE_UNSPECIFIED: InputType.ValueType  # 0
 """Absent; never valid where a type is asked for."""
 INPUT_TYPE_BYTES: InputType.ValueType  # 1
-"""Raw bytes (an image, a serialised record). REST carries them base64-encoded."""
+"""Raw bytes (an image, a serialised record). REST carries them base64-encoded in JSON, or as the body itself."""
 INPUT_TYPE_INTS: InputType.ValueType  # 2
 """Vectors of 32-bit signed integers."""
 INPUT_TYPE_FLOATS: InputType.ValueType  # 3
@@ -71,7 +71,7 @@ class Inputs(_message.Message):
     data: _builtins.bytes
     """All inputs, one after the other, without separators or padding. Numbers are little-endian: 4 bytes each for ints
     and floats, 8 for doubles. Strings are UTF-8. NaN and infinities are legal floats and doubles here (models use NaN
-    for a missing value); JSON cannot express them.
+    for a missing value); JSON has NaN alone, and only for applications that take missing values.
     """
     @_builtins.property
     def lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -63,6 +63,8 @@ class Application(_message.Message):
     FEEDBACK_WINDOW_S_FIELD_NUMBER: _builtins.int
     CONTEXT_TTL_S_FIELD_NUMBER: _builtins.int
     COMBINE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, the first segment of its REST path."""
     input_type: _input_pb2.InputType.ValueType
@@ -93,6 +95,8 @@ class Application(_message.Message):
     """After how many seconds an untouched context is forgotten."""
     combine: _builtins.str
     """How outputs become one, where the policy asks several models: "vote" or "average"."""
+    missing: _builtins.str
+    """What a missing value in JSON is, where a float or double belongs: "error" or "nan"."""
     @_builtins.property
     def linked_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models it is linked to, sorted."""
@@ -100,6 +104,10 @@ class Application(_message.Message):
     @_builtins.property
     def policy_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """The policy's parameters; those that are not here have the policy's defaults."""
+
+    @_builtins.property
+    def schema(self) -> Global___InputSchema:
+        """What each input must be like. Absent: of the input type, and nothing else."""
 
     def __init__(
         self,
@@ -121,14 +129,127 @@ class Application(_message.Message):
         feedback_window_s: _builtins.int = ...,
         context_ttl_s: _builtins.int = ...,
         combine: _builtins.str = ...,
+        missing: _builtins.str = ...,
+        schema: Global___InputSchema | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema", b"schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "linked_models", b"linked_models", "loss", b"loss", "loss_scale", b"loss_scale", "name", b"name", "policy_parameters", b"policy_parameters", "priority", b"priority", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "linked_models", b"linked_models", "loss", b"loss", "loss_scale", b"loss_scale", "missing", b"missing", "name", b"name", "policy_parameters", b"policy_parameters", "priority", b"priority", "schema", b"schema", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Application: _TypeAlias = Application  # noqa: Y015
+
+@_typing.final
+class InputSchema(_message.Message):
+    """What each input of an application must be like, beside its type; another one is refused with the reason. Integers, floats
+    and doubles may have all of this, bytes a shape of one dimension, which is their number, strings none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RangesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___ElementRange: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___ElementRange | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SHAPE_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    minimum: _builtins.float
+    """What no element is below. Absent: there is no such number."""
+    maximum: _builtins.float
+    """What no element is above. Absent: there is no such number."""
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many elements an input has in each dimension, above 0; empty: as many as it likes. Several dimensions are for clients
+        that nest arrays or send .npy files: a model takes all elements in one row, in C order.
+        """
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the elements, in the order in which a model takes them; at most 4,096, each of 1 to 255 printable
+        characters. With names the shape is their number, and may be left out; in JSON an input may be an object then.
+        """
+
+    @_builtins.property
+    def ranges(self) -> _containers.MessageMap[_builtins.str, Global___ElementRange]:
+        """Ranges of single elements by name, which hold instead of `minimum` and `maximum`."""
+
+    def __init__(
+        self,
+        *,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        minimum: _builtins.float | None = ...,
+        maximum: _builtins.float | None = ...,
+        ranges: _abc.Mapping[_builtins.str, Global___ElementRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum", "names", b"names", "ranges", b"ranges", "shape", b"shape"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___InputSchema: _TypeAlias = InputSchema  # noqa: Y015
+
+@_typing.final
+class ElementRange(_message.Message):
+    """Within what an element lies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    minimum: _builtins.float
+    """What it is not below. Absent: there is no such number."""
+    maximum: _builtins.float
+    """What it is not above. Absent: there is no such number."""
+    def __init__(
+        self,
+        *,
+        minimum: _builtins.float | None = ...,
+        maximum: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
+
+Global___ElementRange: _TypeAlias = ElementRange  # noqa: Y015
 
 @_typing.final
 class ModelVersion(_message.Message):
@@ -313,6 +434,8 @@ class AddApplicationRequest(_message.Message):
     FEEDBACK_WINDOW_S_FIELD_NUMBER: _builtins.int
     CONTEXT_TTL_S_FIELD_NUMBER: _builtins.int
     COMBINE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower case letters, digits and "-" (also "_" and "."), starting and ending with a letter or digit."""
     input_type: _builtins.str
@@ -351,9 +474,17 @@ class AddApplicationRequest(_message.Message):
     """How outputs become one, where the policy asks several models: "vote" (the one of most weight) or "average" (of
     numbers, by weight). Absent: "vote".
     """
+    missing: _builtins.str
+    """What a missing value in JSON is, where a float or double belongs (null, NaN or "NaN", or a name that an object lacks):
+    "error", which refuses the request, or "nan". Absent: "error". In a native request and a .npy file NaN is a number.
+    """
     @_builtins.property
     def policy_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Parameters of the policy by name, at most 256. Those that are absent have the policy's defaults."""
+
+    @_builtins.property
+    def schema(self) -> Global___InputSchema:
+        """What each input must be like, which must be something. Absent: of the input type, and nothing else."""
 
     def __init__(
         self,
@@ -374,10 +505,12 @@ class AddApplicationRequest(_message.Message):
         feedback_window_s: _builtins.int | None = ...,
         context_ttl_s: _builtins.int | None = ...,
         combine: _builtins.str | None = ...,
+        missing: _builtins.str | None = ...,
+        schema: Global___InputSchema | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_combine", b"_combine", "_confidence_threshold", b"_confidence_threshold", "_context_ttl_s", b"_context_ttl_s", "_default_output", b"_default_output", "_feedback_window_s", b"_feedback_window_s", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_loss", b"_loss", "_loss_scale", b"_loss_scale", "_name", b"_name", "_priority", b"_priority", "_selection_policy", b"_selection_policy", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "loss", b"loss", "loss_scale", b"loss_scale", "name", b"name", "priority", b"priority", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_combine", b"_combine", "_confidence_threshold", b"_confidence_threshold", "_context_ttl_s", b"_context_ttl_s", "_default_output", b"_default_output", "_feedback_window_s", b"_feedback_window_s", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_loss", b"_loss", "_loss_scale", b"_loss_scale", "_missing", b"_missing", "_name", b"_name", "_priority", b"_priority", "_selection_policy", b"_selection_policy", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "loss", b"loss", "loss_scale", b"loss_scale", "missing", b"missing", "name", b"name", "priority", b"priority", "schema", b"schema", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_combine", b"_combine", "_confidence_threshold", b"_confidence_threshold", "_context_ttl_s", b"_context_ttl_s", "_default_output", b"_default_output", "_feedback_window_s", b"_feedback_window_s", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_loss", b"_loss", "_loss_scale", b"_loss_scale", "_name", b"_name", "_priority", b"_priority", "_selection_policy", b"_selection_policy", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "loss", b"loss", "loss_scale", b"loss_scale", "name", b"name", "policy_parameters", b"policy_parameters", "priority", b"priority", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros", "_combine", b"_combine", "_confidence_threshold", b"_confidence_threshold", "_context_ttl_s", b"_context_ttl_s", "_default_output", b"_default_output", "_feedback_window_s", b"_feedback_window_s", "_input_type", b"_input_type", "_latency_slo_micros", b"_latency_slo_micros", "_loss", b"_loss", "_loss_scale", b"_loss_scale", "_missing", b"_missing", "_name", b"_name", "_priority", b"_priority", "_selection_policy", b"_selection_policy", "_share", b"_share", "_use_cache", b"_use_cache", "cache_ttl_micros", b"cache_ttl_micros", "combine", b"combine", "confidence_threshold", b"confidence_threshold", "context_ttl_s", b"context_ttl_s", "default_output", b"default_output", "feedback_window_s", b"feedback_window_s", "input_type", b"input_type", "latency_slo_micros", b"latency_slo_micros", "loss", b"loss", "loss_scale", b"loss_scale", "missing", b"missing", "name", b"name", "policy_parameters", b"policy_parameters", "priority", b"priority", "schema", b"schema", "selection_policy", b"selection_policy", "share", b"share", "use_cache", b"use_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cache_ttl_micros: _TypeAlias = _typing.Literal["cache_ttl_micros"]  # noqa: Y015
     _WhichOneofArgType__cache_ttl_micros: _TypeAlias = _typing.Literal["_cache_ttl_micros", b"_cache_ttl_micros"]  # noqa: Y015
@@ -399,6 +532,8 @@ class AddApplicationRequest(_message.Message):
     _WhichOneofArgType__loss: _TypeAlias = _typing.Literal["_loss", b"_loss"]  # noqa: Y015
     _WhichOneofReturnType__loss_scale: _TypeAlias = _typing.Literal["loss_scale"]  # noqa: Y015
     _WhichOneofArgType__loss_scale: _TypeAlias = _typing.Literal["_loss_scale", b"_loss_scale"]  # noqa: Y015
+    _WhichOneofReturnType__missing: _TypeAlias = _typing.Literal["missing"]  # noqa: Y015
+    _WhichOneofArgType__missing: _TypeAlias = _typing.Literal["_missing", b"_missing"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
@@ -429,6 +564,8 @@ class AddApplicationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__loss) -> _WhichOneofReturnType__loss | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__loss_scale) -> _WhichOneofReturnType__loss_scale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__missing) -> _WhichOneofReturnType__missing | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @_typing.overload

@@ -230,7 +230,9 @@ class PredictStreamResponse(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why there is none: the request has too many inputs, or forbids the default output. As the status of Predict would be."""
+        """Why there is none: the request has too many inputs or unfit ones, or forbids the default output. As the status of
+        Predict would be.
+        """
 
     def __init__(
         self,
@@ -418,21 +420,45 @@ class PredictJsonRequest(_message.Message):
 
     APPLICATION_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    FORBID_DEFAULT_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     """The application's name, from the path."""
+    version: _builtins.str
+    """As "version" in the JSON, for other bodies, too; empty: none. Over REST this and the next are query parameters. What the
+    JSON says itself counts.
+    """
+    uid: _builtins.str
+    """As "uid" in the JSON."""
+    explain: _builtins.bool
+    """As "explain" in the JSON."""
+    forbid_default: _builtins.bool
+    """As "forbid_default" in the JSON; this or that."""
     @_builtins.property
     def body(self) -> _httpbody_pb2.HttpBody:
-        """`{"input": X}` or `{"input_batch": [X, ...]}`, optionally with "version", "uid", "explain" and "forbid_default"."""
+        """`{"input": X}` or `{"input_batch": [X, ...]}`, optionally with "version", "uid", "explain" and "forbid_default". X is an
+        array of numbers, a text, or bytes as base64 (of either alphabet, padded or not, wrapped or not) or as a data: URL. Where
+        the application's schema has names it may be an object, where that has several dimensions nested arrays.
+
+        By its content type it is something else: application/octet-stream and image/* the bytes of one input, application/x-npy
+        numbers in numpy's format, of which one dimension (or those of the schema) is one input and one more is a batch.
+        """
 
     def __init__(
         self,
         *,
         application: _builtins.str = ...,
         body: _httpbody_pb2.HttpBody | None = ...,
+        version: _builtins.str = ...,
+        uid: _builtins.str = ...,
+        explain: _builtins.bool = ...,
+        forbid_default: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "body", b"body"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "body", b"body", "explain", b"explain", "forbid_default", b"forbid_default", "uid", b"uid", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,6 +477,9 @@ class PredictJsonResponse(_message.Message):
         "default_explanation"; an application whose policy combines models or that has a confidence threshold adds
         "confidence"; "explain" adds "timing" and "selection", objects with the fields of Timing and Selection, to a
         prediction.
+
+        To who accepts text/plain or application/octet-stream rather than JSON, and asked for one prediction, the output alone;
+        the metadata "clipper-query-id" and "clipper-default" ("true" or "false"), headers over REST, tell the rest.
         """
 
     def __init__(

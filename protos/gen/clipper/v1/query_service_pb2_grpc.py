@@ -31,7 +31,8 @@ class QueryServiceStub:
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
-    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise) and SCHEMA_MISMATCH
+    for an input that is not as the application's schema wants it, NOT_FOUND for an
     unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
     drains and, for feedback, while Redis cannot be reached.
 
@@ -88,7 +89,8 @@ class QueryServiceServicer:
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
-    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise) and SCHEMA_MISMATCH
+    for an input that is not as the application's schema wants it, NOT_FOUND for an
     unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
     drains and, for feedback, while Redis cannot be reached.
 
@@ -112,7 +114,8 @@ class QueryServiceServicer:
     def PredictStream(self, request_iterator, context):
         """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
         one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
-        inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
+        inputs or inputs that are not as the schema wants them, or fails because it forbids the default output, is answered
+        with its error, and the stream goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,7 +204,8 @@ class QueryService:
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
-    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise) and SCHEMA_MISMATCH
+    for an input that is not as the application's schema wants it, NOT_FOUND for an
     unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
     drains and, for feedback, while Redis cannot be reached.
 

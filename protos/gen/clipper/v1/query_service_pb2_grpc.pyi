@@ -32,7 +32,8 @@ class QueryServiceStub:
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
-    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise) and SCHEMA_MISMATCH
+    for an input that is not as the application's schema wants it, NOT_FOUND for an
     unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
     drains and, for feedback, while Redis cannot be reached.
 
@@ -56,7 +57,8 @@ class QueryServiceStub:
     PredictStream: _grpc.StreamStreamMultiCallable[_query_service_pb2.PredictStreamRequest, _query_service_pb2.PredictStreamResponse]
     """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
     one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
-    inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
+    inputs or inputs that are not as the schema wants them, or fails because it forbids the default output, is answered
+    with its error, and the stream goes on.
     """
     PredictJson: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
@@ -84,7 +86,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
-    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise) and SCHEMA_MISMATCH
+    for an input that is not as the application's schema wants it, NOT_FOUND for an
     unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
     drains and, for feedback, while Redis cannot be reached.
 
@@ -105,7 +108,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     PredictStream: _aio.StreamStreamMultiCallable[_query_service_pb2.PredictStreamRequest, _query_service_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
     one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
-    inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
+    inputs or inputs that are not as the schema wants them, or fails because it forbids the default output, is answered
+    with its error, and the stream goes on.
     """
     PredictJson: _aio.UnaryUnaryMultiCallable[_query_service_pb2.PredictJsonRequest, _query_service_pb2.PredictJsonResponse]  # type: ignore[assignment]
     """The REST face of Predict. The body is the application's JSON, read and written by the query service itself."""
@@ -132,7 +136,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     missing is an RPC error only for a request that forbids the default output; otherwise only bad requests are.
 
     Errors carry google.rpc.ErrorInfo (domain "clipper"): INVALID_ARGUMENT for bad input, with the reason LIMIT_EXCEEDED for
-    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise), NOT_FOUND for an
+    more inputs or items of feedback than a request may have (4096 unless the service is told otherwise) and SCHEMA_MISMATCH
+    for an input that is not as the application's schema wants it, NOT_FOUND for an
     unknown application, RESOURCE_EXHAUSTED for a message above the size limit, UNAVAILABLE while the service starts or
     drains and, for feedback, while Redis cannot be reached.
 
@@ -163,7 +168,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_query_service_pb2.PredictStreamResponse], _abc.AsyncIterator[_query_service_pb2.PredictStreamResponse]]:
         """The same over one stream: requests are pipelined and answered as they finish, not in order. The cheapest way for
         one client to keep many predictions in flight. A bad request ends the stream with its error; one that has too many
-        inputs, or fails because it forbids the default output, is answered with its error, and the stream goes on.
+        inputs or inputs that are not as the schema wants them, or fails because it forbids the default output, is answered
+        with its error, and the stream goes on.
         """
 
     @_abc_1.abstractmethod

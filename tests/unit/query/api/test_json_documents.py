@@ -7,10 +7,13 @@ import orjson
 import pytest
 
 from services.common.errors import LimitExceeded
+from services.common.names import InputType
+from services.common.records import Application
 from services.query.api.json_documents import count_parts, load
 from services.query.api.request_limits import RequestLimits
 
 _LIMITS = RequestLimits(max_inputs=1)
+_APPLICATION = Application("app", InputType.DOUBLES, "", 1)
 _ABOVE = _LIMITS.max_parts + 1
 
 
@@ -54,7 +57,7 @@ def test_when_counted_exactly_the_parts_are_those_of_the_document(seed: int) -> 
 )
 def test_a_body_of_too_many_parts_is_refused(body: bytes) -> None:
     with pytest.raises(LimitExceeded, match="A request has at most 1 inputs, and 65536 strings, arrays, objects"):
-        load(body, "", _LIMITS)
+        load(body, "", _LIMITS, _APPLICATION)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +71,4 @@ def test_a_body_of_too_many_parts_is_refused(body: bytes) -> None:
     ids=["numbers", "brackets in a text", "quotes in a text", "both, and backslashes"],
 )
 def test_numbers_and_signs_in_texts_are_no_parts(body: bytes) -> None:
-    assert load(body, "", _LIMITS) == orjson.loads(body)
+    assert load(body, "", _LIMITS, _APPLICATION) == orjson.loads(body)

@@ -8,16 +8,18 @@ import pytest
 from services.common.errors import InvalidInput
 from services.common.lessons import FeedbackStatus
 from services.common.names import InputType
+from services.common.records import Application
 from services.query.api.json_feedback import answer, parse
 from services.query.api.request_limits import RequestLimits
 from services.query.engine.feedback import FeedbackItem
 
 _LIMITS = RequestLimits(max_inputs=8)
+_APPLICATION = Application("app", InputType.DOUBLES, "", 1)
 
 
 def _item(body: bytes, input_type: InputType = InputType.DOUBLES) -> FeedbackItem:
     """The only item of a body."""
-    parsed = parse(body, input_type, _LIMITS)
+    parsed = parse(body, Application("app", input_type, "", 1), _LIMITS)
     assert not parsed.is_batch
     (item,) = parsed.items
     return item
@@ -58,13 +60,13 @@ def test_a_feedback_id_may_be_a_number() -> None:
 
 
 def test_a_batch_is_many_such_objects_in_order() -> None:
-    body = parse(b'{"feedback":[{"query_id":1,"label":"a"},{"input":[],"label":"b"}]}', InputType.DOUBLES, _LIMITS)
+    body = parse(b'{"feedback":[{"query_id":1,"label":"a"},{"input":[],"label":"b"}]}', _APPLICATION, _LIMITS)
     assert body.is_batch
     assert body.items == [FeedbackItem(query_id=1, label="a"), FeedbackItem(input=b"", label="b")]
 
 
 def test_an_empty_batch_is_a_batch() -> None:
-    assert parse(b'{"feedback":[]}', InputType.DOUBLES, _LIMITS) == ([], True)
+    assert parse(b'{"feedback":[]}', _APPLICATION, _LIMITS) == ([], True)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_an_empty_batch_is_a_batch() -> None:
 )
 def test_what_is_wrong_is_told(body: bytes, detail: str) -> None:
     with pytest.raises(InvalidInput, match="^Error parsing JSON: .*" + detail.replace("(", r"\(")):
-        parse(body, InputType.DOUBLES, _LIMITS)
+        parse(body, _APPLICATION, _LIMITS)
 
 
 def test_a_boolean_label_is_no_boolean_input() -> None:

@@ -24,6 +24,10 @@ _NOT_PROTOBUF = b"\xff\xff\xff"
 _LIMITS = RequestLimits(max_inputs=8)
 
 
+def _application(input_type: InputType) -> Application:
+    return Application("app", input_type, "", 1)
+
+
 def _request(*inputs: bytes, deadline_s: float = 1.0) -> Request:
     route = versions.Route(Application("app", InputType.DOUBLES, "fallback", 1_000), {})
     return Request(route, None, inputs, 40, 0.0, deadline_s, NOBODY)
@@ -68,7 +72,14 @@ def test_native_requests_survive_the_wire() -> None:
 def test_a_rest_request_is_the_application_and_the_body() -> None:
     body = httpbody_pb2.HttpBody(content_type="application/json", data=b'{"input":[1]}')
     request = query_service_pb2.PredictJsonRequest(application="app", body=body)
-    assert protobuf.predict_json_request(request.SerializeToString(), _LIMITS) == ("app", b'{"input":[1]}')
+    question = protobuf.predict_json_request(request.SerializeToString(), _LIMITS)
+    assert question == ("app", "application/json", b'{"input":[1]}', None)
+
+
+def test_what_a_rest_request_asks_beside_its_body_is_told_apart() -> None:
+    request = query_service_pb2.PredictJsonRequest(application="app", uid="ada", forbid_default=True)
+    question = protobuf.predict_json_request(request.SerializeToString(), _LIMITS)
+    assert question.options == (None, "ada", False, True)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +98,13 @@ def test_inputs_are_cut_out_of_the_packed_buffer(
     number: input_pb2.InputType.ValueType, input_type: InputType, data: bytes, lengths: list[int], inputs: list[bytes]
 ) -> None:
     message = input_pb2.Inputs(type=number, data=data, lengths=lengths)
-    assert protobuf.inputs(message, input_type) == inputs
+    assert protobuf.inputs(message, _application(input_type)) == inputs
 
 
 def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
     data = struct.pack("<2d", float("nan"), float("-inf"))
     message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=data, lengths=[2])
-    assert protobuf.inputs(message, InputType.DOUBLES) == [data]
+    assert protobuf.inputs(message, _application(InputType.DOUBLES)) == [data]
 
 
 @pytest.mark.parametrize(
@@ -107,14 +118,14 @@ def test_nan_and_infinity_reach_the_model_from_native_clients() -> None:
 def test_inputs_of_another_type_are_refused_with_both_types(number: input_pb2.InputType.ValueType, given: str) -> None:
     message = input_pb2.Inputs(type=number, data=b"aaaabbbb", lengths=[1])
     with pytest.raises(InvalidInput) as refused:
-        protobuf.inputs(message, InputType.DOUBLES)
+        protobuf.inputs(message, _application(InputType.DOUBLES))
     assert str(refused.value) == f"The input type is {given}, but the application takes 'doubles'"
 
 
 def test_lengths_that_do_not_add_up_are_refused() -> None:
     message = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"aaaabbbb", lengths=[2])
     with pytest.raises(InvalidInput, match="add up to 2 elements of 8 bytes, but the data has 8 bytes"):
-        protobuf.inputs(message, InputType.DOUBLES)
+        protobuf.inputs(message, _application(InputType.DOUBLES))
 
 
 def test_the_engines_reasons_are_those_of_the_contract() -> None:
@@ -206,7 +217,7 @@ def test_native_feedback_is_taken_item_by_item() -> None:
         ],
     )
     assert protobuf.feedback_request(request.SerializeToString(), _LIMITS) == request
-    assert protobuf.feedback_items(request, InputType.DOUBLES, _LIMITS) == [
+    assert protobuf.feedback_items(request, _application(InputType.DOUBLES), _LIMITS) == [
         FeedbackItem(query_id=2**64 - 1, label=""),
         FeedbackItem(input=b"x" * 8, label="y", context="ann", feedback_id="f"),
         FeedbackItem(query_id=0, reward=0.5),
@@ -226,7 +237,7 @@ def test_native_feedback_is_on_exactly_one_input(lengths: list[int], input_type:
     packed = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=b"x" * 16, lengths=lengths)
     item = query_service_pb2.FeedbackItem(input=packed, label="y")
     with pytest.raises(InvalidInput, match=says):
-        protobuf.feedback_items(query_service_pb2.FeedbackRequest(feedback=[item]), input_type, _LIMITS)
+        protobuf.feedback_items(query_service_pb2.FeedbackRequest(feedback=[item]), _application(input_type), _LIMITS)
 
 
 def test_what_became_of_native_feedback_is_told_in_order() -> None:

@@ -43,6 +43,13 @@ def test_packages_are_installed_by_root_before_the_files_come_and_no_shell_reads
     assert "a b" not in program
 
 
+def test_variables_come_from_the_builds_arguments_whatever_is_in_them() -> None:
+    assert dockerfiles.variables(["UNIT"]).splitlines() == [
+        "ARG CLIPPER_MODELS_UNIT",
+        'ENV UNIT="${CLIPPER_MODELS_UNIT}"',
+    ]
+
+
 def test_a_build_that_fails_ends_with_what_it_said_last(caplog: pytest.LogCaptureFixture) -> None:
     output = [{"stream": "Step 1/2 : FROM base\n"}, {"stream": "ERROR: no such package\n"}, {"error": "returned 1"}]
 

@@ -143,24 +143,30 @@ def test_where_neither_pip_nor_uv_is_to_be_had_it_is_said_how_to_get_one(
     assert f"`{without_pip} -m ensurepip` brings pip" in made.stderr
 
 
+def build(home: Path, model_data: Path) -> Path:
+    files = ModelFiles("m", "1", model_data, packages=[], base="default", registry="", environment={"OWN": "1"})
+    return images.build(home / "images", home, files, surroundings={})
+
+
 def test_an_image_holds_the_files_and_the_interpreter(home: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     (model / "weights").mkdir(parents=True)
     (model / "weights" / "layer").write_text("1")
 
-    built = images.build(tmp_path / "images", home, ModelFiles("m", "1", model, []))
-    again = images.build(tmp_path / "images", home, ModelFiles("m", "1", model, []))
+    built = build(home, model)
+    again = build(home, model)
 
     image = images.load(str(built))
     assert (image.model / "weights" / "layer").read_text() == "1"
     assert (image.python, image.model_python) == (environments.services_python(), "")
+    assert image.environment == {"OWN": "1"}
     assert again != built
 
 
 def test_one_file_makes_an_image_too(home: Path, tmp_path: Path) -> None:
     (tmp_path / "func.pkl").write_bytes(b"pickle")
 
-    image = images.load(str(images.build(tmp_path / "images", home, ModelFiles("m", "1", tmp_path / "func.pkl", []))))
+    image = images.load(str(build(home, tmp_path / "func.pkl")))
 
     assert (image.model / "func.pkl").read_bytes() == b"pickle"
 
@@ -169,4 +175,4 @@ def test_what_is_no_image_and_no_model_is_refused(home: Path, tmp_path: Path) ->
     with pytest.raises(ClipperException, match=r"no model image at .*build_model"):
         images.load(str(tmp_path))
     with pytest.raises(ClipperException, match="no model data at /nowhere"):
-        images.build(tmp_path / "images", home, ModelFiles("m", "1", Path("/nowhere"), []))
+        build(home, Path("/nowhere"))

@@ -28,7 +28,7 @@ def replica(port: int) -> ProcessSpec:
         version="1",
         index=port,
         input_type="doubles",
-        image=Image(Path("model"), "python", ""),
+        image=Image(Path("model"), "python", "", {"OWN": "1"}),
         port=port,
         management="127.0.0.1:1",
     )
