@@ -46,7 +46,7 @@ WORKERS      := 4
 SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-cookbook test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,7 +103,11 @@ test-pythons: $(DEV) ## Install a wheel for every Python from 3.11 on that this 
 	@echo "==> pytest on every Python (the first time a minute or two each)"
 	@$(BIN)/pytest tests/pythons
 
-test-all: test-slow test-pythons test ## Run all of the tests
+test-cookbook: $(DEV) ## Follow the pages of the cookbook that install most of a gigabyte
+	@echo "==> pytest of PyTorch's pages"
+	@$(BIN)/pytest tests/cookbook/test_torch_pages.py
+
+test-all: test-slow test-pythons test-cookbook test ## Run all of the tests
 
 test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
 	@echo "==> pytest without a Docker engine"

@@ -88,6 +88,8 @@ def _one_by_one(returned: Any) -> list[Any] | None:
     """The outputs as a list of our own; None when it is nothing that has one an input."""
     if frames.is_frame(returned):
         return frames.rows(returned)
+    if hasattr(type(returned), "toarray"):  # scipy's sparse ones
+        returned = returned.toarray()
     if not isinstance(returned, list | tuple | np.ndarray) and hasattr(type(returned), "__array__"):
         returned = np.asarray(returned)
     if not isinstance(returned, list | tuple | np.ndarray) or getattr(returned, "ndim", 1) == 0:

@@ -1,6 +1,7 @@
 """What a model returned becomes one text an input."""
 
 import asyncio
+import importlib
 import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,8 @@ from services.model_runtime.outcomes import Outcomes
 from services.model_runtime.outputs import Outputs
 from services.model_runtime.prediction import Answer
 from services.model_runtime.settings import NonFinite
+
+sparse: Any = importlib.import_module("scipy.sparse")
 
 
 def to_texts(returned: Any, expected: int, non_finite: NonFinite = NonFinite.NULL) -> tuple[list[str], dict[int, str]]:
@@ -171,6 +174,8 @@ def test_what_has_parts_is_json(output: Any, text: str) -> None:
         ({1: _SINGLES, 2: list(_SINGLES)}, '{"1":[0.1,6.6],"2":[0.1,6.6]}'),
         ([_SINGLES[0], np.float16(0.5)], "[0.1,0.5]"),
         ([np.array(_SINGLES[1])], "[6.6]"),
+        (sparse.csr_matrix([[0, 1], [2, 0]]), "[[0,1],[2,0]]"),
+        ({"vector": sparse.coo_array([0, 0.5])}, '{"vector":[0.0,0.5]}'),
         (np.array([b"a", b"b"]), '["a","b"]'),
         (np.array(["a", "b"]), '["a","b"]'),
         (np.array([{"a": _SINGLES[0]}, None]), '[{"a":0.1},null]'),
@@ -254,6 +259,9 @@ def test_numbers_that_json_does_not_have_fail_their_input_where_that_is_set() ->
         (np.array([[0.25, 0.75], [1, 0]]), ["[0.25,0.75]", "[1.0,0.0]"]),
         (np.array([[0.1, 0.5], [1, 0]], np.float32), ["[0.1,0.5]", "[1.0,0.0]"]),
         (_Arraylike(), ["[0.5,0.25]", "[1.0,2.0]"]),
+        (sparse.csr_matrix([[0, 0.5], [1, 0]]), ["[0.0,0.5]", "[1.0,0.0]"]),
+        (sparse.coo_array(np.array([[0, 0.1], [1, 0]], np.float32)), ["[0.0,0.1]", "[1.0,0.0]"]),
+        (sparse.coo_array([0, 0.5]), ["0.0", "0.5"]),
     ],
 )
 def test_what_has_one_output_an_input_is_taken_apart(returned: Any, texts: list[str]) -> None:
