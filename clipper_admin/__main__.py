@@ -65,7 +65,7 @@ def _megabytes(size_bytes: int) -> str:
 
 
 def _environment(arguments: argparse.Namespace) -> None:
-    sys.stdout.write(environments.provide(clipper_home(), arguments.packages).python + "\n")
+    sys.stdout.write(environments.provide(clipper_home(), arguments.packages, keep=True).python + "\n")
 
 
 def _connection(arguments: argparse.Namespace) -> ClipperConnection:

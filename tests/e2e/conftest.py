@@ -14,16 +14,9 @@ NewCluster = Callable[[str], ClipperConnection]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def clipper_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
-    """The directory in which all clusters of this process keep their files.
-
-    The models' environments are those of all processes of the run, so that each is made once.
-    """
+def clipper_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory in which all clusters of this process keep their files."""
     home = tmp_path_factory.mktemp("clipper")
-    if worker_id != "master":
-        environments = tmp_path_factory.getbasetemp().parent / "environments"
-        environments.mkdir(mode=0o700, exist_ok=True)
-        (home / "environments").symlink_to(environments)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CLIPPER_HOME", str(home))
         yield home

@@ -284,6 +284,22 @@ def test_after_twenty_deployments_and_stop_models_the_disk_is_as_before(
     assert len(set((clipper_home / "environments").glob("*/"))) == len(environments) - 1
 
 
+def test_an_environment_that_was_made_for_programs_outlives_the_models_that_use_it(
+    cluster: ClipperConnection, name: str, tmp_path: Path
+) -> None:
+    package = wheel(tmp_path, "programs")
+    command = [sys.executable, "-m", "clipper_admin", "environment", package]
+    python = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ).stdout.strip()
+    (tmp_path / "func.pkl").write_bytes(b"never loaded")
+    cluster.build_and_deploy_model(
+        name, 1, "doubles", str(tmp_path / "func.pkl"), "default", num_replicas=0, pkgs_to_install=[package]
+    )
+
+    cluster.stop_models([name])
+
+    assert Path(python).exists()
+
+
 def test_an_image_is_freed_with_the_last_version_that_has_it(cluster: ClipperConnection, name: str) -> None:
     python_deployer.deploy_python_closure(cluster, name, 1, "doubles", saying("shared"), num_replicas=0)
     [image] = images_of(cluster, name)

@@ -10,6 +10,7 @@ that runs the model in a process of its own, and what that imports, in whatever 
 
 {environment}/clipper-environment.json  how it was made; written last
 {environment}/requirements.lock         what a model finds in it, as pip takes it
+{environment}/kept                      there if somebody has made it to run programs of their own with it
 """
 
 import fcntl
@@ -35,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 _MARKER = "clipper-environment.json"
 _LOCK = "requirements.lock"
 _CONSTRAINTS = "constraints.txt"
+_KEPT = "kept"
 
 # What a model container is made of, with all that these need.
 _CONTAINER_PACKAGES = (
@@ -74,13 +76,14 @@ def services_python() -> str:
         return sys.executable
 
 
-def provide(home: Path, packages: Sequence[str], python: str = "") -> Environment:
+def provide(home: Path, packages: Sequence[str], python: str = "", *, keep: bool = False) -> Environment:
     """An environment that has `packages`, made if there is none yet.
 
     Args:
         home: where environments are kept.
         packages: requirements as pip takes them; without any the services' own interpreter will do.
         python: the model's, as in "3.12" or the path of an interpreter; empty: that of the services.
+        keep: whether it stays when models need it no longer.
 
     Raises:
         ClipperException: there is no such interpreter, there is neither pip nor uv, or a package cannot be installed;
@@ -99,7 +102,14 @@ def provide(home: Path, packages: Sequence[str], python: str = "") -> Environmen
             # Written last: an environment without it was never finished.
             made = {"services_python": services_python(), "packages": list(packages), "is_apart": is_apart}
             (environment / _MARKER).write_text(json.dumps(made))
+        if keep:
+            (environment / _KEPT).touch()
     return _made(environment)
+
+
+def is_kept(environment: Path) -> bool:
+    """Whether an environment stays when models need it no longer."""
+    return (environment / _KEPT).exists()
 
 
 def _made(environment: Path) -> Environment:

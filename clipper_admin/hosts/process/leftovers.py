@@ -13,7 +13,7 @@ from typing import Any
 
 from clipper_admin.cluster import registrations
 from clipper_admin.cluster.host import Leftover
-from clipper_admin.hosts.process import images
+from clipper_admin.hosts.process import environments, images
 from clipper_admin.hosts.process.directory import ClusterDirectory
 from clipper_admin.hosts.process.state import ClusterState, UnreadableState
 
@@ -35,11 +35,12 @@ class Leftovers:
         self.free_environments(self._remove_unused(candidates))
 
     def free_environments(self, candidates: Collection[Path]) -> None:
-        """Removes those of these that no image needs; while an image is being built `prune` has to."""
+        """Removes those of these that no image needs and nobody keeps; while an image is being built `prune` has to."""
         with images.no_builds(self._home, wait=False) as are_none:
             if are_none:
                 for environment in self._unneeded(candidates):
-                    _remove(environment)
+                    if not environments.is_kept(environment):
+                        _remove(environment)
 
     def prune(self, *, dry_run: bool) -> list[Leftover]:
         """Removes all that nobody uses, what was never finished included, or only tells of it with `dry_run`."""
@@ -74,13 +75,13 @@ class Leftovers:
 
     def _remove_unused(self, candidates: Iterable[Path]) -> set[Path]:
         """Returns the environments that the removed images needed."""
-        environments: set[Path] = set()
+        needed: set[Path] = set()
         for image in candidates:
             with self._left(image) as is_left:
                 if is_left:
-                    environments |= self.environments_of(image)
+                    needed |= self.environments_of(image)
                     _remove(image)
-        return environments
+        return needed
 
     @contextmanager
     def _left(self, image: Path) -> Iterator[bool]:
