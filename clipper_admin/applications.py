@@ -35,7 +35,7 @@ class Applications:
             "default_output": default_output,
             "latency_slo_micros": slo_micros,
             **options,
-            "schema": _plain(options["schema"]),
+            "schema": _plain(options.get("schema", {})),
         }
         try:
             self._client.post("add_app", {"name": name, **_without_empty_schema(application)})

@@ -22,7 +22,7 @@ def main() -> None:
         settings=EdgeSettings(cors_origins=("https://shop.example",)),
     )
     envoy = executables.envoy()
-    os.execv(envoy, [envoy, "--mode", "validate", "-l", "warn", "-c", str(configuration)])  # noqa: S606
+    os.execv(envoy, [envoy, "--mode", "validate", "-l", "error", "-c", str(configuration)])  # noqa: S606
 
 
 if __name__ == "__main__":
