@@ -254,9 +254,9 @@ class ClipperConnection(ApplicationMethods):
         """
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
         sample = None if sample_input is None else packed([sample_input], input_type)
-        question = Check(input_type, sample, timeout_s(load_timeout_s)) if check else None
 
         def build(version: str, edition: str) -> str:
+            question = Check(input_type, sample, timeout_s(load_timeout_s)) if check else None
             return self.cm.build_model(
                 name,
                 version,
