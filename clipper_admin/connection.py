@@ -260,7 +260,7 @@ class ClipperConnection(ApplicationMethods):
         names = check_input_names(input_names, input_type)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
         sample = None if sample_input is None else packed([sample_input], input_type, names)
-        question = Check(input_type, sample, timeout_s()) if check else None
+        question = Check(input_type, sample, timeout_s(load_timeout_s)) if check else None
 
         def build(version: str, edition: str) -> str:
             return self.cm.build_model(

@@ -7,6 +7,7 @@ from typing import Any
 
 from clipper_admin import closures, samples
 from clipper_admin.cluster.check import Check, timeout_s
+from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process import checks
@@ -56,7 +57,7 @@ def try_function(
         return error.msg
     except ClipperException:
         return _INVALID_TYPE
-    return _tried(func, Check(input_type, sample, timeout_s()), files, check_variables(env), names)
+    return _tried(func, Check(input_type, sample, timeout_s(LOAD_TIMEOUT_S)), files, check_variables(env), names)
 
 
 def _tried(

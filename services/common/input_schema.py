@@ -4,13 +4,11 @@ Pure data, and valid once it is made: management makes it of what is registered,
 """
 
 import math
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from services.common.errors import InvalidInput
 from services.common.names import InputType
@@ -91,10 +89,10 @@ class InputSchema:
         return bool(self.ranges) or self.minimum is not None or self.maximum is not None
 
     @cached_property
-    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def bounds(self) -> tuple["array[float]", "array[float]"]:
         """The lower and the upper bounds: one of each element where there are names, else one of all."""
-        lower = np.full(max(1, len(self.names)), -math.inf if self.minimum is None else self.minimum)
-        upper = np.full(max(1, len(self.names)), math.inf if self.maximum is None else self.maximum)
+        lower = array("d", [-math.inf if self.minimum is None else self.minimum]) * max(1, len(self.names))
+        upper = array("d", [math.inf if self.maximum is None else self.maximum]) * max(1, len(self.names))
         for name, minimum, maximum in self.ranges:
             lower[self.places[name]] = -math.inf if minimum is None else minimum
             upper[self.places[name]] = math.inf if maximum is None else maximum

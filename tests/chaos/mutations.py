@@ -41,7 +41,7 @@ def message(random: Random, kind: Descriptor, depth: int = 0) -> Message:
 
 def _set(random: Random, made: Message, field: FieldDescriptor, depth: int) -> None:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        getattr(made, field.name).update({"eta": 0.1} if random.random() < 0.5 else {"": 1.0})
+        _set_entry(random, getattr(made, field.name), field.message_type.fields_by_name["value"], depth)
     elif field.message_type is not None:
         values = [message(random, field.message_type, depth + 1) for _ in range(_count(random, field))]
         target = getattr(made, field.name)
@@ -51,6 +51,14 @@ def _set(random: Random, made: Message, field: FieldDescriptor, depth: int) -> N
         getattr(made, field.name).extend(_value(random, field) for _ in range(_count(random, field)))
     else:
         setattr(made, field.name, _value(random, field))
+
+
+def _set_entry(random: Random, entries: Any, value: FieldDescriptor, depth: int) -> None:
+    key = random.choice(("eta", ""))
+    if value.message_type is None:
+        entries[key] = _value(random, value)
+    else:
+        entries[key].CopyFrom(message(random, value.message_type, depth + 1))
 
 
 def _count(random: Random, field: FieldDescriptor) -> int:

@@ -55,7 +55,7 @@ def _check_lengths(inputs: Sequence[bytes], width: int, schema: InputSchema) -> 
 
 def _check_ranges(inputs: Sequence[bytes], application: Application, schema: InputSchema) -> None:
     elements = np.frombuffer(b"".join(inputs), tensors.DTYPES[application.input_type])
-    lower, upper = schema.bounds
+    lower, upper = map(np.asarray, schema.bounds)
     if application.input_type is InputType.FLOATS:
         # 0.1 is within a bound of 0.1 in single precision, too.
         with np.errstate(over="ignore"):

@@ -25,7 +25,7 @@ from services.common.records import Application
 # How much of its objective a message waits in the order of arrival.
 _PATIENCE = 0.25
 # What the answers of those that were let in are expected to take is smoothed over about so many, and may cost a message
-# no more than this part of its objective: models that take longer are the engine's to judge.
+# no more than this part of the time that it has: models that take longer are the engine's to judge.
 _SMOOTHED_OVER = 16
 _LARGEST_RESERVE = 0.25
 _MICROS = 1e-6
@@ -103,7 +103,7 @@ class Admission(Generic[_MessageT]):
         lane.push(message)
         self._inputs += message.inputs
         self._bytes += message.size_bytes
-        due_s = message.deadline_s - self._reserved_s(lane)
+        due_s = self._due_s(message)
         if due_s < self.due_s:
             self.due_s = due_s
         if self._inputs > self._most_inputs or self._bytes > self._most_bytes:
@@ -128,9 +128,8 @@ class Admission(Generic[_MessageT]):
             given_up.append(heapq.heappop(self._pushed_out)[2])
         self.due_s = self._pushed_out[0][0] if self._pushed_out else math.inf
         for lane in list(self._lanes.values()):
-            reserved_s = self._reserved_s(lane)
             while lane.waiting:
-                due_s = lane.waiting[0].deadline_s - reserved_s
+                due_s = self._due_s(lane.waiting[0])
                 if due_s > now_s or len(given_up) == most:
                     self.due_s = min(self.due_s, due_s)
                     break
@@ -153,16 +152,17 @@ class Admission(Generic[_MessageT]):
     def _next_lane(self) -> "_Lane[_MessageT]":
         return min(self._lanes.values(), key=lambda lane: (lane.rank, lane.served))
 
-    def _reserved_s(self, lane: "_Lane[_MessageT]") -> float:
-        """How long before its deadline a message of a lane has to be let in."""
-        return min(self._reserve_s, _LARGEST_RESERVE * lane.slo_s)
+    def _due_s(self, message: _MessageT) -> float:
+        """By when a message has to be let in."""
+        # A client's own deadline may be much earlier than the objective.
+        has_s = message.deadline_s - message.arrival_s
+        return message.deadline_s - min(self._reserve_s, _LARGEST_RESERVE * has_s)
 
     def _make_room(self) -> None:
         while (self._inputs > self._most_inputs or self._bytes > self._most_bytes) and self._crowded:
             lane = max(self._lanes.values(), key=lambda lane: (lane.rank, len(lane.waiting)))
             message = lane.waiting.popleft()
-            due_s = message.deadline_s - self._reserved_s(lane)
-            heapq.heappush(self._pushed_out, (due_s, next(self._numbers), message))
+            heapq.heappush(self._pushed_out, (self._due_s(message), next(self._numbers), message))
             message.abandon()
             self._forget(lane, message)
 

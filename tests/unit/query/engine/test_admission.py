@@ -74,6 +74,16 @@ def test_who_can_be_answered_in_time_no_longer_is_given_up_and_no_sooner(admissi
     assert admission.due_s == math.inf
 
 
+def test_who_has_less_time_than_the_objective_is_let_in_however_long_answers_have_taken(
+    admission: Admission[Named],
+) -> None:
+    for _ in range(200):
+        admission.answered(10.0)
+    admission.arrive(Named("hurried", 0.0, deadline_s=_SLO_S / 10))
+    assert given_up(admission, 0.001) == []
+    assert let_in(admission, 0.001) == ["hurried"]
+
+
 def test_what_answers_have_taken_lately_is_kept_in_reserve(admission: Admission[Named]) -> None:
     for _ in range(200):
         admission.answered(0.01)
