@@ -27,7 +27,13 @@ from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.models import Models, VersionOptions
-from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_model_name, check_model_version
+from clipper_admin.naming import (
+    ADAPTIVE_BATCH_SIZE,
+    check_input_names,
+    check_model_id,
+    check_model_name,
+    check_model_version,
+)
 from clipper_admin.release import __registry__, __version__
 from clipper_admin.samples import packed
 from clipper_admin.undoing import Undoing
@@ -163,14 +169,7 @@ class ClipperConnection(ApplicationMethods):
         """
         name, version = check_model_name(name), check_model_version(version)
         return self.cm.build_model(
-            name,
-            version,
-            model_data_path,
-            base_image,
-            container_registry,
-            pkgs_to_install,
-            python=python,
-            env=env,
+            name, version, model_data_path, base_image, container_registry, pkgs_to_install, python=python, env=env
         )
 
     @needs_connection
@@ -189,6 +188,7 @@ class ClipperConnection(ApplicationMethods):
         exist_ok: bool = False,
         replace: bool = False,
         load_timeout_s: float = LOAD_TIMEOUT_S,
+        input_names: Iterable[str] = (),
     ) -> str:
         """Starts replicas of a new version, waits until they serve, then registers it, which makes it current.
 
@@ -209,6 +209,7 @@ class ClipperConnection(ApplicationMethods):
             replace: whether it takes the place of a registered version that runs something else, which serves until
                 the new replicas do; its cached predictions are forgotten.
             load_timeout_s: how many seconds each replica may take until it has loaded its model and serves.
+            input_names: what the elements of its inputs are called, in order; the image has these names, too.
 
         Returns:
             The version.
@@ -217,9 +218,11 @@ class ClipperConnection(ApplicationMethods):
             ClipperException: the version is registered already, with what differs and what to do; or a replica could
                 not load its model, with the end of its log.
         """
-        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        code = Code(image)
-        return self._deploy(name, version, code, num_replicas, options, exist_ok, replace, load_timeout_s)
+        names = check_input_names(input_names, input_type)
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
+        name, checked = check_model_id(name, version)
+        wanted = Deployment(name, checked, Code(image), num_replicas, options, exist_ok, replace, load_timeout_s)
+        return self._deployments.deploy(wanted)
 
     @needs_connection
     def build_and_deploy_model(
@@ -244,6 +247,7 @@ class ClipperConnection(ApplicationMethods):
         exist_ok: bool = False,
         replace: bool = False,
         load_timeout_s: float = LOAD_TIMEOUT_S,
+        input_names: Iterable[str] = (),
     ) -> str:
         """build_model, then deploy_model; refuses a registered version before it builds anything.
 
@@ -251,9 +255,11 @@ class ClipperConnection(ApplicationMethods):
 
         With `check` the model's directory holds a func.pkl, which is loaded, warmed up and, with a `sample_input`,
         asked once in a process of its own with the model's environment; what fails is told before anything is started.
+        With `input_names` it holds a func.input_names.json with the same.
         """
-        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
-        sample = None if sample_input is None else packed([sample_input], input_type)
+        names = check_input_names(input_names, input_type)
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
+        sample = None if sample_input is None else packed([sample_input], input_type, names)
 
         def build(version: str, edition: str) -> str:
             question = Check(input_type, sample, timeout_s(load_timeout_s)) if check else None
@@ -274,7 +280,9 @@ class ClipperConnection(ApplicationMethods):
             return self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python, env)
 
         code = UnbuiltCode(build, identity)
-        return self._deploy(name, version, code, num_replicas, options, exist_ok, replace, load_timeout_s)
+        name, checked = check_model_id(name, version)
+        wanted = Deployment(name, checked, code, num_replicas, options, exist_ok, replace, load_timeout_s)
+        return self._deployments.deploy(wanted)
 
     @needs_connection
     def register_model(
@@ -289,12 +297,14 @@ class ClipperConnection(ApplicationMethods):
         batching_policy: str | None = None,
         batch_delay_micros: int = 0,
         exist_ok: bool = False,
+        input_names: Iterable[str] = (),
     ) -> None:
         """Registers a version whose replicas run already or, without an image, are started by somebody else.
 
         With `exist_ok` nothing happens if it is registered just like this.
         """
-        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros)
+        names = check_input_names(input_names, input_type)
+        options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
         self._models.register(name, str(version), image, options, exist_ok)
 
     @needs_connection
@@ -385,22 +395,7 @@ class ClipperConnection(ApplicationMethods):
         *,
         files: Sequence[str | os.PathLike[str]] = (),
         env: Mapping[str, str] | None = None,
+        input_names: Iterable[str] = (),
     ) -> Any:
         """Calls `func` on this machine as a model container would; needs no cluster. See function_check."""
-        return try_function(query, func, input_type, files, env or {})
-
-    def _deploy(
-        self,
-        name: str,
-        version: str | int | None,
-        code: Code,
-        num_replicas: int,
-        options: VersionOptions,
-        exist_ok: bool,
-        replace: bool,
-        load_timeout_s: float,
-    ) -> str:
-        check_model_name(name)
-        checked = None if version is None else check_model_version(version)
-        deployment = Deployment(name, checked, code, num_replicas, options, exist_ok, replace, load_timeout_s)
-        return self._deployments.deploy(deployment)
+        return try_function(query, func, input_type, files, env or {}, input_names)

@@ -24,6 +24,7 @@ class VersionOptions:
         batch_size: the largest batch; -1: adapted to the applications' latency objectives.
         batching_policy: how large batches are chosen; None: as the batch size says.
         batch_delay_micros: how many microseconds the first query of a batch may wait for others.
+        input_names: what the elements of its inputs are called; empty: nothing.
     """
 
     input_type: str
@@ -31,6 +32,7 @@ class VersionOptions:
     batch_size: int
     batching_policy: str | None
     batch_delay_micros: int
+    input_names: Sequence[str] = ()
 
     def described(self) -> dict[str, Any]:
         """The options as the admin REST takes them."""
@@ -40,6 +42,7 @@ class VersionOptions:
             "batch_size": self.batch_size,
             "batching_policy": self.batching_policy or "",
             "batch_delay_micros": self.batch_delay_micros,
+            "input_names": list(self.input_names),
         }
 
     def as_registered(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Names: of models, on the way to a host name, a directory or an image tag, of input types, and of variables."""
+"""Names: of models, on the way to a host name, a directory or an image tag, of inputs and their types, of variables."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +22,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
 _CONTAINERS_PREFIX = "CLIPPER_"
 _CONTAINERS_VARIABLES = ("HOME", "PATH", "PYTHONHOME", "PYTHONPATH")
 
+_NUMBERS = ("integers", "floats", "doubles")
 _ALIASES = {
     alias: name
     for name, aliases in {
@@ -53,6 +54,15 @@ def check_model_version(version: object) -> str:
     return _check("a model version", str(version))
 
 
+def check_model_id(name: str, version: object) -> tuple[str, str | None]:
+    """Returns a name and a version, as text, if a model can be deployed as it; None, which is the next version, stays.
+
+    Raises:
+        ClipperException: it cannot, for the name or the version.
+    """
+    return check_model_name(name), None if version is None else check_model_version(version)
+
+
 def check_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """Returns environment variables by name if a model can have them.
 
@@ -73,6 +83,23 @@ def check_variables(variables: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(value, str) or "\0" in value:
             raise ClipperException(f"The value of {name} in env must be a str without NUL, not {value!r:.100}")
     return dict(variables)
+
+
+def check_input_names(names: Iterable[str], input_type: str) -> tuple[str, ...]:
+    """Returns what the elements of a model's inputs are called if they can have names.
+
+    Raises:
+        ClipperException: they cannot: only numbers have names, which are texts.
+    """
+    if isinstance(names, str):
+        raise ClipperException(f"input_names must be a list of names; one name is input_names=[{names!r}]")
+    checked = tuple(names)
+    for name in checked:
+        if not isinstance(name, str):
+            raise ClipperException(f"A name in input_names must be a str, not {name!r:.100}")
+    if checked and input_type_name(input_type) not in _NUMBERS:
+        raise ClipperException(f"input_names are for {', '.join(_NUMBERS)}, and the model takes '{input_type}'")
+    return checked
 
 
 def model_id(name: str, version: object) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ from clipper_admin.naming import input_type_name
 
 class UnknownInputType(ClipperException):
     """There is no such input type."""
+
+
+class Misnamed(ClipperException):
+    """The elements of an input are not called as those of the model are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +33,33 @@ class Sample:
     lengths: tuple[int, ...]
 
 
-def packed(values: Sequence[Any], input_type: str) -> Sample:
+def packed(values: Sequence[Any], input_type: str, names: Sequence[str] = ()) -> Sample:
     """Packs inputs.
 
     Args:
         values: sequences of numbers, for strings str, for bytes bytes or a str in base64.
         input_type: "bytes", "integers", "floats", "doubles", "strings" or one of their aliases.
+        names: of an input's elements, in order, so that an input may be a dict by them.
 
     Raises:
         UnknownInputType: there is no such type.
+        Misnamed: a dict has other keys.
         ClipperException: a value is not of it.
     """
     pack = _PACKERS.get(input_type_name(input_type))
     if pack is None:
         raise UnknownInputType(f"There is no input type '{input_type}'; there are {', '.join(_PACKERS)}")
-    parts = [_part(pack, value, input_type) for value in values]
+    parts = [_part(pack, _in_order(value, names), input_type) for value in values]
     return Sample(b"".join(data for data, _ in parts), tuple(length for _, length in parts))
+
+
+def _in_order(value: Any, names: Sequence[str]) -> Any:
+    """An input as a list, which with names may be a dict."""
+    if not names or not isinstance(value, Mapping):
+        return value
+    if set(value) != set(names):
+        raise Misnamed(f"A sample input has {', '.join(map(str, value))}, but the model takes {', '.join(names)}")
+    return [value[name] for name in names]
 
 
 def _part(pack: Callable[[Any], tuple[bytes, int]], value: Any, input_type: str) -> tuple[bytes, int]:

@@ -1,5 +1,6 @@
 """What a container takes: the function, what else the script defines, which packages are in use here, and files."""
 
+import json
 import logging
 import os
 import tempfile
@@ -20,6 +21,8 @@ _DEFINITIONS_FILE = "main.pkl"
 
 # What the script has beside the function, and what is installed where it is deployed from.
 SURROUNDINGS = (_PACKAGES_FILE, _DEFINITIONS_FILE)
+# With other names a function is another one.
+_INPUT_NAMES_FILE = "func.input_names.json"
 
 
 class NotSerializable(ClipperException):
@@ -27,12 +30,15 @@ class NotSerializable(ClipperException):
 
 
 @contextmanager
-def saved(func: Callable[..., Any], files: Sequence[str | os.PathLike[str]] = ()) -> Iterator[Path]:
+def saved(
+    func: Callable[..., Any], files: Sequence[str | os.PathLike[str]] = (), input_names: Sequence[str] = ()
+) -> Iterator[Path]:
     """A directory with `func` in it, for as long as the context lasts.
 
     Args:
         func: the function.
         files: paths of files and directories that are to lie beside it, relative to the working directory.
+        input_names: by which the function takes its inputs, in their order; empty: it takes rows.
 
     Raises:
         NotSerializable: the function cannot be serialised; with what is in the way, and what to do.
@@ -44,6 +50,8 @@ def saved(func: Callable[..., Any], files: Sequence[str | os.PathLike[str]] = ()
         (Path(directory) / FUNCTION_FILE).write_bytes(serialized.data)
         (Path(directory) / _DEFINITIONS_FILE).write_bytes(definitions.pickled())
         (Path(directory) / _PACKAGES_FILE).write_text(packages.as_json(serialized.imports))
+        if input_names:
+            (Path(directory) / _INPUT_NAMES_FILE).write_text(json.dumps(input_names))
         companions.copy(files, Path(directory))
         _LOG.info("Serialized and supplied predict function")
         yield Path(directory)

@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from clipper_admin import closures
 from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connection import ClipperConnection
-from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
+from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_input_names
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def create_endpoint(
     exist_ok: bool = False,
     replace: bool = False,
     load_timeout_s: float = LOAD_TIMEOUT_S,
+    input_names: Iterable[str] = (),
 ) -> str:
     """Registers an application, deploys a function as a model of the same name and links the two.
 
@@ -65,6 +66,8 @@ def create_endpoint(
         exist_ok: whether all this may be there already, if it is the same; then nothing happens.
         replace: whether the function takes the place of another that is deployed as this version.
         load_timeout_s: how many seconds each replica may take until it has loaded the model and serves.
+        input_names: what the elements of an input are called, as for deploy_python_closure; the application's schema
+            has these names, so that an input in JSON may be an object.
 
     Returns:
         The model's version.
@@ -72,8 +75,11 @@ def create_endpoint(
     Raises:
         ClipperException: something is there already, with what differs; or it failed, and then nothing is left of it.
     """
+    names = check_input_names(input_names, input_type)
     with clipper_conn.all_or_nothing():
-        clipper_conn.register_application(name, input_type, default_output, slo_micros, exist_ok=exist_ok)
+        clipper_conn.register_application(
+            name, input_type, default_output, slo_micros, schema={"names": names} if names else None, exist_ok=exist_ok
+        )
         deployed = deploy_python_closure(
             clipper_conn,
             name,
@@ -96,6 +102,7 @@ def create_endpoint(
             exist_ok=exist_ok,
             replace=replace,
             load_timeout_s=load_timeout_s,
+            input_names=names,
         )
         clipper_conn.link_model_to_app(name, name, exist_ok=exist_ok)
     return deployed
@@ -124,6 +131,7 @@ def deploy_python_closure(
     exist_ok: bool = False,
     replace: bool = False,
     load_timeout_s: float = LOAD_TIMEOUT_S,
+    input_names: Iterable[str] = (),
 ) -> str:
     """Deploys a function, with everything it refers to, as a model version.
 
@@ -137,7 +145,7 @@ def deploy_python_closure(
         version: its version; None: the next, as for deploy_model.
         input_type: "bytes", "integers", "floats", "doubles" or "strings".
         func: takes a batch of inputs (an array of numbers, or a list of str) and returns one output an input; or an
-            object, or a class of objects, with such a method `predict`.
+            object, or a class of objects, with such a method `predict`. With `input_names` it takes a DataFrame.
         base_image: what the image is based on, for container managers that use images.
         labels: free words.
         registry: where the image is pushed, likewise.
@@ -153,7 +161,8 @@ def deploy_python_closure(
             installed here.
         check: whether the function is loaded, warmed up and asked `sample_input`, in a process of its own with the
             model's environment, before anything is started or registered.
-        sample_input: an input as a client would send it; None: the function is not asked.
+        sample_input: an input as a client would send it, which may be a dict if there are `input_names`; None: the
+            function is not asked.
         exist_ok: whether the version may be registered already, if its function is the same and its options are, too;
             then nothing happens, but that replicas are started where there are fewer. A function is the same if what it
             does and refers to is, wherever it stands.
@@ -161,6 +170,9 @@ def deploy_python_closure(
             this one does.
         load_timeout_s: how many seconds each replica may take until it has loaded the model, `warm_up` included, and
             serves.
+        input_names: what the elements of an input are called, in order; for numbers alone. The function then gets each
+            batch as a `pandas.DataFrame` with these columns, or, where the model's environment has no pandas, as a dict
+            of arrays by name. An application whose schema has names can be linked if they are the same.
 
     Returns:
         The version.
@@ -171,7 +183,8 @@ def deploy_python_closure(
             replica could not load it, with the end of its log.
     """
     packages = closures.pinned(pkgs_to_install or ()) if pin_packages else pkgs_to_install
-    with closures.saved(func, files) as model_data:
+    names = check_input_names(input_names, input_type)
+    with closures.saved(func, files, names) as model_data:
         _LOG.info("Python closure saved")
         return clipper_conn.build_and_deploy_model(
             name,
@@ -192,4 +205,5 @@ def deploy_python_closure(
             exist_ok=exist_ok,
             replace=replace,
             load_timeout_s=load_timeout_s,
+            input_names=names,
         )

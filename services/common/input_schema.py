@@ -19,6 +19,7 @@ _MOST_ELEMENTS = 64 * 1024 * 1024
 _MOST_NAMES = 4_096
 _LONGEST_NAME = 255
 _SHOWN_NAMES = 20
+_NUMBERS = (InputType.INTS, InputType.FLOATS, InputType.DOUBLES)
 
 
 class Range(NamedTuple):
@@ -105,6 +106,17 @@ class InputSchema:
         return str(self.length) if len(self.shape) < 2 else f"{self.length} (shape {list(self.shape)})"
 
 
+def check_input_names(names: Sequence[str], input_type: InputType) -> None:
+    """Checks what the elements of inputs of a type are called, if they have names at all.
+
+    Raises:
+        InvalidInput: they cannot be called so.
+    """
+    if names and input_type not in _NUMBERS:
+        raise InvalidInput(f"Elements of '{input_type}' have no names. input_names are for numbers")
+    _check_names(names)
+
+
 def listed(names: Sequence[str]) -> str:
     """Names for people, the first of them."""
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
@@ -124,7 +136,7 @@ def _check_shape(shape: Sequence[int]) -> None:
 
 def _check_names(names: Sequence[str]) -> None:
     if len(names) > _MOST_NAMES:
-        raise InvalidInput(f"A schema has at most {_MOST_NAMES} names, but this one has {len(names)}")
+        raise InvalidInput(f"An input has at most {_MOST_NAMES} names, but these are {len(names)}")
     for name in names:
         if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
             raise InvalidInput(
@@ -133,7 +145,7 @@ def _check_names(names: Sequence[str]) -> None:
             )
     twice = _repeated(names)
     if twice is not None:
-        raise InvalidInput(f"The schema has the name '{twice}' twice")
+        raise InvalidInput(f"An input cannot have the name '{twice}' twice")
 
 
 def _repeated(names: Iterable[str]) -> str | None:

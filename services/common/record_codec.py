@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.common.errors import InvalidInput, describe
-from services.common.input_schema import InputSchema, Range
+from services.common.input_schema import InputSchema, Range, check_input_names
 from services.common.names import (
     ADAPTIVE_BATCH_SIZE,
     BATCHING_POLICIES,
@@ -21,7 +21,7 @@ from services.common.names import (
     PRIORITIES,
     InputType,
 )
-from services.common.records import CLASSES, Application, Kind, Record, Unreadable
+from services.common.records import CLASSES, Application, Kind, ModelVersion, Record, Unreadable
 
 # What no field may be, whoever wrote it: the services would divide by it, wait for ever or fail at each request.
 _ALLOWED: Mapping[str, Callable[[Any], bool]] = {
@@ -65,8 +65,7 @@ def decode(kind: Kind, key: str, text: str) -> Record | Unreadable:
         record = _record(CLASSES[kind], json.loads(text))
         if record.key != key:
             raise ValueError(f"it is the record of '{record.key}'")
-        if isinstance(record, Application) and record.schema is not None:
-            record.schema.check_type(record.input_type)
+        _check_inputs(record)
     except Exception as error:
         return Unreadable(describe(error))
     return record
@@ -82,6 +81,14 @@ def _record(record_class: type[Record], document: Any) -> Record:
         elif field.default is dataclasses.MISSING:
             raise ValueError(f"'{field.name}' is missing")
     return record_class(**values)
+
+
+def _check_inputs(record: Record) -> None:
+    """Raises InvalidInput for what inputs of the record's type cannot be like."""
+    if isinstance(record, Application) and record.schema is not None:
+        record.schema.check_type(record.input_type)
+    if isinstance(record, ModelVersion):
+        check_input_names(record.input_names, record.input_type)
 
 
 def _value(field: "dataclasses.Field[Any]", given: Any) -> Any:

@@ -67,6 +67,11 @@ class Application:
         """Where it stands among the applications."""
         return self.name
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What its schema calls the elements of an input, in order; empty: nothing."""
+        return () if self.schema is None else self.schema.names
+
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
@@ -83,6 +88,7 @@ class ModelVersion:
         registration: as for applications.
         batching_policy: one of names.BATCHING_POLICIES; empty: "fixed" for a batch size above 0, else "adaptive".
         batch_delay_micros: how long the first query of a batch may wait for others.
+        input_names: what the elements of its inputs are called, in order; empty: it takes them without names.
     """
 
     model_name: str
@@ -95,6 +101,7 @@ class ModelVersion:
     registration: int = 0
     batching_policy: str = ""
     batch_delay_micros: int = 0
+    input_names: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

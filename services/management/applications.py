@@ -8,8 +8,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
+from services.common.input_schema import listed
 from services.common.names import MISSING, PRIORITIES, SINGLE, InputType, check_name
-from services.common.records import Application, Change, Configuration, Kind
+from services.common.records import Application, Change, Configuration, Kind, ModelVersion
 from services.management import limits, models, selection
 
 _SMALLEST_SHARE = 0.001
@@ -57,7 +58,7 @@ def link(known: Configuration, app_name: str, model_names: Sequence[str]) -> lis
         NotFound: the application or a model is not registered; then no link is made.
         InvalidInput: no model is named, one is named twice, or several are where there can be one.
         AlreadyExists: a link exists.
-        Conflict: a model's input type is another, or there would be too many links.
+        Conflict: a model's input type is another or its names are, or there would be too many links.
     """
     limits.check_count("models", len(model_names), limits.MOST_LINKS)
     application = known.applications.get(app_name)
@@ -151,21 +152,27 @@ def _check_inputs(application: Application) -> None:
 
 
 def _check_compatible(known: Configuration, application: Application, model_name: str) -> None:
-    input_types = _linkable_types(known, model_name)
-    if not input_types:
+    versions = _linkable_versions(known, model_name)
+    if not versions:
         raise NotFound(f"No model with name '{model_name}' exists.")
-    if application.input_type not in input_types:
+    of_type = [version for version in versions if version.input_type is application.input_type]
+    if not of_type:
         raise Conflict(
-            f"Model with name '{model_name}' has incompatible input_type '{input_types[0]}'. "
+            f"Model with name '{model_name}' has incompatible input_type '{versions[0].input_type}'. "
             f"Requested app to link to has input_type '{application.input_type}'."
+        )
+    if not any(models.names_agree(application, version) for version in of_type):
+        raise Conflict(
+            f"Model with name '{model_name}' has incompatible input_names ({listed(of_type[0].input_names)}). "
+            f"The schema of the requested app to link to has the names ({listed(application.input_names)}): they must "
+            "be the same, in the same order."
         )
 
 
-def _linkable_types(known: Configuration, model_name: str) -> list[InputType]:
-    """The input types that count for a link: the current version's; every version's while none is current."""
-    versions = list(models.versions(known, model_name))
-    current = [version for version in versions if models.is_current(known, version)]
-    return sorted({version.input_type for version in current or versions})
+def _linkable_versions(known: Configuration, model_name: str) -> list[ModelVersion]:
+    """The versions that count for a link, by input type: the current one; every one while none is current."""
+    versions = sorted(models.versions(known, model_name), key=lambda version: version.input_type)
+    return [version for version in versions if models.is_current(known, version)] or versions
 
 
 def _check_single_link(application: Application, model_names: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ _APPLICATION_OPTIONS = (
 _MODEL_OPTIONS = ("batching_policy", "batch_delay_micros")
 _OPTIONS: Mapping[type[Message], Sequence[str]] = {
     pb.AddApplicationRequest: (*_APPLICATION_OPTIONS, "policy_parameters", "schema"),
-    pb.AddModelRequest: (*_MODEL_OPTIONS, "replace"),
+    pb.AddModelRequest: (*_MODEL_OPTIONS, "replace", "input_names"),
     pb.GetSelectionEventsRequest: ("after", "count"),
 }
 
@@ -99,6 +99,7 @@ def model_version(request: pb.AddModelRequest) -> ModelVersion:
         container_name=request.container_name,
         model_data_path=request.model_data_path,
         batch_size=request.batch_size,
+        input_names=tuple(request.input_names),
         **_given(request, _MODEL_OPTIONS),
     )
 
@@ -327,6 +328,7 @@ def _model(record: ModelVersion, is_current: bool) -> pb.ModelVersion:
         is_current_version=is_current,
         batching_policy=record.batching_policy,
         batch_delay_micros=record.batch_delay_micros,
+        input_names=record.input_names,
     )
 
 

@@ -8,7 +8,8 @@ import dataclasses
 from collections.abc import Iterator
 
 from services.common.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from services.common.names import ADAPTIVE_BATCH_SIZE, BATCHING_POLICIES, InputType, check_label, check_name
+from services.common.input_schema import check_input_names, listed
+from services.common.names import ADAPTIVE_BATCH_SIZE, BATCHING_POLICIES, check_label, check_name
 from services.common.records import (
     Application,
     Change,
@@ -25,15 +26,16 @@ def add(known: Configuration, version: ModelVersion, *, replace: bool = False) -
     """Registers a model version and makes it the current one; with `replace`, in the place of one that is registered.
 
     Raises:
-        InvalidInput: its name, version, a label, its batch size or its batching is not valid.
+        InvalidInput: its name, version, a label, its batch size, its batching or its input names are not valid.
         AlreadyExists: the version is registered, and not to be replaced.
-        Conflict: the version to replace, or an application that is linked to the model, has another input type.
+        Conflict: the version to replace, or an application that is linked to the model, has another input type, or that
+            application other names.
     """
     _check(version)
     registered = known.model_versions.get(version.key)
     registration = Change.put(dataclasses.replace(version, registration=known.revision + 1))
     if registered is None:
-        _check_links(known, version.model_name, version.input_type)
+        _check_links(known, version)
         return [registration, Change.put(CurrentVersion(version.model_name, version.model_version))]
     described = f"model with name '{version.model_name}' and version '{version.model_version}'"
     if not replace:
@@ -43,6 +45,8 @@ def add(known: Configuration, version: ModelVersion, *, replace: bool = False) -
             f"{described} takes '{registered.input_type}' and cannot be replaced by one that takes "
             f"'{version.input_type}'"
         )
+    if is_current(known, version):
+        _check_links(known, version)
     return [registration]
 
 
@@ -69,14 +73,14 @@ def set_current(known: Configuration, model_name: str, model_version: str) -> li
 
     Raises:
         NotFound: the model or the version is not registered.
-        Conflict: an application of another input type is linked to the model.
+        Conflict: an application of another input type, or with other names, is linked to the model.
     """
     if not any(versions(known, model_name)):
         raise NotFound(f"Cannot set version for nonexistent model '{model_name}'")
     version = known.model_versions.get(version_key(model_name, model_version))
     if version is None:
         raise NotFound(f"Cannot set non-existent version '{model_version}' for model with name '{model_name}'")
-    _check_links(known, model_name, version.input_type)
+    _check_links(known, version)
     if is_current(known, version):
         return []
     return [Change.put(CurrentVersion(model_name, model_version))]
@@ -91,6 +95,12 @@ def is_current(known: Configuration, version: ModelVersion) -> bool:
     """Whether linked applications use this version."""
     current = known.current_versions.get(version.model_name)
     return current is not None and current.model_version == version.model_version
+
+
+def names_agree(application: Application, version: ModelVersion) -> bool:
+    """Whether the two call the elements of inputs the same, in the same order, or one of them has no names."""
+    named = application.input_names and version.input_names
+    return not named or application.input_names == version.input_names
 
 
 def check_identifier(kind: str, text: str) -> None:
@@ -116,6 +126,7 @@ def _check(version: ModelVersion) -> None:
     if version.batch_size <= 0 and version.batch_size != ADAPTIVE_BATCH_SIZE:
         raise InvalidInput(f"The batch size must be positive or DEFAULT_BATCH_SIZE, which is {ADAPTIVE_BATCH_SIZE}")
     _check_batching(version)
+    check_input_names(version.input_names, version.input_type)
 
 
 def _check_batching(version: ModelVersion) -> None:
@@ -128,13 +139,19 @@ def _check_batching(version: ModelVersion) -> None:
         raise InvalidInput(f"The batch delay must not be negative, but it is {version.batch_delay_micros} microseconds")
 
 
-def _check_links(known: Configuration, model_name: str, input_type: InputType) -> None:
-    for application in _linked_applications(known, model_name):
-        if application.input_type is not input_type:
+def _check_links(known: Configuration, version: ModelVersion) -> None:
+    for application in _linked_applications(known, version.model_name):
+        linked = f"Model with name '{version.model_name}' is already linked to app '{application.name}'"
+        if application.input_type is not version.input_type:
             raise Conflict(
-                f"Model with name '{model_name}' is already linked to app '{application.name}' "
-                f"using input type '{application.input_type}'. The input type you provided for a new version "
-                f"of the model, '{input_type}', is not compatible."
+                f"{linked} using input type '{application.input_type}'. The input type you provided for a new version "
+                f"of the model, '{version.input_type}', is not compatible."
+            )
+        if not names_agree(application, version):
+            raise Conflict(
+                f"{linked} whose schema has the names ({listed(application.input_names)}). The input_names you "
+                f"provided for version '{version.model_version}', ({listed(version.input_names)}), are not compatible: "
+                "they must be the same, in the same order."
             )
 
 

@@ -86,6 +86,7 @@ def model(version: ModelVersion, is_current: bool) -> dict[str, object]:
         "is_current_version": is_current,
         "batching_policy": version.batching_policy,
         "batch_delay_micros": version.batch_delay_micros,
+        "input_names": version.input_names,
     }
 
 

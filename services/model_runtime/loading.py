@@ -6,8 +6,9 @@ The directory holds `func.pkl`, written by cloudpickle, with one of
 - an object whose method `predict` does that,
 - a class of such objects, which is instantiated without arguments.
 
-What has a method `warm_up` is warmed up before it counts as loaded. All that happens on the calling thread, which is to
-make the calls, too; the module `__main__` is the model's script from then on.
+Where there are names for the elements of an input, the batch comes by name (columns.py). What has a method `warm_up`
+is warmed up before it counts as loaded. All that happens on the calling thread, which is to make the calls, too; the
+module `__main__` is the model's script from then on.
 """
 
 import inspect
@@ -18,6 +19,7 @@ from typing import Any
 
 from services.common.errors import CallerError, describe
 from services.common.tensors import ModelInputs
+from services.model_runtime.columns import by_name
 from services.model_runtime.outcomes import Outcomes
 from services.model_runtime.remedies import remedy
 from services.model_runtime.script import FUNCTION_FILE, Script
@@ -69,7 +71,7 @@ def load(directory: Path, outcomes: Outcomes) -> ModelFunction:
         missing = f"has no {FUNCTION_FILE}" if directory.is_dir() else "does not exist"
         raise UnusableModel(f"The model directory '{directory}' {missing}")
     try:
-        return _function_of(Script(directory).load(), outcomes)
+        return by_name(_function_of(Script(directory).load(), outcomes), directory)
     except UnusableModel:
         raise
     except ImportError as error:

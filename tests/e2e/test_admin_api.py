@@ -161,6 +161,7 @@ def test_a_deployed_model_is_described_with_its_replica(cluster: ClipperConnecti
         "is_current_version": True,
         "batching_policy": "",
         "batch_delay_micros": 0,
+        "input_names": [],
     }
     assert f"{endpoint}:1" in cluster.get_all_models()
     assert description in cluster.get_all_models(verbose=True)

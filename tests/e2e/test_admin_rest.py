@@ -97,7 +97,7 @@ def test_a_models_life(cluster: ClipperConnection, name: str) -> None:
         return (
             f'{{"model_name":"{name}","model_version":"{version}","input_type":"integers","labels":["a","b"],'
             f'"container_name":"image:1","model_data_path":"DEPRECATED","is_current_version":{is_current},'
-            '"batching_policy":"","batch_delay_micros":0}'
+            '"batching_policy":"","batch_delay_micros":0,"input_names":[]}'
         )
 
     for version in ("1", "2"):

@@ -29,6 +29,10 @@ def seen_numbers(inputs: Any) -> list[str]:
     return [json.dumps([None if math.isnan(number) else number for number in row]) for row in inputs.tolist()]
 
 
+def seen_by_name(people: Any) -> list[str]:
+    return [json.dumps([type(people).__name__, row]) for row in people.to_dict("records")]
+
+
 def seen_bytes(inputs: Any) -> list[str]:
     return ["0x" + row.tobytes().hex() for row in inputs]
 
@@ -179,6 +183,63 @@ def test_a_shape_may_be_nested_or_not(cluster: ClipperConnection) -> None:
         assert not post(cluster, "inputs-square", json.dumps({"input": bad})).ok
     below = refusal(post(cluster, "inputs-square", '{"input": [0, 0, -1, 0]}'), 400, 3, "SCHEMA_MISMATCH")
     assert below == "The input has -1.0 as element 2, which must be at least 0"
+
+
+# Names of models
+
+
+def test_a_model_of_named_inputs_gets_a_frame_whatever_way_they_come(cluster: ClipperConnection) -> None:
+    name = "inputs-by-name"
+    python_deployer.create_endpoint(
+        cluster, name, "doubles", seen_by_name, slo_micros=SLO_MICROS, input_names=["age", "income"],
+        sample_input={"income": 1, "age": 2},
+    )  # fmt: skip
+    number = next(new_numbers)
+    seen = ["DataFrame", {"age": 40.0, "income": number}]
+    assert output(post(cluster, name, json.dumps({"input": {"income": number, "age": 40}}))) == seen
+    assert output(post(cluster, name, json.dumps({"input": [40, number]}))) == seen
+    rows = [[1, number], {"income": number, "age": 2}]
+    assert outputs(post(cluster, name, json.dumps({"input_batch": rows}))) == [
+        ["DataFrame", {"age": age, "income": number}] for age in (1, 2)
+    ]
+    data = np.array([40.0, number + 0.5]).tobytes()
+    packed = input_pb2.Inputs(type=input_pb2.INPUT_TYPE_DOUBLES, data=data, lengths=[2])
+    with grpc.insecure_channel(cluster.get_query_addr()) as channel:
+        stub = query_service_pb2_grpc.QueryServiceStub(channel)
+        asked = query_service_pb2.PredictRequest(application=name, inputs=packed)
+        (prediction,) = stub.Predict(asked, timeout=PATIENCE_S).predictions
+    assert json.loads(prediction.output) == ["DataFrame", {"age": 40.0, "income": number + 0.5}]
+
+    described = cluster.get_model_info(name, 1)
+    assert described is not None
+    assert described["input_names"] == ["age", "income"]
+    _check_that_names_tell_it_from_others(cluster, name)
+
+
+def _check_that_names_tell_it_from_others(cluster: ClipperConnection, name: str) -> None:
+    """Checks that a deployed model of `seen_by_name` is the same with its names only, and linked with them only."""
+
+    def deployed_again(names: list[str], **options: Any) -> str:
+        return python_deployer.deploy_python_closure(
+            cluster, name, 1, "doubles", seen_by_name, input_names=names, **options
+        )
+
+    assert deployed_again(["age", "income"], exist_ok=True) == "1"
+    with pytest.raises(ClipperException, match=r"with input_names \['age', 'income'\] instead of .*, and other code"):
+        deployed_again(["income", "age"], exist_ok=True)
+    with pytest.raises(ClipperException, match=r"the names \(age, income\).*\(income, age\), are not compatible"):
+        deployed_again(["income", "age"], replace=True)
+
+    options: dict[str, Any] = {"schema": {"names": ["income", "age"]}}
+    cluster.register_application("inputs-misnamed", "doubles", "default", SLO_MICROS, **options)
+    with pytest.raises(ClipperException, match=r"incompatible input_names \(age, income\).*\(income, age\)"):
+        cluster.link_model_to_app("inputs-misnamed", name)
+    cluster.register_application("inputs-unnamed", "doubles", "default", SLO_MICROS)
+    cluster.link_model_to_app("inputs-unnamed", name)
+    batch = json.dumps({"input_batch": [[1, 2], [1], [3, 4]]})
+    predictions = post(cluster, "inputs-unnamed", batch).json()["batch_predictions"]
+    assert [prediction["default"] for prediction in predictions] == [False, True, False]
+    assert "takes inputs of 2 numbers (age, income), not of 1" in predictions[1]["default_explanation"]
 
 
 def test_feedback_on_an_input_is_bound_by_the_schema_too(cluster: ClipperConnection) -> None:

@@ -81,7 +81,7 @@ def test_options_of_applications_and_models_are_described_as_registered(redis_se
         "selection_policy": "linucb", "policy_parameters": {"alpha": 0.5}, "confidence_threshold": 0.25,
         "loss": "squared", "loss_scale": 3.0, "feedback_window_s": 60, "context_ttl_s": 600, "combine": "average",
     }  # fmt: skip
-    batching = {"batching_policy": "aimd", "batch_delay_micros": 2_000}
+    batching = {"batching_policy": "aimd", "batch_delay_micros": 2_000, "input_names": ["age", "income"]}
 
     async def scenario(stub: Stub) -> None:
         await register(stub, management.application(**options), management.model(**batching))
@@ -107,7 +107,7 @@ def test_a_model_version_is_registered_made_current_described_and_deleted(redis_
         assert await document(stub.GetModel(pb.GetModelRequest(model_name="forest", model_version="1"))) == {
             "model_name": "forest", "model_version": "1", "input_type": "doubles", "labels": [],
             "container_name": "forest:1", "model_data_path": "/models/forest", "is_current_version": True,
-            "batching_policy": "", "batch_delay_micros": 0,
+            "batching_policy": "", "batch_delay_micros": 0, "input_names": [],
         }  # fmt: skip
         assert await document(stub.GetModel(pb.GetModelRequest(model_name="forest", model_version="9"))) == {}
         versions = await document(stub.GetAllModels(pb.GetAllModelsRequest(verbose=False)))

@@ -43,6 +43,16 @@ def test_a_pickled_function_is_served(
         assert container.end() == (0, "")
 
 
+def test_a_function_of_named_inputs_is_served_and_a_row_of_another_length_is_refused_alone(tmp_path: Path) -> None:
+    (tmp_path / "func.input_names.json").write_text('["age", "income"]')
+    directory = save(tmp_path, lambda people: list(people["income"] - people["age"]))
+    with ContainerProcess(directory) as container, Stream(container.address()) as stream:
+        (answer,) = stream.ask(request([[1.0, 3.0], [1.0], [2.0, 5.0]]))
+    assert list(answer.outputs) == ["2.0", "", "3.0"]
+    (failure,) = answer.failures
+    assert "The model takes inputs of 2 numbers (age, income), not of 1" in failure.message
+
+
 def test_ready_is_logged_with_the_model_and_its_address(tmp_path: Path) -> None:
     directory = save(tmp_path, len)
     with ContainerProcess(directory, advertised_host="localhost", model_version="7") as container:

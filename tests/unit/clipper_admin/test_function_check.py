@@ -112,3 +112,29 @@ def test_what_this_process_has_set_itself_does_not_travel(monkeypatch: pytest.Mo
     env = {"TRIED_UNIT": "feet"}
     assert "files=['words.txt']" in connection.test_predict_function(query, read, "ints", env=env)
     assert connection.test_predict_function(query, read, "ints", files=["words.txt"], env=env) == ["feet two words"]
+
+
+def by_name(inputs: Any) -> list[str]:
+    return [f"{age:g}: {income:g}" for age, income in zip(inputs["age"], inputs["income"], strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"income": 2, "age": 1}, ["1: 2"]),
+        ([1, 2], ["1: 2"]),
+        ({"income": 2}, "A sample input has income, but the model takes age, income"),
+        ({"income": 2, "age": 1, "size": 3}, "A sample input has income, age, size, but the model takes age, income"),
+        ({"income": "much", "age": 1}, "Invalid input type"),
+    ],
+)
+def test_a_function_is_tried_by_name(value: Any, told: object) -> None:
+    connection = ClipperConnection(ProcessContainerManager())
+    query = {"input": value}
+    assert connection.test_predict_function(query, by_name, "doubles", input_names=["age", "income"]) == told
+
+
+def test_an_input_of_another_length_is_told_with_the_names() -> None:
+    connection = ClipperConnection(ProcessContainerManager())
+    told = connection.test_predict_function({"input": [1]}, by_name, "doubles", input_names=["age", "income"])
+    assert "The model takes inputs of 2 numbers (age, income), not of 1" in told

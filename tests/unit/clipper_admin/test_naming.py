@@ -1,9 +1,11 @@
-"""Names of models and versions."""
+"""Names of models and versions, and of inputs."""
+
+from typing import Any
 
 import pytest
 
 from clipper_admin import ClipperException
-from clipper_admin.naming import check_model_name, check_model_version, next_version
+from clipper_admin.naming import check_input_names, check_model_name, check_model_version, next_version
 
 
 @pytest.mark.parametrize("name", ["m", "sum-model", "2d-pose", "a0"])
@@ -32,3 +34,23 @@ def test_versions_become_text_and_obey_the_same_rule() -> None:
 )
 def test_the_next_version_counts_on_from_the_largest_number(versions: list[str], following: str) -> None:
     assert next_version(versions) == following
+
+
+@pytest.mark.parametrize("input_type", ["integers", "floats", "doubles", "ints", "d"])
+def test_elements_of_numbers_have_names(input_type: str) -> None:
+    assert check_input_names(iter(["age", "income"]), input_type) == ("age", "income")
+
+
+@pytest.mark.parametrize("input_type", ["bytes", "strings", "s"])
+def test_those_of_anything_else_have_none(input_type: str) -> None:
+    assert check_input_names([], input_type) == ()
+    with pytest.raises(ClipperException, match=f"for integers, floats, doubles, and the model takes '{input_type}'"):
+        check_input_names(["age"], input_type)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"), [("age", r"one name is input_names=\['age'\]"), ([1], "must be a str, not 1")]
+)
+def test_what_is_no_list_of_names_is_refused(names: Any, says: str) -> None:
+    with pytest.raises(ClipperException, match=says):
+        check_input_names(names, "doubles")

@@ -74,6 +74,7 @@ DEPLOY_TAIL = {
 }
 # Keyword-only, after everything that existing programs may pass by position.
 BATCHING = {"batching_policy": None, "batch_delay_micros": 0}
+NAMING = {"input_names": ()}
 SHIPPING = {"files": (), "env": None, "pin_packages": True, "check": True, "sample_input": None}
 REPEATING = {"exist_ok": False, "replace": False, "load_timeout_s": 300.0}
 APPLICATION_OPTIONS = {
@@ -138,10 +139,10 @@ def test_defaults_are_the_documented_ones() -> None:
     assert (start["qf_http_timeout_request"], start["qf_http_timeout_content"]) == (5, 300)
     assert start["query_frontend_image"] == f"clipper/query_frontend:{clipper_admin.__version__}"
     assert list(defaults(python_deployer.create_endpoint).items()) == list(
-        (ENDPOINT_TAIL | BATCHING | SHIPPING | REPEATING).items()
+        (ENDPOINT_TAIL | BATCHING | SHIPPING | REPEATING | NAMING).items()
     )
     assert list(defaults(python_deployer.deploy_python_closure).items()) == list(
-        (DEPLOY_TAIL | BATCHING | SHIPPING | REPEATING).items()
+        (DEPLOY_TAIL | BATCHING | SHIPPING | REPEATING | NAMING).items()
     )
     assert defaults(ClipperConnection.register_model) == {
         "image": None,
@@ -149,6 +150,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "batch_size": -1,
         **BATCHING,
         "exist_ok": False,
+        **NAMING,
     }
     assert defaults(ClipperConnection.register_application) == APPLICATION_OPTIONS
     assert defaults(ClipperConnection.stop_all) == {"graceful": True, "keep_state": False}
@@ -167,14 +169,15 @@ def keyword_only(function: Callable[..., Any]) -> list[str]:
     ("function", "own"),
     [
         (ClipperConnection.build_model, ["python", "env"]),
-        (ClipperConnection.register_model, [*BATCHING, "exist_ok"]),
-        (ClipperConnection.deploy_model, [*BATCHING, *REPEATING]),
+        (ClipperConnection.register_model, [*BATCHING, "exist_ok", *NAMING]),
+        (ClipperConnection.deploy_model, [*BATCHING, *REPEATING, *NAMING]),
         (
             ClipperConnection.build_and_deploy_model,
-            [*BATCHING, "python", "env", "check", "sample_input", *REPEATING],
+            [*BATCHING, "python", "env", "check", "sample_input", *REPEATING, *NAMING],
         ),
-        (python_deployer.create_endpoint, [*BATCHING, *SHIPPING, *REPEATING]),
-        (python_deployer.deploy_python_closure, [*BATCHING, *SHIPPING, *REPEATING]),
+        (python_deployer.create_endpoint, [*BATCHING, *SHIPPING, *REPEATING, *NAMING]),
+        (ClipperConnection.test_predict_function, ["files", "env", *NAMING]),
+        (python_deployer.deploy_python_closure, [*BATCHING, *SHIPPING, *REPEATING, *NAMING]),
     ],
 )
 def test_what_the_original_did_not_have_is_passed_by_name(function: Callable[..., Any], own: list[str]) -> None:

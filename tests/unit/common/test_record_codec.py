@@ -108,6 +108,8 @@ def test_a_field_of_another_type_or_beyond_its_range_makes_it_none(field: str, v
         (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.BYTES), "batch_size", 0),
         (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.BYTES), "batching_policy", "clever"),
         (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.BYTES), "batch_delay_micros", -1),
+        (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.DOUBLES), "input_names", "age"),
+        (Kind.MODEL_VERSION, ModelVersion("m", "1", InputType.DOUBLES), "input_names", [1]),
         (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "replica_id", -1),
         (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "address", 7000),
         (Kind.REPLICA, Replica("m", "1", 0, InputType.BYTES, "host:1"), "address", "\ud800:1"),
@@ -119,3 +121,17 @@ def test_a_field_of_another_type_or_beyond_its_range_makes_it_none(field: str, v
 def test_no_kind_of_record_is_believed_blindly(kind: Kind, record: Record, field: str, value: Any) -> None:
     text = json.dumps(json.loads(encode(record)) | {field: value})
     assert why_unreadable(kind, record.key, text).startswith(f"ValueError: '{field}' cannot be")
+
+
+@pytest.mark.parametrize(
+    ("input_type", "names", "why"),
+    [
+        (InputType.DOUBLES, ["age", "age"], "cannot have the name 'age' twice"),
+        (InputType.DOUBLES, [""], "Invalid name of an element"),
+        (InputType.STRINGS, ["age"], "input_names are for numbers"),
+    ],
+)
+def test_a_version_whose_inputs_cannot_be_called_so_is_none(input_type: InputType, names: list[str], why: str) -> None:
+    record = ModelVersion("m", "1", input_type)
+    text = json.dumps(json.loads(encode(record)) | {"input_names": names})
+    assert why in why_unreadable(Kind.MODEL_VERSION, "m:1", text)

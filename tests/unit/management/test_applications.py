@@ -171,6 +171,33 @@ class TestLink:
         with pytest.raises(Conflict):
             applications.link(configuration(DIGITS, FOREST_OF_TEXTS), "digits", ["forest"])
 
+    @pytest.mark.parametrize(
+        ("schema", "names"),
+        [
+            (InputSchema(names=("age", "income")), ("age", "income")),
+            (InputSchema(names=("age", "income")), ()),
+            (InputSchema((2,)), ("age", "income")),
+            (None, ("age", "income")),
+        ],
+    )
+    def test_takes_a_model_with_the_same_names_and_where_one_has_none(
+        self, schema: InputSchema | None, names: tuple[str, ...]
+    ) -> None:
+        named = dataclasses.replace(FOREST, input_names=names)
+        known = configuration(dataclasses.replace(DIGITS, schema=schema), named, CurrentVersion("forest", "1"))
+        assert applications.link(known, "digits", ["forest"])
+
+    @pytest.mark.parametrize("names", [("income", "age"), ("age",), ("age", "Income")])
+    def test_refuses_a_model_with_other_names_or_in_another_order(self, names: tuple[str, ...]) -> None:
+        people = dataclasses.replace(DIGITS, schema=InputSchema(names=("age", "income")))
+        named = dataclasses.replace(FOREST, input_names=names)
+        with pytest.raises(Conflict) as error:
+            applications.link(configuration(people, named, CurrentVersion("forest", "1")), "digits", ["forest"])
+        assert message(error) == (
+            f"Model with name 'forest' has incompatible input_names ({', '.join(names)}). The schema of the requested "
+            "app to link to has the names (age, income): they must be the same, in the same order."
+        )
+
     def test_refuses_no_model(self) -> None:
         with pytest.raises(InvalidInput) as error:
             applications.link(configuration(DIGITS), "digits", [])

@@ -40,7 +40,7 @@ ALL_REQUESTS = [
 OPTIONAL_KEYS = {
     "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
     "loss_scale", "feedback_window_s", "context_ttl_s", "combine", "missing", "schema", "batching_policy",
-    "batch_delay_micros", "after", "count", "replace",
+    "batch_delay_micros", "after", "count", "replace", "input_names",
 }  # fmt: skip
 SINGLE_KEYS = [
     pytest.param(request, field.name, id=f"{request.DESCRIPTOR.name}.{field.name}")
@@ -76,7 +76,8 @@ class TestRequiredKeys:
             '\n  {\n   "model_name" := string,\n   "model_version" := string,\n   "labels" := [string],\n'
             '   "input_type" := string,\n   "container_name" := string,\n   "model_data_path" := string,\n'
             '   "batch_size" := int,\n   "batching_policy" := string (optional),\n'
-            '   "batch_delay_micros" := int (optional),\n   "replace" := bool (optional)\n  }\n'
+            '   "batch_delay_micros" := int (optional),\n   "replace" := bool (optional),\n'
+            '   "input_names" := [string] (optional)\n  }\n'
         )
         assert '"share" := double (optional)' in convert.schema(pb.AddApplicationRequest())
         assert '"policy_parameters" := {string: double} (optional)' in convert.schema(pb.AddApplicationRequest())
@@ -104,6 +105,7 @@ class TestRequests:
         )  # fmt: skip
         version = convert.model_version(requests.model(batching_policy="quantile", batch_delay_micros=2_000))
         assert (version.batching_policy, version.batch_delay_micros) == ("quantile", 2_000)
+        assert convert.model_version(requests.model(input_names=["age", "größe"])).input_names == ("age", "größe")
 
     def test_a_schema_is_read_and_told_as_it_was_given(self) -> None:
         described = pb.InputSchema(
@@ -213,7 +215,7 @@ class TestAnswers:
         )  # fmt: skip
         version = ModelVersion(
             "forest", "1", input_type, ("a",), "forest:1", "/models/forest", 8,
-            batching_policy="aimd", batch_delay_micros=500,
+            batching_policy="aimd", batch_delay_micros=500, input_names=("age", "income"),
         )  # fmt: skip
         replica = Replica("forest", "1", 2, input_type, "10.0.0.1:9000")
         known = configuration(application, version, replica, CurrentVersion("forest", "1"))
@@ -228,7 +230,7 @@ class TestAnswers:
         assert convert.get_model(known, version).model == pb.ModelVersion(
             model_name="forest", model_version="1", input_type=number, labels=["a"], container_name="forest:1",
             model_data_path="/models/forest", batch_size=8, is_current_version=True,
-            batching_policy="aimd", batch_delay_micros=500,
+            batching_policy="aimd", batch_delay_micros=500, input_names=["age", "income"],
         )  # fmt: skip
         assert convert.get_replica(replica).replica == pb.Replica(
             model_name="forest", model_version="1", model_replica_id=2, input_type=number, address="10.0.0.1:9000"

@@ -1,10 +1,13 @@
 """Decisions about model versions."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from services.common.errors import AlreadyExists, ClipperError, Conflict, InvalidInput, NotFound
+from services.common.input_schema import InputSchema
 from services.common.names import InputType
 from services.common.records import Application, CurrentVersion, ModelVersion, Replica
 from services.management import models
@@ -14,6 +17,9 @@ FOREST = ModelVersion("forest", "1", InputType.DOUBLES, ("digits",), "forest:1",
 FOREST_2 = dataclasses.replace(FOREST, model_version="2")
 OF_TEXTS = dataclasses.replace(FOREST, model_version="3", input_type=InputType.STRINGS)
 LINKED = Application("digits", InputType.DOUBLES, "-1.0", 100_000, linked_models=("forest",))
+NAMED = dataclasses.replace(FOREST, input_names=("age", "income"))
+NAMED_2 = dataclasses.replace(NAMED, model_version="2")
+LINKED_BY_NAMES = dataclasses.replace(LINKED, schema=InputSchema(names=("age", "income")))
 CURRENT = CurrentVersion("forest", "1")
 INCOMPATIBLE = (
     "Model with name 'forest' is already linked to app 'digits' using input type 'doubles'. "
@@ -124,6 +130,58 @@ class TestAdd:
         with pytest.raises(InvalidInput) as error:
             models.add(configuration(), dataclasses.replace(FOREST, batch_delay_micros=-1))
         assert message(error) == "The batch delay must not be negative, but it is -1 microseconds"
+
+    @pytest.mark.parametrize(
+        ("changed", "text"),
+        [
+            ({"input_names": ("age", "age")}, "An input cannot have the name 'age' twice"),
+            ({"input_names": ("",)}, "Invalid name of an element: ''"),
+            ({"input_names": tuple(map(str, range(4_097)))}, "at most 4096 names"),
+            ({"input_type": InputType.STRINGS}, "Elements of 'strings' have no names. input_names are for numbers"),
+            ({"input_type": InputType.BYTES}, "Elements of 'bytes' have no names. input_names are for numbers"),
+        ],
+    )
+    def test_refuses_names_that_inputs_cannot_have(self, changed: dict[str, Any], text: str) -> None:
+        with pytest.raises(InvalidInput) as error:
+            models.add(configuration(), dataclasses.replace(NAMED, **changed))
+        assert text in message(error)
+
+
+class TestNamesOfLinkedApplications:
+    @pytest.mark.parametrize("version", [NAMED_2, FOREST_2], ids=["the same", "none"])
+    def test_allow_a_version_with_the_same_and_one_without(self, version: ModelVersion) -> None:
+        known = configuration(NAMED, CURRENT, LINKED_BY_NAMES)
+        known = after(known, models.add(known, version))
+        assert models.set_current(known, "forest", "1")
+        assert models.add(known, dataclasses.replace(version, batch_size=7), replace=True)
+
+    def test_that_are_none_allow_a_version_with_any(self) -> None:
+        known = configuration(FOREST, CURRENT, LINKED)
+        assert models.add(known, NAMED_2)
+        assert models.add(known, NAMED, replace=True)
+
+    @pytest.mark.parametrize("names", [("income", "age"), ("age",), ("age", "income", "size"), ("age", "Income")])
+    def test_refuse_a_version_with_others_or_in_another_order_whatever_makes_it_current(
+        self, names: tuple[str, ...]
+    ) -> None:
+        other = dataclasses.replace(NAMED_2, input_names=names)
+        known = configuration(NAMED, CURRENT, LINKED_BY_NAMES)
+        with_other = configuration(NAMED, other, CURRENT, LINKED_BY_NAMES)
+        instead = dataclasses.replace(NAMED, input_names=names)
+        changes: list[Callable[[], object]] = [
+            lambda: models.add(known, other),
+            lambda: models.add(known, instead, replace=True),
+            lambda: models.set_current(with_other, "forest", "2"),
+        ]
+        for change in changes:
+            with pytest.raises(Conflict) as error:
+                change()
+            assert "already linked to app 'digits' whose schema has the names (age, income)" in message(error)
+            assert f"({', '.join(names)}), are not compatible" in message(error)
+
+    def test_do_not_matter_to_a_replaced_version_that_is_not_current(self) -> None:
+        known = configuration(NAMED, NAMED_2, CURRENT, LINKED_BY_NAMES)
+        assert models.add(known, dataclasses.replace(NAMED_2, input_names=("income", "age")), replace=True)
 
 
 class TestDelete:

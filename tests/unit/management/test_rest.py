@@ -39,7 +39,7 @@ def test_a_model_version_has_the_known_keys_and_no_labels_are_an_empty_list() ->
     assert rest.to_json(rest.model(FOREST, is_current=True)) == (
         '{"model_name":"forest","model_version":"1","input_type":"doubles","labels":[],'
         '"container_name":"NO_CONTAINER","model_data_path":"DEPRECATED","is_current_version":true,'
-        '"batching_policy":"","batch_delay_micros":0}'
+        '"batching_policy":"","batch_delay_micros":0,"input_names":[]}'
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from services.model_runtime.loading import MissingModule, ModelFunction, UnusableModel, load
@@ -72,6 +73,18 @@ def _pickled_by_value() -> Iterator[None]:
 )
 def test_a_model_is_loaded_and_warmed_up(tmp_path: Path, model: object, outputs: list[int]) -> None:
     assert _load(save(tmp_path, model))([1, 2]) == outputs  # type: ignore[arg-type]
+
+
+def test_a_model_is_called_by_the_names_that_lie_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "func.input_names.json").write_text('["age", "income"]')
+    function = _load(save(tmp_path, lambda inputs: inputs["income"].tolist()))
+    assert function(np.array([[1, 2], [3, 4]])) == [2, 4]
+
+
+def test_names_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "func.input_names.json").write_text("age, income")
+    with pytest.raises(UnusableModel, match="failed while it was loaded: JSONDecodeError"):
+        _load(save(tmp_path, _Model()))
 
 
 def test_a_missing_directory_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:

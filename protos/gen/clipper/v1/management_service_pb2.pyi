@@ -267,6 +267,7 @@ class ModelVersion(_message.Message):
     IS_CURRENT_VERSION_FIELD_NUMBER: _builtins.int
     BATCHING_POLICY_FIELD_NUMBER: _builtins.int
     BATCH_DELAY_MICROS_FIELD_NUMBER: _builtins.int
+    INPUT_NAMES_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -291,6 +292,10 @@ class ModelVersion(_message.Message):
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free labels."""
 
+    @_builtins.property
+    def input_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the elements of its inputs are called, in order. Empty: the model takes them without names."""
+
     def __init__(
         self,
         *,
@@ -304,10 +309,11 @@ class ModelVersion(_message.Message):
         is_current_version: _builtins.bool = ...,
         batching_policy: _builtins.str = ...,
         batch_delay_micros: _builtins.int = ...,
+        input_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "is_current_version", b"is_current_version", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_names", b"input_names", "input_type", b"input_type", "is_current_version", b"is_current_version", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -775,6 +781,7 @@ class AddModelRequest(_message.Message):
     BATCHING_POLICY_FIELD_NUMBER: _builtins.int
     BATCH_DELAY_MICROS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
+    INPUT_NAMES_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -802,6 +809,12 @@ class AddModelRequest(_message.Message):
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Free labels, without "," and ":"; at most 64, of at most 255 characters each."""
 
+    @_builtins.property
+    def input_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the elements of its inputs are called, in order, for numbers alone: as in a schema, whose names must be the same
+        for a linked application. Empty: the model takes them without names.
+        """
+
     def __init__(
         self,
         *,
@@ -815,10 +828,11 @@ class AddModelRequest(_message.Message):
         batching_policy: _builtins.str | None = ...,
         batch_delay_micros: _builtins.int | None = ...,
         replace: _builtins.bool | None = ...,
+        input_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "_replace", b"_replace", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version", "replace", b"replace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "_replace", b"_replace", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_type", b"input_type", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version", "replace", b"replace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros", "_batch_size", b"_batch_size", "_batching_policy", b"_batching_policy", "_container_name", b"_container_name", "_input_type", b"_input_type", "_model_data_path", b"_model_data_path", "_model_name", b"_model_name", "_model_version", b"_model_version", "_replace", b"_replace", "batch_delay_micros", b"batch_delay_micros", "batch_size", b"batch_size", "batching_policy", b"batching_policy", "container_name", b"container_name", "input_names", b"input_names", "input_type", b"input_type", "labels", b"labels", "model_data_path", b"model_data_path", "model_name", b"model_name", "model_version", b"model_version", "replace", b"replace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_delay_micros: _TypeAlias = _typing.Literal["batch_delay_micros"]  # noqa: Y015
     _WhichOneofArgType__batch_delay_micros: _TypeAlias = _typing.Literal["_batch_delay_micros", b"_batch_delay_micros"]  # noqa: Y015
