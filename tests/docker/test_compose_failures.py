@@ -51,7 +51,7 @@ def test_a_model_container_of_two_that_freezes_is_passed_by_until_it_goes_on(com
         wait_until(lambda: len(hosts(load)) == 2)
         with paused(victim) as paused_s:
             load.wait_for_more(asked_after_s=paused_s + SLO_S)
-        assert hosts(load, paused_s + SLO_S) == {other.short_id}
+            assert hosts(load, paused_s + SLO_S) == {other.short_id}
         gone_on_s = time.monotonic()
         wait_until(lambda: len(hosts(load, gone_on_s)) == 2)
 

@@ -45,7 +45,7 @@ def images(engine: docker.DockerClient, connection: ClipperConnection, name: str
 
 
 def deploy(connection: ClipperConnection, name: str, text: str, **options: Any) -> str:
-    options = {"version": 1, "num_replicas": 0, **options}
+    options = {"version": 1, "num_replicas": 0, "check": False, **options}
     return python_deployer.deploy_python_closure(connection, name, input_type="doubles", func=saying(text), **options)
 
 
@@ -81,7 +81,9 @@ def test_a_version_is_repeated_replaced_and_left_where_the_replacement_fails(
     assert len(images(engine, docker_cluster, name)) == 1
 
     with pytest.raises(ClipperException, match="before it was ready"):
-        python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", Exploding(), replace=True)
+        python_deployer.deploy_python_closure(
+            docker_cluster, name, 1, "doubles", Exploding(), replace=True, check=False
+        )
     assert says(docker_cluster, name) == "new"
     assert len(images(engine, docker_cluster, name)) == 1
     docker_cluster.set_num_replicas(name, 0)
@@ -129,7 +131,7 @@ from tests.fixtures.gates import Gated
 connection = ClipperConnection(DockerContainerManager(
     {docker_cluster.cm.cluster_identifier!r}, docker_network={NETWORK!r}))
 connection.connect()
-python.deploy_python_closure(connection, {name!r}, 1, "doubles", Gated({here!r}, {gate.port}, "killed"))
+python.deploy_python_closure(connection, {name!r}, 1, "doubles", Gated({here!r}, {gate.port}, "killed"), check=False)
 """
         with subprocess.Popen((sys.executable, "-c", program)) as killed:
             assert gate.arrived.wait(60)
