@@ -67,8 +67,9 @@ class Claim:
                 self.remove()
 
     def is_taken(self) -> bool:
-        """Whether somebody has the right, or waits for it."""
-        return _claimant(self._labels()) is not None
+        """Whether somebody has the right, or waits for it, and is not known to be dead."""
+        found = self._labels()
+        return _claimant(found) is not None and not _is_dead(found)
 
     def remove(self) -> None:
         """Takes the right away from whoever has it."""
