@@ -12,7 +12,8 @@ from tests.fixtures.redis_server import redis_server
 __all__ = ["redis_server"]
 
 # Whose tests share a cluster, or what else takes long to make. Elsewhere nothing is shared by the tests of two files.
-_KEPT_TOGETHER = ("tests/docker/test_compose", "tests/pythons/")
+# Two clusters of containers at once are what two cores bear: idle ones cost time, too.
+_KEPT_TOGETHER = ("tests/docker/test_compose", "tests/docker/test_docker", "tests/pythons/")
 
 
 class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types

@@ -22,6 +22,8 @@ from tests.fixtures.waiting import wait_until
 SLO_MICROS = 2_000_000
 # From the call that deploys a function to its first answer, with images at hand.
 FIRST_PREDICTION_WITHIN_S = 10.0
+# Long before its time to load is over, also while others build images.
+FAILURE_WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -44,6 +46,7 @@ def ask(connection: ClipperConnection, application: str, numbers: Sequence[float
         return client.ask(numbers)
 
 
+@pytest.mark.alone
 def test_a_function_predicts_within_seconds_of_its_deployment(docker_cluster: ClipperConnection, name: str) -> None:
     started_s = time.monotonic()
 
@@ -181,7 +184,7 @@ def test_a_model_that_cannot_be_loaded_fails_its_deployment_with_its_own_log(
     with pytest.raises(ClipperException, match=r"ended with exit code 4 before it was ready(?s:.*)ZeroDivisionError"):
         python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", Exploding(), check=False)
 
-    assert time.monotonic() - started_s < FIRST_PREDICTION_WITHIN_S
+    assert time.monotonic() - started_s < FAILURE_WITHIN_S
     assert replicas(engine, docker_cluster, name, "1") == []
     assert docker_cluster.get_model_info(name, 1) is None
 
