@@ -10,6 +10,7 @@ import pytest
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import free_ports_manager
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import Answer, RestClient
 from tests.fixtures.functions import telling
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
@@ -58,6 +59,11 @@ def endpoint(
         slo_micros=round(slo_s * 1e6),
         num_replicas=replicas,
     )
+
+
+def deploy_again(connection: ClipperConnection, name: str) -> None:
+    """A second version of an endpoint's model, unless it is there already."""
+    python_deployer.deploy_python_closure(connection, name, 2, "doubles", telling("2"), exist_ok=True)
 
 
 def load_on(connection: ClipperConnection, application: str) -> Load:
@@ -204,7 +210,7 @@ def test_predictions_do_not_need_management_and_replicas_keep_their_leases_over_
             load.wait_for_more(100)
         wait_for_another(alone, "management", pid)
         restarted_s = time.monotonic()
-        alone.register_application("registered-afterwards", "doubles", "0", 100_000)
+        answered(lambda: alone.register_application("registered-afterwards", "doubles", "0", 100_000, exist_ok=True))
         assert alone.get_all_model_replicas() == replicas
         wait_until(lambda: time.monotonic() > restarted_s + SWEPT_WITHIN_S)
         assert alone.get_all_model_replicas() == replicas
@@ -226,8 +232,8 @@ def test_predictions_do_not_need_redis_and_changes_are_followed_when_it_is_back(
                 alone.register_application("never-registered", "doubles", "0", 100_000)
         wait_for_another(alone, "redis", pid)
         load.wait_for_more()
-        assert (alone.get_all_apps(verbose=True), alone.get_all_models(verbose=True)) == registered
-        python_deployer.deploy_python_closure(alone, "unstored", 2, "doubles", telling("2"))
+        assert answered(lambda: (alone.get_all_apps(verbose=True), alone.get_all_models(verbose=True))) == registered
+        answered(lambda: deploy_again(alone, "unstored"))
         wait_until(lambda: load.answers[-1].output["says"] == "2")
         alone.register_application("new-again", "doubles", "0", 100_000)
 

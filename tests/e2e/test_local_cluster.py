@@ -15,6 +15,7 @@ import requests
 from clipper_admin import ClipperConnection, ClipperException, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import NewCluster, free_ports_manager
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import RestClient
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.local_clusters import local, prediction, predicts, with_sums
@@ -203,8 +204,8 @@ def test_a_killed_service_is_started_again_at_its_address_with_everything_regist
     wait_until(predicts(serving))
 
     assert serving.get_query_addr() == address
-    assert serving.get_all_apps() == ["sums"]
-    assert serving.get_linked_models("sums") == ["sums"]
+    assert answered(serving.get_all_apps) == ["sums"]
+    assert answered(lambda: serving.get_linked_models("sums")) == ["sums"]
 
 
 def test_a_killed_replica_is_started_again(serving: ClipperConnection) -> None:
