@@ -3,6 +3,7 @@
 import json
 import time
 
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import Answer, RestClient
 from tests.fixtures.compose import ComposeCluster, is_healthy
 from tests.fixtures.docker_clusters import crash, killed, paused
@@ -109,8 +110,8 @@ def test_management_is_killed_and_predictions_go_on_and_replicas_keep_their_leas
     with Load(compose.query_address, "unmanaged") as load:
         with killed(management):
             load.wait_for_more(100)
-        wait_until(lambda: is_healthy(management), within_s=30)
-        assert compose.leases("unmanaged", "1") == 1
+        wait_until(lambda: is_healthy(management))
+        assert answered(lambda: compose.leases("unmanaged", "1")) == 1
         compose.register("registered-afterwards", default="0")
 
     assert_all_predicted(load)
@@ -128,8 +129,8 @@ def test_redis_is_killed_and_predictions_go_on_and_nothing_is_forgotten(compose:
     with Load(compose.query_address, "unstored") as load:
         with killed(redis):
             load.wait_for_more(100)
-        wait_until(lambda: is_healthy(redis), within_s=30)
-        assert sorted(compose.admin("get_all_applications", verbose=False)) == registered
+        wait_until(lambda: is_healthy(redis))
+        assert sorted(answered(lambda: compose.admin("get_all_applications", verbose=False))) == registered
         compose.deploy("unstored", "2", telling("2"))
         wait_until(lambda: {answer.output["says"] for answer in load.answers[-20:]} == {"2"})
 
@@ -145,4 +146,5 @@ def test_a_service_that_ends_is_started_again(compose: ComposeCluster) -> None:
     def is_started_again() -> bool:
         return is_healthy(management) and bool(management.attrs["RestartCount"] > ends)
 
-    wait_until(is_started_again, within_s=30)
+    wait_until(is_started_again)
+    answered(lambda: compose.admin("get_all_applications", verbose=False))

@@ -10,6 +10,7 @@ from docker.models.containers import Container
 
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import Answer, RestClient
 from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster, containers, crash, killed, of_role, replicas
 from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
@@ -49,15 +50,6 @@ def assert_all_predicted(answers: list[Answer]) -> None:
     assert errors(answers) == []
     assert defaults(answers) == []
     assert ids_are_unique(answers)
-
-
-def serves(connection: ClipperConnection) -> bool:
-    """Whether the cluster can be administered."""
-    try:
-        connection.get_all_apps()
-    except ClipperException:
-        return False
-    return True
 
 
 def address_of(container: Container) -> str:
@@ -107,7 +99,7 @@ def test_predictions_go_on_without_management_and_replicas_find_it_under_another
 ) -> None:
     [management] = of_role(engine, docker_cluster, "management")
     # That of a replica which was killed before lapses by and by.
-    wait_until(lambda: len(leases(docker_cluster, name)) == 2, within_s=LEASES_LAST_S)
+    wait_until(lambda: len(leases(docker_cluster, name)) == 2)
     held = leases(docker_cluster, name)
     address = address_of(management)
 
@@ -117,7 +109,7 @@ def test_predictions_go_on_without_management_and_replicas_find_it_under_another
         try:
             management.start()
             assert address_of(squatter) == address != address_of(management)
-            wait_until(lambda: serves(docker_cluster), within_s=30)
+            answered(docker_cluster.get_all_apps)
             load.wait_for_more(asked_after_s=time.monotonic() + LEASES_LAST_S)
         finally:
             squatter.remove(force=True)
@@ -134,7 +126,7 @@ def test_predictions_go_on_without_redis_and_the_configuration_is_kept(
     with load_on(docker_cluster, name) as load:
         with killed(redis):
             load.wait_for_more(100)
-        wait_until(lambda: serves(docker_cluster), within_s=30)
+        answered(docker_cluster.get_all_apps)
         load.wait_for_more(100)
 
     assert_all_predicted(load.answers)
