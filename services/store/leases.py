@@ -36,6 +36,12 @@ class Leases:
         """Drops the expiries that have passed."""
         await self._identity.carry_out(("ZREMRANGEBYSCORE", self._keys.lease_expiries, "-inf", now_ms))
 
+    async def expiries_ms(self) -> dict[str, int]:
+        """Until when each lease runs, by its replica's key."""
+        await self._identity.check()
+        found = await self._redis.ask(self._redis.client.zrange(self._keys.lease_expiries, 0, -1, withscores=True))
+        return {str(key): int(expires_at_ms) for key, expires_at_ms in found}
+
     async def lapsed(self, now_ms: int) -> list[str]:
         """The keys of the replicas whose expiry has passed."""
         await self._identity.check()

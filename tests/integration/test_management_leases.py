@@ -30,6 +30,8 @@ from tests.fixtures.waiting import eventually
 TTL_S = 0.8
 # Of leases that are not renewed and must not lapse.
 LASTING_S = 60.0
+# Times of leases are whole milliseconds.
+CLOCK_STEP_S = 0.001
 
 
 async def renew_for(stream: LeaseStream, seconds: float) -> None:
@@ -80,6 +82,29 @@ def test_replicas_are_counted_from_0_for_each_version_and_described(redis_server
             assert names.rest.data == b'["forest:1:0","forest:1:1","forest:2:0"]'
             unknown = pb.GetReplicaRequest(model_name="forest", model_version="1", replica_id=2)
             assert (await stub.GetReplica(unknown)).rest.data == b"{}"
+
+    asyncio.run(scenario())
+
+
+def test_a_replica_is_told_from_what_an_earlier_one_has_left_at_its_address(redis_server: RedisServer) -> None:
+    left_s = LASTING_S / 2
+
+    async def ages_s(stub: Stub) -> list[float]:
+        answer = await stub.GetAllReplicas(pb.GetAllReplicasRequest(verbose=False))
+        return [replica.lease_age_micros / 1e6 for replica in answer.replicas]
+
+    async def scenario() -> None:
+        store, left = Store.connect(redis_server.url), Replica("forest", "1", 0, InputType.DOUBLES, "10.0.0.1:9000")
+        await store.renew_lease(left, expires_at_ms=round((time.time() + LASTING_S - left_s) * 1_000))
+        await store.update(lambda _: [Change.put(left)])
+        await store.close()
+        async with serving(redis_server, LASTING_S) as stub:
+            [age_s] = await ages_s(stub)
+            assert age_s >= left_s
+            began_s = time.monotonic()
+            await open_lease(stub, applicant("10.0.0.1:9000"))
+            [age_s] = await ages_s(stub)
+            assert 0 <= age_s <= time.monotonic() - began_s + CLOCK_STEP_S
 
     asyncio.run(scenario())
 
