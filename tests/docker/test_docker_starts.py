@@ -29,6 +29,8 @@ from tests.fixtures.gates import Gate, Gated
 from tests.fixtures.restarts import the_start_waits_for_the_model_and_the_first_question_is_answered_by_it
 from tests.fixtures.waiting import wait_until
 
+# Those that nobody has released are still there when whoever held them is started again.
+LASTING_LEASES = {"environment": {"CLIPPER_LEASE_TTL_S": "60"}}
 SLO_MICROS = 5_000_000
 # Far less than what whoever starts a cluster is given.
 TAKEN_OVER_WITHIN_S = 60.0
@@ -167,7 +169,7 @@ def test_a_program_that_was_killed_while_it_started_the_cluster_holds_up_nobody(
 def test_a_cluster_that_is_stopped_with_its_state_kept_starts_again_with_all_that_it_had(
     engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
 ) -> None:
-    connection = new_docker_cluster("resting")
+    connection = new_docker_cluster("resting", extra_container_kwargs=LASTING_LEASES)
     connection.start_clipper()
     with Gate().guarded() as gate:
         gate.open()
@@ -178,7 +180,7 @@ def test_a_cluster_that_is_stopped_with_its_state_kept_starts_again_with_all_tha
             connection.stop_all(graceful=graceful, keep_state=True)
 
             assert {container.status for container in containers(engine, connection)} == {"exited"}
-            again = new_docker_cluster("resting")
+            again = new_docker_cluster("resting", extra_container_kwargs=LASTING_LEASES)
             the_start_waits_for_the_model_and_the_first_question_is_answered_by_it(again, "kept", gate)
             found = containers(engine, connection)
             assert [container.id for container in found] == before
