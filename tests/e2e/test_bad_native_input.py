@@ -91,9 +91,13 @@ def test_a_native_request_for_an_unknown_version(cluster: ClipperConnection) -> 
 
 
 def test_a_native_message_beyond_the_limit(cluster: ClipperConnection) -> None:
-    error = native_failure(cluster, packed(data=bytes(65 * MIB), lengths=[65 * MIB // 8]))
+    message = packed(data=bytes(65 * MIB), lengths=[65 * MIB // 8])
+    ends = [native_failure(cluster, message).code()]
+    # It is too large to be sent on again when a busy machine has cost Envoy its connection to the service.
+    while ends[-1] is grpc.StatusCode.UNAVAILABLE and len(ends) < 5:
+        ends.append(native_failure(cluster, message).code())
 
-    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert ends[-1] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_native_message_below_the_limit_is_no_error(cluster: ClipperConnection) -> None:
