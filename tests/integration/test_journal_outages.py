@@ -44,6 +44,7 @@ def journal(redis_server: RedisServer) -> Iterator[Learner]:
         yield journal
 
 
+@pytest.mark.alone
 def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer) -> None:
     answers: list[Answer[FeedbackResult]] = []
     with running_learner(redis_server) as journal:
@@ -56,6 +57,7 @@ def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer)
     journal.close()
 
 
+@pytest.mark.alone
 def test_closing_a_journal_records_what_it_was_given_in_the_last_moment(redis_server: RedisServer) -> None:
     with running_learner(redis_server) as journal:
         journal.record([prediction(1)])

@@ -98,6 +98,7 @@ def test_feedback_on_a_prediction_of_a_service_that_died_is_learned_by_another(
         assert another.tell("app", {"query_id": prediction.query_id, "label": "1"}) == [LEARNED]
 
 
+@pytest.mark.alone
 def test_what_a_service_has_in_hand_when_it_drains_is_recorded(
     service: Choosing, redis_server: RedisServer, tmp_path: Path
 ) -> None:
