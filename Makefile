@@ -41,6 +41,9 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 # What is started here is asked directly, whatever proxies the environment names for the rest of the world.
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
+# The same sources are started by the hundred, and looked through by each of the processes that share the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for most of their time, so that more of them than there are processors may run side by side.
 WORKERS      := 4
 SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
