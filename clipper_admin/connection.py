@@ -22,7 +22,7 @@ from clipper_admin.cluster.check import Check, timeout_s
 from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
-from clipper_admin.deployments import Code, Deployment, Deployments, UnbuiltCode
+from clipper_admin.deployments import BuiltCode, Deployment, Deployments, UnbuiltCode
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
@@ -220,8 +220,8 @@ class ClipperConnection(ApplicationMethods):
         """
         names = check_input_names(input_names, input_type)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
-        name, checked = check_model_id(name, version)
-        wanted = Deployment(name, checked, Code(image), num_replicas, options, exist_ok, replace, load_timeout_s)
+        name, checked = self._check_model_id(name, version)
+        wanted = Deployment(name, checked, BuiltCode(image), num_replicas, options, exist_ok, replace, load_timeout_s)
         return self._deployments.deploy(wanted)
 
     @needs_connection
@@ -261,26 +261,12 @@ class ClipperConnection(ApplicationMethods):
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
         sample = None if sample_input is None else packed([sample_input], input_type, names)
 
-        def build(version: str, edition: str) -> str:
-            question = Check(input_type, sample, timeout_s(load_timeout_s)) if check else None
-            return self.cm.build_model(
-                name,
-                version,
-                model_data_path,
-                base_image,
-                container_registry,
-                pkgs_to_install,
-                python=python,
-                env=env,
-                check=question,
-                edition=edition,
-            )
+        def ask() -> Check:
+            return Check(input_type, sample, timeout_s(load_timeout_s))
 
-        def identity() -> str:
-            return self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python, env)
-
-        code = UnbuiltCode(build, identity)
-        name, checked = check_model_id(name, version)
+        asked = ask if check else None
+        code = UnbuiltCode(model_data_path, base_image, container_registry, pkgs_to_install, python, env, asked)
+        name, checked = self._check_model_id(name, version)
         wanted = Deployment(name, checked, code, num_replicas, options, exist_ok, replace, load_timeout_s)
         return self._deployments.deploy(wanted)
 
@@ -399,3 +385,7 @@ class ClipperConnection(ApplicationMethods):
     ) -> Any:
         """Calls `func` on this machine as a model container would; needs no cluster. See function_check."""
         return try_function(query, func, input_type, files, env or {}, input_names)
+
+    def _check_model_id(self, name: str, version: str | int | None) -> tuple[str, str | None]:
+        """A name and a version, as text, as which a model can be deployed."""
+        return check_model_id(name, version)
