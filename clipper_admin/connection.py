@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from clipper_admin import direct
+from clipper_admin import defaults, direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
@@ -34,12 +34,10 @@ from clipper_admin.naming import (
     check_model_name,
     check_model_version,
 )
-from clipper_admin.release import __registry__, __version__
 from clipper_admin.samples import packed
 from clipper_admin.undoing import Undoing
 
 _LOG = logging.getLogger(__name__)
-_DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
 _PROBE_TIMEOUT_S = 5.0
 
 
@@ -63,19 +61,19 @@ class ClipperConnection(ApplicationMethods):
 
     def start_clipper(
         self,
-        query_frontend_image: str = f"{__registry__}/query_frontend:{__version__}",
-        mgmt_frontend_image: str = f"{__registry__}/management_frontend:{__version__}",
-        frontend_exporter_image: str = f"{__registry__}/frontend-exporter:{__version__}",
-        cache_size: int = _DEFAULT_CACHE_SIZE_BYTES,
+        query_frontend_image: str = defaults.QUERY_IMAGE,
+        mgmt_frontend_image: str = defaults.MANAGEMENT_IMAGE,
+        frontend_exporter_image: str = defaults.EXPORTER_IMAGE,
+        cache_size: int = defaults.CACHE_SIZE_BYTES,
         qf_http_thread_pool_size: int = 1,
         qf_http_timeout_request: int = 5,
         qf_http_timeout_content: int = 300,
-        num_frontend_replicas: int = 1,
+        num_frontend_replicas: int = defaults.QUERY_SERVICES,
     ) -> None:
         """Starts the cluster unless it runs already, waits until it serves and connects to it.
 
-        A running cluster stays as it is; the log says which of these arguments had no effect because of that. One that
-        was killed, as by a reboot, or stopped with its state kept comes back with what was registered and deployed.
+        A running cluster stays as it is; the log says which of these arguments, but for defaults, had no effect. One
+        that was killed, as by a reboot, or stopped with its state kept comes back with all that it had.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.

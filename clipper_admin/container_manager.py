@@ -52,8 +52,8 @@ class ContainerManager:
         """Starts the cluster, or finds it running, and is connected to it afterwards.
 
         Whoever else is just starting or stopping it is waited for. When it runs already, the log says so and which
-        arguments had no effect because it was started with others. One that was killed, or stopped with its state kept,
-        has all that it had, its replicas included.
+        arguments, but for defaults, had no effect because it was started with others. One that was killed, or stopped
+        with its state kept, has all that it had, its replicas included.
 
         Args:
             query_frontend_image: image of the query service, where images are used.
