@@ -313,6 +313,16 @@ class ClipperConnection(ApplicationMethods):
         """A version with its input_type, labels, image, batching and whether it is current; None if not registered."""
         return self._models.describe(name, str(version))
 
+    @needs_connection
+    def get_model_packages(self, name: str, version: str | int | None = None) -> list[str]:
+        """What a version (None: the current one) finds installed, as pip takes it: ["numpy==2.4.6", ...].
+
+        Raises:
+            ClipperException: it is not registered, somebody else runs its containers, or its image does not say.
+        """
+        version = self._models.current_version(name) if version is None else str(version)
+        return self.cm.get_packages(self._models.image(name, version))
+
     # Replicas
 
     @needs_connection

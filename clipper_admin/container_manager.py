@@ -120,6 +120,10 @@ class ContainerManager:
         """What tells the code that build_model has put into an image from other code; "" when that is not known."""
         return self._host.fingerprint(image)
 
+    def get_packages(self, image: str) -> list[str]:
+        """What a model in an image that build_model made finds installed, one requirement each, as pip takes them."""
+        return self._host.packages(image)
+
     def free(self, images: Collection[str]) -> None:
         """Removes images that build_model made, unless anybody on this machine uses them, and what only they needed."""
         try:

@@ -196,6 +196,10 @@ class Host(ABC):
         """What tells the code in an image that was built here from other code, see fingerprints; "" when not known."""
 
     @abstractmethod
+    def packages(self, image: str) -> list[str]:
+        """What the model in an image finds installed: one requirement each, as pip takes them."""
+
+    @abstractmethod
     def free(self, images: Collection[str]) -> None:
         """Removes these images, by names or identities, that were built here, and what only they needed.
 

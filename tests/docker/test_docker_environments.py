@@ -1,5 +1,6 @@
 """Models whose packages, or whose Python, are not those of the image that theirs is based on."""
 
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import RestClient
-from tests.fixtures.docker_clusters import replicas
+from tests.fixtures.docker_clusters import containers
+from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
 from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -31,7 +33,7 @@ def name(docker_cluster: ClipperConnection, request: pytest.FixtureRequest) -> I
 
 
 def test_what_a_container_is_made_of_can_be_had_in_other_versions_and_its_death_is_the_containers(
-    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+    docker_cluster: ClipperConnection, name: str
 ) -> None:
     def tell(inputs: Sequence[Any]) -> list[Any]:
         import os
@@ -49,12 +51,28 @@ def test_what_a_container_is_made_of_can_be_had_in_other_versions_and_its_death_
 
     with RestClient(docker_cluster.get_query_addr(), name) as client:
         assert client.ask([1.0, 2.5]).output == ["1.26.4", "4.25.3", 10001, 3.5]
-        [replica] = replicas(engine, docker_cluster, name, "1")
-        lock = replica.exec_run(["cat", "/opt/model/requirements.lock"]).output
-        assert isinstance(lock, bytes)
-        assert set(packages) <= set(lock.decode().splitlines())
+        assert set(packages) <= set(docker_cluster.get_model_packages(name))
         client.ask([13.0])
         wait_until(lambda: client.ask([2.0, 2.5]).is_prediction, within_s=60.0)
+
+
+def test_what_is_installed_for_a_model_is_told_and_nothing_is_left_of_the_question(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", len, num_replicas=0, check=False)
+    docker_cluster.register_model(name, "foreign", "doubles", MANAGEMENT_IMAGE)
+    before = {each.id for each in containers(engine, docker_cluster)}
+
+    command = [sys.executable, "-m", "clipper_admin", "packages", "--docker", f"{name}:1"]
+    command += ["--cluster", docker_cluster.cm.cluster_identifier]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert told.stderr == ""
+    assert told.stdout.splitlines() == docker_cluster.get_model_packages(name, 1)
+    assert {each.partition("==")[0] for each in told.stdout.splitlines()} >= {"cloudpickle", "grpcio", "numpy"}
+    with pytest.raises(ClipperException, match="does not say what is installed in it"):
+        docker_cluster.get_model_packages(name, "foreign")
+    assert {each.id for each in containers(engine, docker_cluster)} == before
 
 
 def test_a_python_that_no_image_has_is_refused_with_what_to_do(
