@@ -34,6 +34,11 @@ class Batch:
     probes: Sequence[Probe]
     timeout_micros: int = 0
 
+    @property
+    def size(self) -> str:
+        """How many inputs it has, in words."""
+        return "1 input" if len(self.probes) == 1 else f"{len(self.probes)} inputs"
+
     def message(self) -> bytes:
         """It as a container takes it."""
         inputs = input_pb2.Inputs(

@@ -26,7 +26,7 @@ def replies(batch: Batch, sent_s: float, answer: Answer) -> list[Reply]:
         )
     count = len(batch.probes)
     if len(answer.outputs) != count:
-        raise Broken(f"A batch of {count} inputs was answered with {len(answer.outputs)} outputs")
+        raise Broken(f"Batch {batch.batch_id}, of {batch.size}, was answered with {len(answer.outputs)} outputs")
     failures = _failures(batch, answer)
     took_s = answer.came_s - sent_s
     if answer.model_micros / 1e6 > took_s + _TOLERANCE_S:
@@ -48,7 +48,7 @@ def judge(batch: Batch, sent_s: float, answer: Answer) -> None:
         if probe.alone is not None and not _same(probe.alone, reply):
             raise Broken(
                 f"The input {probe.text} has {probe.alone} when it is asked alone, and {reply} at place {place} of "
-                f"{_told(batch)}{_hint(batch, place, reply)}"
+                f"batch {batch.batch_id}, of {batch.size}{_hint(batch, place, reply)}"
             )
 
 
@@ -56,7 +56,7 @@ def _failures(batch: Batch, answer: Answer) -> dict[int, str]:
     failures: dict[int, str] = {}
     for place, message in answer.failures:
         if place >= len(batch.probes):
-            raise Broken(f"A failure has the index {place} in a batch of {len(batch.probes)} inputs; it counts from 0")
+            raise Broken(f"A failure has the index {place} in a batch of {batch.size}; it counts from 0")
         if place in failures:
             raise Broken(f"There are two failures for the input at place {place} of a batch")
         if answer.outputs[place]:
@@ -83,7 +83,3 @@ def _hint(batch: Batch, place: int, reply: Reply) -> str:
 
 def _answers(probe: Probe, reply: Reply) -> bool:
     return probe.alone is not None and _same(probe.alone, reply)
-
-
-def _told(batch: Batch) -> str:
-    return f"batch {batch.batch_id}, which has {len(batch.probes)} inputs"

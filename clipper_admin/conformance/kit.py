@@ -35,13 +35,13 @@ class Check:
         name: the clause's name in docs/containers.md.
         clause: what is asked, in a sentence.
         look: looks at a container, and raises what it finds.
-        has_lives: whether it starts and ends the container itself.
+        is_life: whether it is about a container that has not begun to answer, or ends.
     """
 
     name: str
     clause: str
     look: Callable[[Subject], None]
-    has_lives: bool = False
+    is_life: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Finding:
 
 
 CHECKS = (
-    Check("start", "It says SERVING when it can answer, and not before", serving.start, has_lives=True),
-    Check("health", "Its health check says SERVING", serving.health),
+    Check("start", "It says SERVING when it can answer, and not before", serving.start, is_life=True),
+    Check("health", "Its health check says SERVING", serving.health, is_life=True),
     Check("single", "A batch of one input is answered with one output or failure", serving.single),
     Check("expected", "The outputs are those that are expected", serving.expected),
     Check("batch", "A batch has an output an input in order, whatever the inputs' lengths", serving.batch),
@@ -80,9 +80,9 @@ CHECKS = (
     Check("pings", "An idle stream that is pinged stays open", streams.pings),
     Check("lease", "It asks for its lease once it serves, and renews it in time", life.lease),
     Check("lease-again", "A lease whose stream breaks is opened again, under its id", life.lease_again),
-    Check("drain", "After SIGTERM it releases its lease and loses no batch", life.drain, has_lives=True),
-    Check("kill", "Killed, it breaks its streams at once, and can be started again", life.kill, has_lives=True),
-    Check("grace", "After SIGTERM it ends when its grace is over", life.grace, has_lives=True),
+    Check("drain", "After SIGTERM it releases its lease and loses no batch", life.drain, is_life=True),
+    Check("kill", "Killed, it breaks its streams at once, and can be started again", life.kill, is_life=True),
+    Check("grace", "After SIGTERM it ends when its grace is over", life.grace, is_life=True),
 )
 
 
@@ -94,11 +94,13 @@ class Patience:
         answer_s: an answer, a release, an end.
         load_s: the load of the model.
         ping_interval_s: how often an idle stream is pinged; query services do it every 10 s.
+        lease_s: how long the lease runs without a renewal; management's do so for 5 s, unless it is told otherwise.
     """
 
     answer_s: float = 10.0
     load_s: float = 300.0
     ping_interval_s: float = 10.0
+    lease_s: float = 5.0
 
 
 def findings(
@@ -131,7 +133,7 @@ def findings(
         load_timeout_s=patience.load_s,
         ping_interval_s=patience.ping_interval_s,
     )
-    with _started(subject, shlex.split(command)):
+    with _started(subject, shlex.split(command), patience.lease_s):
         for check in CHECKS:
             if check.name not in skip:
                 yield _finding(check, subject)
@@ -139,7 +141,7 @@ def findings(
 
 def _finding(check: Check, subject: Subject) -> Finding:
     try:
-        if check.has_lives:
+        if check.is_life:
             check.look(subject)
         else:
             _look(check, subject)
@@ -162,12 +164,15 @@ def _look(check: Check, subject: Subject) -> None:
 
 
 @contextlib.contextmanager
-def _started(subject: Subject, command: Sequence[str]) -> Iterator[None]:
+def _started(subject: Subject, command: Sequence[str], lease_s: float) -> Iterator[None]:
     """Has the container started and ended here, if there is a command for it."""
     if not command:
         yield
         return
-    with Management(subject.is_serving) as management, Program(command, _environment(subject, management)) as program:
+    with (
+        Management(subject.is_serving, lease_s) as management,
+        Program(command, _environment(subject, management)) as program,
+    ):
         subject.started = Started(program, management)
         yield
 

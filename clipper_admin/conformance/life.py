@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 from clipper_admin.conformance import batches
-from clipper_admin.conformance.management import REPLICA_ID, TIME_TO_LIVE_S, Lease, Management
+from clipper_admin.conformance.management import REPLICA_ID, Lease, Management
 from clipper_admin.conformance.stream import Ending, Stream
 from clipper_admin.conformance.subject import MODEL_NAME, MODEL_VERSION, Subject
 from clipper_admin.conformance.verdicts import Broken, NotLookedAt
@@ -42,7 +42,7 @@ def lease_again(subject: Subject) -> None:
         raise NotLookedAt("the container has no lease that could break")
     opened = management.opened
     management.break_next()
-    again = management.lease(TIME_TO_LIVE_S + patience_s, opened=opened + 1)
+    again = management.lease(management.time_to_live_s + patience_s, opened=opened + 1)
     if again is None and not held.is_broken:
         raise NotLookedAt("the lease is not renewed, so that management cannot end its stream then")
     if again is None:
@@ -118,16 +118,17 @@ def _check_identity(subject: Subject, held: Lease) -> None:
 
 
 def _check_renewals(management: Management) -> None:
-    held = management.lease((_RENEWALS + 1) * TIME_TO_LIVE_S, lambda held: len(held.asked_s) > _RENEWALS)
+    time_to_live_s = management.time_to_live_s
+    held = management.lease((_RENEWALS + 1) * time_to_live_s, lambda held: len(held.asked_s) > _RENEWALS)
     if held is None:
-        raise Broken(f"A lease of {TIME_TO_LIVE_S:g} s was not renewed in time; a third of that is the pace")
+        raise Broken(f"A lease of {time_to_live_s:g} s was not renewed in time; a third of that is the pace")
     asked_s = list(held.asked_s)
     longest_s = max(later - earlier for earlier, later in itertools.pairwise(asked_s))
-    if longest_s > TIME_TO_LIVE_S:
-        raise Broken(f"A lease of {TIME_TO_LIVE_S:g} s was renewed after {longest_s:.2f} s, when it had lapsed")
+    if longest_s > time_to_live_s:
+        raise Broken(f"A lease of {time_to_live_s:g} s was renewed after {longest_s:.2f} s, when it had lapsed")
     renewals, spent_s = len(asked_s) - 1, asked_s[-1] - asked_s[0]
-    if renewals * TIME_TO_LIVE_S > _MOST_RENEWALS * spent_s:
-        raise Broken(f"A lease of {TIME_TO_LIVE_S:g} s was renewed {renewals} times within {spent_s:.2f} s")
+    if renewals * time_to_live_s > _MOST_RENEWALS * spent_s:
+        raise Broken(f"A lease of {time_to_live_s:g} s was renewed {renewals} times within {spent_s:.2f} s")
 
 
 def _check_release(subject: Subject) -> None:

@@ -10,7 +10,6 @@ from typing import Self
 import grpc
 from clipper.v1 import management_service_pb2 as pb
 
-TIME_TO_LIVE_S = 2.0
 REPLICA_ID = 7
 _SERVICE = "clipper.v1.ManagementService"
 # A container has one stream open, or is just opening the next.
@@ -41,13 +40,16 @@ class Management:
 
     Args:
         is_serving: whether the container says that it serves; asked when a lease is.
+        time_to_live_s: how long a lease runs without a renewal.
 
     Attributes:
         address: where, host:port.
+        time_to_live_s: the same.
     """
 
-    def __init__(self, is_serving: Callable[[], bool]) -> None:
+    def __init__(self, is_serving: Callable[[], bool], time_to_live_s: float) -> None:
         self._is_serving = is_serving
+        self.time_to_live_s = time_to_live_s
         self._changed = threading.Condition()  # guards all that follows
         self._leases: list[Lease] = []
         self._is_breaking = False
@@ -121,7 +123,9 @@ class Management:
         with self._changed:
             lease.asked_s.append(time.monotonic())
             self._changed.notify_all()
-        return pb.HoldReplicaLeaseResponse(model_replica_id=REPLICA_ID, time_to_live_micros=int(TIME_TO_LIVE_S * 1e6))
+        return pb.HoldReplicaLeaseResponse(
+            model_replica_id=REPLICA_ID, time_to_live_micros=int(self.time_to_live_s * 1e6)
+        )
 
     def _note(self, lease: Lease, request: pb.HoldReplicaLeaseRequest) -> bool:
         """Notes a later message of a stream; returns whether the stream ends with it."""

@@ -1,5 +1,7 @@
 """A stream of batches, as a query service opens it: on a connection of its own, answered in the order sent."""
 
+import contextlib
+import dataclasses
 import queue
 import threading
 import time
@@ -138,7 +140,10 @@ class Stream:
             Broken: there is none, or it is not right.
         """
         answer = self._answer()
-        judging.judge(*self._unanswered.pop(0), answer)
+        try:
+            judging.judge(*self._unanswered.pop(0), answer)
+        except Broken as broken:
+            raise Broken(f"{broken}{self._whose(answer)}") from None
 
     def end(self) -> None:
         """Half-closes it and waits for its end.
@@ -161,11 +166,19 @@ class Stream:
             raise Broken(f"The stream ended with {came}, and {self._awaited().lower()} not come")
         return came
 
+    def _whose(self, answer: Answer) -> str:
+        """Which of the batches that are still to be answered it fits, as the end of a sentence."""
+        for batch, sent_s in self._unanswered:
+            with contextlib.suppress(Broken):
+                judging.judge(batch, sent_s, dataclasses.replace(answer, batch_id=batch.batch_id))
+                return f"; it would be right for batch {batch.batch_id}"
+        return ""
+
     def _awaited(self) -> str:
         if not self._unanswered:
             return "The end of a stream that was half-closed has"
         batch, _ = self._unanswered[0]
-        return f"The answer to batch {batch.batch_id}, of {len(batch.probes)} inputs, has"
+        return f"The answer to batch {batch.batch_id}, of {batch.size}, has"
 
     def _read(self) -> None:
         try:

@@ -46,7 +46,7 @@ class Subject:
         ping_interval_s: how often a query service pings an idle stream.
         started: its process; None: somebody else's.
         is_steady: whether it answers the same input the same; None: that is not known.
-        is_answering: whether it has answered since something was done to it.
+        is_answering: whether it answered after the last check.
     """
 
     address: str
@@ -57,7 +57,7 @@ class Subject:
     ping_interval_s: float
     started: Started | None = None
     is_steady: bool | None = field(default=None, init=False)
-    is_answering: bool = field(default=False, init=False)
+    is_answering: bool = field(default=True, init=False)
 
     @property
     def good(self) -> list[Probe]:
@@ -161,7 +161,7 @@ class Subject:
         if self.answers():
             return
         if self.started is None:
-            raise NotLookedAt("the container does not answer any more, and has to be started again")
+            raise NotLookedAt("the container does not answer, and has to be started again")
         try:
             self.start()
         except Broken as broken:

@@ -45,7 +45,7 @@ def test_it_ends_with_1_when_nobody_serves_there() -> None:
     told = run("127.0.0.1:1", *QUICKLY)
     assert told.returncode == 1
     assert "answers UNAVAILABLE" in told.stdout
-    assert "the container does not answer any more" in told.stdout
+    assert "the container does not answer, and has to be started again" in told.stdout
 
 
 @pytest.mark.parametrize(
