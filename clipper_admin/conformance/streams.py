@@ -9,7 +9,7 @@ from clipper_admin.conformance.batches import Batch
 from clipper_admin.conformance.probes import Probe
 from clipper_admin.conformance.stream import Ending, Stream
 from clipper_admin.conformance.subject import Subject
-from clipper_admin.conformance.verdicts import Broken, NotLookedAt
+from clipper_admin.conformance.verdicts import Broken
 
 _PIPELINED = 200
 _STREAMS = 8
@@ -30,11 +30,7 @@ def order(subject: Subject) -> None:
         for _ in batches:
             stream.judge()
         stream.end()
-    if len({probe.alone for probe in probes}) < 2:
-        raise NotLookedAt(
-            "the answers are in order, but nobody can tell whether two batches are mixed up, since no two inputs are "
-            "known to have different outputs; --expect FILE with some that have helps"
-        )
+    subject.check_outputs()
 
 
 def ids(subject: Subject) -> None:
