@@ -17,7 +17,7 @@ _CANCELLED = 32
 _LONGEST = 5
 # Beyond 2**53, which is all that a double holds exactly, and 2**63, which is all that a signed number holds.
 _LARGE_IDS = (2**53 + 1, 2**63 + 1, 2**64 - 1)
-# A server of gRPC's core closes the connection at the fifth ping, if it takes pings for abuse.
+# A server of gRPC's core that takes pings for abuse closes the connection at the fourth, or the fifth.
 _PINGS = 5.5
 
 
