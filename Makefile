@@ -7,7 +7,9 @@ BUILD  := build
 
 SITE_PACKAGES = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 PROTOS        = $(wildcard protos/clipper/v1/*.proto)
-PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I"$(SITE_PACKAGES)"
+PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos
+# What the contracts import travels with them, as the pinned googleapis-common-protos has it.
+IMPORTED      = $(patsubst protos/%,%,$(wildcard protos/google/*/*.proto))
 # $(1): where the generated code goes.
 GENERATE      = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) \
                 --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
@@ -61,6 +63,7 @@ install: $(DEV) ## Install everything for development into .venv
 
 proto: $(DEV) ## Generate the Python code of the contracts
 	@echo "==> generating protos/gen"
+	@$(foreach file,$(IMPORTED),cp "$(SITE_PACKAGES)/$(file)" protos/$(file) &&) true
 	@$(call GENERATE,protos/gen)
 
 proto-check: $(DEV) ## Fail when the generated code is not that of the contracts
@@ -68,6 +71,7 @@ proto-check: $(DEV) ## Fail when the generated code is not that of the contracts
 	@rm -rf $(BUILD)/gen && mkdir -p $(BUILD)/gen
 	@$(call GENERATE,$(BUILD)/gen)
 	@diff -r -x __pycache__ $(BUILD)/gen protos/gen || { echo "protos/gen is stale: run 'make proto'"; exit 1; }
+	@$(foreach file,$(IMPORTED),cmp -s "$(SITE_PACKAGES)/$(file)" protos/$(file) || { echo "protos/$(file) is stale: run 'make proto'"; exit 1; } &&) true
 
 descriptor: $(BUILD)/clipper.binpb ## Build the descriptor set that Envoy and buf read
 

@@ -1,13 +1,15 @@
-"""The few things about a cluster that are wanted from a shell."""
+"""The few things that are wanted from a shell, about a cluster or about who is to work with one."""
 
 import argparse
 import json
 import logging
 import sys
+from pathlib import Path
 
 import requests
 
-from clipper_admin import replay, status
+from clipper_admin import contracts, replay, status
+from clipper_admin.conformance import command as check_container
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException
@@ -74,6 +76,11 @@ def _environment(arguments: argparse.Namespace) -> None:
     sys.stdout.write(environments.provide(clipper_home(), arguments.packages, keep=True).python + "\n")
 
 
+def _protos(arguments: argparse.Namespace) -> None:
+    for file in contracts.write(arguments.directory):
+        sys.stdout.write(f"{file}\n")
+
+
 def _connection(arguments: argparse.Namespace) -> ClipperConnection:
     manager = DockerContainerManager if arguments.docker else ProcessContainerManager
     return ClipperConnection(manager(arguments.cluster))
@@ -114,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     environment = commands.add_parser("environment", help="prepare a model's environment and print its interpreter")
     environment.add_argument("packages", nargs="+", help="requirements as pip takes them")
     environment.set_defaults(command=_environment)
+    protos = commands.add_parser("protos", help="write the contracts' .proto files, for programs in any language")
+    protos.add_argument("directory", type=Path, help="where to; it is made, and has a README.md then")
+    protos.set_defaults(command=_protos)
+    check = commands.add_parser("check-container", help="tell whether a model container keeps its contract")
+    check_container.add_arguments(check)
+    check.set_defaults(command=check_container.run)
     return parser
 
 
