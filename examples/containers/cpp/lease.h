@@ -55,7 +55,8 @@ class Lease {
     stream->WritesDone();
     while (stream->Read(&confirmed)) {}
     const grpc::Status status = stream->Finish();
-    if (!request.release()) std::clog << "lease lost, trying again: " << status.error_message() << std::endl;
+    if (!request.release())
+      std::clog << "lease lost, trying again: " << (status.ok() ? "ended" : status.error_message()) << std::endl;
   }
 
   // Whether the lease is to be released; waits no longer than for that.

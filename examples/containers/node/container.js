@@ -3,7 +3,7 @@
 'use strict';
 
 const path = require('node:path');
-const { setTimeout: sleep } = require('node:timers/promises');
+const { setImmediate: othersTurn, setTimeout: sleep } = require('node:timers/promises');
 const { promisify } = require('node:util');
 const grpc = require('@grpc/grpc-js');
 const protoLoader = require('@grpc/proto-loader');
@@ -16,6 +16,7 @@ const SERVICE = 'clipper.v1.ModelContainerService';
 const INPUT_TYPE = `INPUT_TYPE_${Model.inputType.toUpperCase()}`;
 const LARGEST_ANSWER_BYTES = 64 << 20; // a larger one would break the stream
 const AROUND_EACH_BYTES = 32;
+const LONGEST_BUSY_MS = 20; // a large batch keeps neither the lease nor other streams waiting
 const SERVER_OPTIONS = {
   'grpc.max_receive_message_length': 128 << 20,
   'grpc.max_send_message_length': LARGEST_ANSWER_BYTES,
@@ -23,7 +24,6 @@ const SERVER_OPTIONS = {
   'grpc.keepalive_time_ms': 30_000,
   'grpc.keepalive_timeout_ms': 10_000,
 };
-
 const UTF_8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function contracts() {
@@ -40,27 +40,31 @@ function setting(name, unset) {
 }
 
 // Answers one query service's batches, in the order in which they come.
-function predictBatch(model, stream) {
-  stream.on('data', (request) => {
-    if (!stream.writable) return;
+async function predictBatch(model, stream) {
+  for await (const request of stream.iterator({ destroyOnReturn: false })) {
     if (!request.inputs?.lengths.length) {
       stream.emit('error', { code: grpc.status.INVALID_ARGUMENT, details: 'The batch has no inputs' });
-    } else if (!stream.write(answer(model, request))) {
-      stream.pause();
-      stream.once('drain', () => stream.resume());
+      return;
     }
-  });
-  stream.on('end', () => stream.end());
+    const response = await answer(model, request);
+    await new Promise((sent) => stream.write(response, sent));
+  }
+  stream.end();
 }
 
-function answer(model, request) {
+async function answer(model, request) {
   const began = process.hrtime.bigint();
   const { data, lengths } = request.inputs;
   const fault = faultOf(request.inputs);
   const response = { batchId: request.batchId, outputs: [], failures: [] };
   let position = 0;
   let room = LARGEST_ANSWER_BYTES - AROUND_EACH_BYTES * lengths.length;
+  let busySince = performance.now();
   for (const [index, length] of lengths.entries()) {
+    if (performance.now() > busySince + LONGEST_BUSY_MS) {
+      await othersTurn();
+      busySince = performance.now();
+    }
     let output = '';
     try {
       if (fault) throw new Error(fault);
@@ -110,15 +114,18 @@ async function main() {
 
   const { ModelContainerService, ManagementService } = contracts();
   const server = new grpc.Server(SERVER_OPTIONS);
-  server.addService(ModelContainerService.service, { predictBatch: (stream) => predictBatch(model, stream) });
+  server.addService(ModelContainerService.service, {
+    // A stream that its query service has broken off is of no interest any more.
+    predictBatch: (stream) => predictBatch(model, stream).catch(() => stream.destroy()),
+  });
   const health = new HealthImplementation({ '': 'SERVING', [SERVICE]: 'SERVING' });
   health.addToServer(server);
   const port = await promisify(server.bindAsync).call(server, address, grpc.ServerCredentials.createInsecure());
   replica.address = `${host}:${port}`;
-  console.error(`ready at ${replica.address}`);
   const lease = management ? new Lease(ManagementService, management, replica) : undefined;
   // A second signal ends the process.
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => drain(server, health, lease, graceMs));
+  console.error(`ready at ${replica.address}`);
 }
 
 main().catch((error) => {

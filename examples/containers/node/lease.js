@@ -41,7 +41,7 @@ class Lease {
   openAgain(cause) {
     clearTimeout(this.next);
     if (this.released) return this.released();
-    if (this.held) console.error(`lease lost, trying again: ${cause}`);
+    if (this.held) console.error(`lease lost, trying again: ${cause || 'ended'}`);
     // Replicas that lost their leases together are to come back apart.
     this.next = setTimeout(() => this.open(), 100 + 900 * Math.random());
   }

@@ -4,6 +4,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
+const LONGEST_TEXT = 100_000; // the process does nothing else while it looks at one
 const WORD = /[\p{L}\p{N}_]{2,}/gu;
 
 // Multinomial naive Bayes over the words of a text, with the probabilities that train.py wrote.
@@ -19,6 +20,7 @@ class Model {
 
   // The output for one input, JSON; what it throws is the failure of this input alone.
   predict(text) {
+    if (text.length > LONGEST_TEXT) throw new Error(`The text has more than ${LONGEST_TEXT} characters`);
     const words = (text.toLowerCase().match(WORD) ?? []).filter((word) => this.words.has(word));
     if (words.length === 0) throw new Error('The text has no word that the model knows');
     const scores = this.priors.map((prior, topic) =>

@@ -62,10 +62,10 @@ public final class Container extends ModelContainerServiceGrpc.ModelContainerSer
                 .addService(container).addService(health).build().start();
         health.set(ServingStatus.SERVING, "", ModelContainerServiceGrpc.SERVICE_NAME);
         replica.setAddress(setting("CLIPPER_ADVERTISED_HOST", host) + ":" + server.getPort());
-        System.err.println("ready at " + replica.getAddress());
         String management = setting("CLIPPER_MANAGEMENT_ADDRESS", "");
         Lease lease = management.isEmpty() ? null : new Lease(management, replica);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> drain(lease, health, server, graceMillis), "drain"));
+        System.err.println("ready at " + replica.getAddress());
         return server;
     }
 
