@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -136,6 +137,11 @@ def _held_out(language: Language) -> list[Any]:
     return list(load_iris(return_X_y=True)[0][1::2].tolist()) if language is JAVA else _TEXTS
 
 
+def _unusable(language: Language) -> tuple[Any, str]:
+    """An input that the model cannot take, and what is told of it."""
+    return ("?", "no word") if language is NODE else ([1.5], "not 1")
+
+
 def _assert_predicted(served: Served, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
     """Whether these are the outputs of the model where it was trained."""
     expected = served.trained.predict(inputs).tolist()
@@ -159,7 +165,7 @@ def test_all_answers_are_those_of_the_model_where_it_was_trained(served: Served)
 
 def test_an_input_that_the_model_cannot_take_fails_alone_with_the_reason(served: Served) -> None:
     inputs = _held_out(served.language)[:3]
-    ragged, reason = ("?", "no word") if served.language is NODE else ([1.5], "not 1")
+    ragged, reason = _unusable(served.language)
     empty = "" if served.language is NODE else []
     with served.replica() as replica:
         served.wait_for(replica)
@@ -202,10 +208,11 @@ def test_a_container_that_is_told_to_end_costs_no_query(served: Served) -> None:
     with ExitStack() as stack:
         leaving, staying = (stack.enter_context(served.replica()) for _ in range(2))
         served.wait_for(leaving, staying)
+        address = leaving.address()
         with _load(served) as answers:
             wait_until(lambda: len(answers) > 100)
             assert leaving.terminate() == 0
-            assert leaving.address() not in leased(served.cluster.cm.get_admin_addr())
+            assert address not in leased(served.cluster.cm.get_admin_addr())
             many = len(answers)
             wait_until(lambda: len(answers) > many + 100)
     assert [answer for answer in answers if answer["default"]] == []
@@ -250,6 +257,29 @@ def test_a_container_without_streams_ends_at_once(served: Served) -> None:
     with Replica(served.language, served.model, served.log / "alone.log", drain_grace_s="60") as replica:
         replica.address()
         assert replica.terminate() == 0
+
+
+def test_the_conformance_kit_finds_nothing_to_complain_of(served: Served, tmp_path: Path) -> None:
+    inputs = _held_out(served.language)[:4]
+    with served.replica() as replica:
+        served.wait_for(replica)
+        outputs = [answer["output"] for answer in served.answers(inputs)]
+    expected = [
+        {"input": each, "output": output if isinstance(output, str) else json.dumps(output)}
+        for each, output in zip(inputs, outputs, strict=True)
+    ]
+    unusable, reason = _unusable(served.language)
+    lines = (json.dumps(each) for each in (*expected, {"input": unusable, "error": reason}))
+    (tmp_path / "expected").write_text("\n".join(lines))
+    program = str(served.language.directory / served.language.run[0])
+    command = (
+        *(sys.executable, "-m", "clipper_admin", "check-container", "127.0.0.1:0", "--start", program),
+        *("--input-type", served.language.input_type, "--expect", str(tmp_path / "expected"), "--patience", "60"),
+    )
+    environment = {**os.environ, "CLIPPER_MODEL_PATH": str(served.model)}
+    checked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    assert "0 broken, 0 not looked at" in checked.stdout
 
 
 def test_a_cluster_keeps_what_is_deployed_as_a_directory(served: Served, tmp_path: Path) -> None:
