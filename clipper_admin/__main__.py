@@ -1,4 +1,4 @@
-"""The few things about a cluster that are wanted from a shell."""
+"""The few things that are wanted from a shell, about a cluster or about who is to work with one."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 import requests
 
 from clipper_admin import contracts, replay, status
+from clipper_admin.conformance import command as check_container
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException
@@ -115,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     protos = commands.add_parser("protos", help="write the contracts' .proto files, for programs in any language")
     protos.add_argument("directory", type=Path, help="where to; it is made, and has a README.md then")
     protos.set_defaults(command=_protos)
+    check = commands.add_parser("check-container", help="tell whether a model container keeps its contract")
+    check_container.add_arguments(check)
+    check.set_defaults(command=check_container.run)
     return parser
 
 
