@@ -71,6 +71,7 @@ def batch(subject: Subject) -> None:
         stream.send(stream.batch(subject.probes), stream.batch(subject.probes[::-1]))
         stream.judge()
         stream.judge()
+    subject.check_outputs()
 
 
 def large(subject: Subject) -> None:
@@ -89,8 +90,9 @@ def large(subject: Subject) -> None:
 def failures(subject: Subject) -> None:
     """An input for which the model fails costs no other its output."""
     subject.asked()
-    if not subject.bad:
-        raise NotLookedAt('no input is known for which the model fails; --expect FILE with one and its "error" helps')
+    if not subject.bad or not subject.good:
+        wanted = "fails" if subject.good else "has an output"
+        raise NotLookedAt(f"no input is known for which the model {wanted}; --expect FILE with one helps")
     mixed = [
         probe for good, bad in zip(subject.good, itertools.cycle(subject.bad), strict=False) for probe in (good, bad)
     ]

@@ -22,6 +22,7 @@ MODEL_NAME, MODEL_VERSION = "checked", "1"
 LONG_GRACE_S = 60.0
 _HEALTH_TIMEOUT_S = 1.0
 _LOOKS_EVERY_S = 0.02
+_TOLD_APART = 2
 _Status = health_pb2.HealthCheckResponse.ServingStatus
 
 
@@ -88,11 +89,19 @@ class Subject:
         """
         if self.is_steady is None:
             raise NotLookedAt("what the model answers to single inputs is not known")
-        if not self.is_steady:
-            return self.probes
-        if not self.good:
-            raise NotLookedAt("no input is known for which the model has an output; --expect FILE with some helps")
-        return self.good
+        return self.good or self.probes
+
+    def check_outputs(self) -> None:
+        """Returns when two inputs are known that have different outputs, so that places and batches can be told apart.
+
+        Raises:
+            NotLookedAt: there are none.
+        """
+        if self.is_steady and len({probe.alone for probe in self.good}) < _TOLD_APART:
+            raise NotLookedAt(
+                "nothing is wrong that could be seen, but no two inputs are known for which the model has different "
+                "outputs; --expect FILE with some helps"
+            )
 
     def learn(self, replies: Sequence[Reply]) -> None:
         """Keeps what it says to each input alone."""

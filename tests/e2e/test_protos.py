@@ -1,43 +1,59 @@
 """The contracts, as somebody gets them who writes a client or a model container in another language."""
 
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-CLIPPER = [str(Path(sys.executable).parent / "clipper")]
+BIN = Path(sys.executable).parent
+PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+
+
+def write(directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(BIN / "clipper"), "protos", str(directory)], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory that `clipper protos` wrote."""
     directory = tmp_path_factory.mktemp("away") / "new" / "protos"
-    told = subprocess.run([*CLIPPER, "protos", str(directory)], capture_output=True, text=True)
+    told = write(directory)
     assert (told.returncode, told.stderr) == (0, "")
     assert sorted(told.stdout.splitlines()) == sorted(str(file) for file in directory.rglob("*") if file.is_file())
     return directory
 
 
 @pytest.mark.parametrize(
-    ("language", "made"),
+    ("language", "programs", "made"),
     [
-        ("cpp", "clipper/v1/model_container_service.pb.h"),
-        ("java", "ai/clipper/v1/PredictBatchRequest.java"),
-        ("csharp", "ModelContainerService.cs"),
-        ("python", "clipper/v1/model_container_service_pb2.py"),
-        ("ruby", "clipper/v1/model_container_service_pb.rb"),
-        ("php", "Clipper/V1/PredictBatchRequest.php"),
+        ("Python", ("python",), "clipper/v1/model_container_service_pb2_grpc.py"),
+        ("C++", ("protoc", "grpc_cpp_plugin"), "clipper/v1/model_container_service.grpc.pb.h"),
+        ("Java", ("protoc", "grpc_java_plugin"), "ai/clipper/v1/ModelContainerServiceGrpc.java"),
+        ("Go", ("protoc", "protoc-gen-go", "protoc-gen-go-grpc"), "clipper/v1/model_container_service_grpc.pb.go"),
     ],
 )
-def test_what_is_written_is_all_that_protoc_needs(written: Path, tmp_path: Path, language: str, made: str) -> None:
-    files = [str(file.relative_to(written)) for file in written.rglob("*.proto")]
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--{language}_out={tmp_path}", *files]
+def test_the_command_of_a_language_needs_nothing_but_what_is_written(
+    written: Path, language: str, programs: Sequence[str], made: str
+) -> None:
+    missing = [program for program in programs if shutil.which(program, path=PATH) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not on PATH")
+    section = (written / "README.md").read_text().partition(f"**{language}**")[2]
+    command = section.partition("```sh\n")[2].partition("```")[0]
+    output = written / "out"
+    output.mkdir()
 
-    compiled = subprocess.run(protoc, cwd=written, capture_output=True, text=True)
+    compiled = subprocess.run(
+        ["sh", "-c", command], cwd=written, env={**os.environ, "PATH": PATH}, capture_output=True, text=True
+    )
 
     assert (compiled.returncode, compiled.stderr) == (0, "")
-    assert (tmp_path / made).exists()
+    assert (output / made).exists()
+    shutil.rmtree(output)
 
 
 def test_writing_again_replaces_what_is_there(written: Path) -> None:
@@ -45,7 +61,7 @@ def test_writing_again_replaces_what_is_there(written: Path) -> None:
     original = contract.read_text()
     contract.write_text("an older one")
 
-    assert subprocess.run([*CLIPPER, "protos", str(written)], capture_output=True).returncode == 0
+    assert write(written).returncode == 0
 
     assert contract.read_text() == original
 
@@ -53,7 +69,7 @@ def test_writing_again_replaces_what_is_there(written: Path) -> None:
 def test_a_directory_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    told = subprocess.run([*CLIPPER, "protos", str(tmp_path / "file")], capture_output=True, text=True)
+    told = write(tmp_path / "file")
 
     assert told.returncode == 1
-    assert told.stderr == f"The contracts cannot be written to '{tmp_path / 'file'}': Not a directory\n"
+    assert told.stderr == f"The contracts cannot be written to '{tmp_path / 'file'}': File exists\n"
