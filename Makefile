@@ -54,7 +54,7 @@ SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
 ALONE = $(shell grep -rl --include='test_*.py' --exclude-dir=slow 'pytest\.mark\.alone' tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-essential test-pythons test-cookbook test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-essential test-pythons test-cookbook test-frameworks test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,7 +125,10 @@ test-cookbook: $(DEV) ## Follow the pages of the cookbook that install most of a
 	@echo "==> pytest of PyTorch's pages"
 	@$(BIN)/pytest tests/cookbook/test_torch_pages.py
 
-test-all: test-slow test-pythons test-cookbook test ## Run all of the tests
+test-frameworks: $(DEV) ## Build and serve what needs a compiler, or a framework, of its own
+	@$(BIN)/pytest tests/frameworks
+
+test-all: test-slow test-pythons test-cookbook test-frameworks test ## Run all of the tests
 
 test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
 	@echo "==> pytest without a Docker engine"
