@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -34,12 +35,12 @@ def pinned(requirements: Sequence[str]) -> list[str]:
     return [_with_version(requirement) for requirement in requirements]
 
 
-def package_of(module: str, usual: str) -> str:
+def package_of(module: str, usual: str = "") -> str:
     """The package that brings a module here; the usual one where that is installed, or none is."""
-    try:
-        return distribution(usual).name
-    except PackageNotFoundError:
-        return next(iter(packages_distributions().get(module, ())), usual)
+    if usual:
+        with suppress(PackageNotFoundError):
+            return distribution(usual).name
+    return next(iter(packages_distributions().get(module, ())), usual)
 
 
 def together(asked: Sequence[str], needed: Sequence[str], *, pin: bool) -> list[str]:

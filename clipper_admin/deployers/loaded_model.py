@@ -46,9 +46,8 @@ class LoadedModel:
         except ImportError:
             raise
         except Exception as error:
-            raise RuntimeError(
-                f"the {self._framework} model cannot be loaded: {type(error).__name__}: {error}. {self._remedy()}"
-            ) from error
+            cause = f"{type(error).__name__}: {str(error).rstrip('.')}"
+            raise RuntimeError(f"the {self._framework} model cannot be loaded: {cause}. {self._remedy()}") from error
         return None if self._sample is None else self.predict(self._sample())
 
     def predict(self, inputs: Any) -> Any:

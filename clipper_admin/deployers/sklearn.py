@@ -16,6 +16,7 @@ from clipper_admin.closures import package_of
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.deployers import trained_model
 from clipper_admin.deployers.trained_model import Options, TrainedModel, imported, method_of, saving
+from clipper_admin.exceptions import ClipperException
 
 _FRAMEWORK = "scikit-learn"
 _FILE = "model.skops"
@@ -98,9 +99,8 @@ def deploy_sklearn_model(
 
 def _trained(model: Any, func: Callable[[Any, Any], Any] | None, method: str) -> TrainedModel:
     skops = imported("skops.io", "skops", _FRAMEWORK)
-    validation = imported("sklearn.utils.validation", _FRAMEWORK, _FRAMEWORK)
+    _check_fitted(model)
     with saving(_FRAMEWORK):
-        validation.check_is_fitted(model)
         content = _steady(skops.dumps(model))
         types = skops.get_untrusted_types(data=content)
     return TrainedModel(
@@ -113,10 +113,18 @@ def _trained(model: Any, func: Callable[[Any, Any], Any] | None, method: str) ->
     )
 
 
+def _check_fitted(model: Any) -> None:
+    validation = imported("sklearn.utils.validation", _FRAMEWORK, _FRAMEWORK)
+    try:
+        validation.check_is_fitted(model)
+    except (TypeError, ValueError) as error:
+        raise ClipperException(f"What is deployed has to be fitted, and a model of {_FRAMEWORK}: {error}") from error
+
+
 def _packages_of(types: list[str]) -> list[str]:
     """What else than scikit-learn the types are from, where it is installed."""
     modules = {each.partition(".")[0] for each in types} - {"sklearn", "numpy", "scipy"}
-    return sorted(filter(None, (package_of(module, "") for module in modules)))
+    return sorted(filter(None, (package_of(module) for module in modules)))
 
 
 def _steady(content: bytes) -> bytes:

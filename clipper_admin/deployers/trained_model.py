@@ -258,8 +258,8 @@ def saving(framework: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise ClipperException(
-            f"The {framework} model cannot be saved: {type(error).__name__}: {error}. What the framework cannot save "
-            "may be deployed as a function that uses it, by deployers.python"
+            f"The {framework} model cannot be saved: {type(error).__name__}: {str(error).rstrip('.')}. What it "
+            "cannot save may be deployed as a function that uses it, by deployers.python"
         ) from error
 
 

@@ -117,7 +117,7 @@ def _kind(model: Any) -> str:
     xgboost = imported("xgboost", "xgboost", _FRAMEWORK)
     for kind in type(model).__mro__:
         if hasattr(kind, "load_model") and getattr(xgboost, kind.__name__, None) is kind:
-            return kind.__name__
+            return str(kind.__name__)
     raise ClipperException(
         f"A {type(model).__name__} is no model of XGBoost: deploy a Booster, as xgboost.train returns, or a model of "
         "its scikit-learn interface"

@@ -26,7 +26,10 @@ def test_answers_are_the_models_own(workshop: Workshop, told: Mapping[str, Any],
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("not fitted", "is not fitted yet"),
+        (
+            "not fitted",
+            "What is deployed has to be fitted, and a model of scikit-learn: This SVC instance is not fitted yet",
+        ),
         ("no such method", "The SVC has no method 'transform'; name one that it has in method="),
         ("another length", "X has 1 features, but SVC is expecting 64 features"),
         (

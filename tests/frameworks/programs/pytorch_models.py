@@ -10,7 +10,7 @@ from clipper_admin.deployers import pytorch as deployer
 from tests.fixtures.frameworks import SLO_MICROS, Deployed, packages
 
 
-class Digits(torch.nn.Module):
+class Digits(torch.nn.Module):  # type: ignore[misc]  # torch has no types
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("scale", torch.tensor(16.0), persistent=False)

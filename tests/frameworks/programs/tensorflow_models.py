@@ -15,7 +15,7 @@ class Line(tf.Module):  # type: ignore[misc]  # tensorflow has no types
         super().__init__()
         self.weights = tf.Variable(weights, dtype=tf.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 10), tf.float32)])  # type: ignore[misc]
+    @tf.function(input_signature=[tf.TensorSpec((None, 10), tf.float32)])  # type: ignore[untyped-decorator]
     def __call__(self, rows: Any) -> Any:
         return tf.linalg.matvec(rows, self.weights)
 

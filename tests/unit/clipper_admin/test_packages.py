@@ -127,4 +127,5 @@ def test_a_package_of_another_name_brings_a_module_too(site: Path) -> None:
 
     assert closures.package_of("their_module", "usual") == "their-package"
     assert closures.package_of("absent_module", "usual") == "usual"
+    assert closures.package_of("absent_module") == ""
     assert closures.package_of("sklearn", "scikit-learn") == "scikit-learn"
