@@ -14,6 +14,7 @@ from bench.rig import payloads, probes, questions
 from bench.rig.bench import Bench
 from bench.rig.cluster import QueryService
 from bench.rig.jobs import Generator, Job, Outcome
+from bench.rig.lanes import in_turn
 from bench.rig.models import constant
 from bench.rig.processes import Process
 from bench.rig.questions import Question
@@ -26,7 +27,8 @@ _NATIVE, _STREAM, _REST = "Predict", "PredictStream", "REST"
 _CPUS = {_NATIVE: 0.5, _STREAM: 0.5, _REST: 0.3}
 _CONNECTIONS = 300
 _VECTORS_A_CALL = 64
-_SECONDS = 5.0
+_ROUNDS = 5
+_SECONDS = 2.0
 _OBJECTIVES_S = (0.02, 0.1)
 _TIMES = (1.0, 1.5, 2.0, 4.0)
 _TIMES_BY_REST = (1.0, 1.5, 2.0)
@@ -75,8 +77,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Overload(Finding):
-    """What was found."""
+    """What was found.
 
+    Attributes:
+        rounds: how often each load was measured.
+        samples: of each load the round with the median goodput.
+    """
+
+    rounds: int
     samples: Sequence[Sample]
 
     def checks(self) -> list[Check]:
@@ -84,7 +92,7 @@ class Overload(Finding):
 
 
 def measure(bench: Bench) -> Overload:
-    """All loads, with a part of a processor for the query service.
+    """All loads in turn, with a part of a processor for the query service.
 
     Raises:
         BenchmarkError: a process did not start, an answer is wrong or missing, or limits cannot be set.
@@ -101,8 +109,8 @@ def measure(bench: Bench) -> Overload:
         samples: list[Sample] = []
         for kind, cpus in _CPUS.items():
             with slowed(pid, processor, cpus), _jobs(bench, kind, service, names) as jobs:
-                samples += _sample(bench.generator, kind, jobs)
-    return Overload(samples)
+                samples += _samples(bench, kind, jobs)
+    return Overload(bench.rounds(_ROUNDS), samples)
 
 
 @contextmanager
@@ -126,14 +134,25 @@ def _jobs(bench: Bench, kind: str, service: QueryService, names: dict[float, str
         }
 
 
-def _sample(generator: Generator, kind: str, jobs: dict[float, Job]) -> Iterator[Sample]:
-    """Each load, in capacities as they were found right before: machines drift."""
-    for slo_s in _OBJECTIVES_S:
-        for times in _TIMES_BY_REST if kind == _REST else _TIMES:
-            capacity = _capacity(generator, jobs[_FAR_S])
-            at_rate = replace(jobs[slo_s], calls_per_s=times * capacity / _VECTORS_A_CALL)
-            generator.run(replace(at_rate, seconds=_WARM_UP_S))
-            yield Sample(kind, slo_s, times, capacity, generator.run(at_rate))
+def _samples(bench: Bench, kind: str, jobs: dict[float, Job]) -> list[Sample]:
+    """Of each load the round with the median goodput."""
+    measurements = {
+        f"{kind} within {ms(slo_s)} ms, {times:g} capacities": partial(
+            bench.disturbances.avoid, partial(_sample, bench.generator, kind, jobs, slo_s, times)
+        )
+        for slo_s in _OBJECTIVES_S
+        for times in (_TIMES_BY_REST if kind == _REST else _TIMES)
+    }
+    rounds = in_turn(measurements, bench.rounds(_ROUNDS))
+    return [sorted(samples, key=lambda sample: sample.goodput)[len(samples) // 2] for samples in rounds.values()]
+
+
+def _sample(generator: Generator, kind: str, jobs: dict[float, Job], slo_s: float, times: float) -> Sample:
+    """One load, in capacities as they were found right before: machines drift."""
+    capacity = _capacity(generator, jobs[_FAR_S])
+    at_rate = replace(jobs[slo_s], calls_per_s=times * capacity / _VECTORS_A_CALL)
+    generator.run(replace(at_rate, seconds=_WARM_UP_S))
+    return Sample(kind, slo_s, times, capacity, generator.run(at_rate))
 
 
 def _capacity(generator: Generator, job: Job) -> float:

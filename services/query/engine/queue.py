@@ -57,6 +57,11 @@ class Lane:
         """How many have no later deadline than that."""
         return bisect_right(self._entries, (due_s, math.inf), lo=self._head) - self._head
 
+    def arrived_by(self, arrival_s: float) -> int:
+        """How many of them had come by then, if the deadlines are in the order of arrival."""
+        place = bisect_right(self._entries, arrival_s, lo=self._head, key=lambda entry: entry[2].arrival_s)
+        return place - self._head
+
     def oldest_arrival_s(self) -> float:
         """When the task at the head came."""
         return self._entries[self._head][2].arrival_s

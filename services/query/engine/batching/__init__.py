@@ -10,6 +10,7 @@ fills batches up with made-up inputs.
     quantile.py  a line through the 99th percentile of batch durations: the paper's second
     adaptive.py  the default: the largest batch that makes its deadlines, late queries given up early
     latency.py   what `adaptive` knows of a replica's speed
+    returns.py   for whom `adaptive` waits a moment: those whom the last batch brings back
     delayed.py   holds the batches of another policy back for a while
 """
 

@@ -18,6 +18,8 @@ shrink the batches below what the load needs) and Symphony (Chen et al., 2023: p
 - A busy replica is sent its next batch shortly before it is expected to be done, and only one of that size: later
   arrivals have the better chances, so nothing is decided earlier than it must, and what was sent behind a straggler can
   no longer go elsewhere.
+- A replica that has become idle waits for a moment for those whom its last batch brings back, if a batch costs much
+  whatever its size and the deadlines are far away.
 - An idle replica that seems too slow for anybody is sent what it would do on average: only that tells whether it still
   is, and for what sizes.
 """
@@ -27,6 +29,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from services.query.engine.batching.latency import LatencyModel
 from services.query.engine.batching.plan import WAIT, Plan
+from services.query.engine.batching.returns import Returns
 from services.query.engine.demand import Demand
 from services.query.engine.queue import Lane, TaskQueue
 
@@ -45,6 +48,11 @@ _OVERLOAD_SHARE = 0.8
 _HEADROOM = 1.05
 _CATCHING_UP = 1.3
 _LEAST_S = 1e-6
+# Who may come back is waited for this part of what a batch costs whatever its size, and of the tightest objective; not
+# at all where that is less than timers are good for.
+_MOMENT_OF_COST = 0.25
+_MOMENT_SHARE = 0.02
+_LEAST_MOMENT_S = 0.001
 # So much of the time may go to batches that are smaller than those that keep up, counted over so long.
 _HURRY_SHARE = 0.05
 _HURRIES_S = 0.1
@@ -62,7 +70,9 @@ class Adaptive:
         "_kept_up_s",
         "_largest",
         "_latency",
+        "_moment_s",
         "_replicas",
+        "_returns",
         "_slo_s",
         "_stable",
         "_surveys",
@@ -72,6 +82,8 @@ class Adaptive:
     def __init__(self, largest: int) -> None:
         self._largest = largest
         self._latency = LatencyModel()
+        self._returns = Returns()
+        self._moment_s = 0.0
         self._replicas = 1
         # By application: when a plan for this replica last saw it keeping up.
         self._kept_up_s: dict[str, float] = {}
@@ -95,6 +107,10 @@ class Adaptive:
         lead_s = min(_LEAD_S, _LEAD_SHARE * self._slo_s)
         if busy_s > lead_s + _TIMER_S:
             return Plan(0, look_again_s=now_s + busy_s - lead_s)
+        if busy_s == 0.0:
+            awaited_s = self._returns.awaited_until_s(queue, self._moment_s, now_s)
+            if awaited_s > now_s and len(queue) < target and self._has_time(queue, awaited_s):
+                return Plan(0, look_again_s=awaited_s)
         return self._plan(queue, replicas, now_s + busy_s, idle=busy_s == 0.0)
 
     def expected_s(self, size: int) -> float:
@@ -104,6 +120,7 @@ class Adaptive:
     def observe(self, size: int, busy_s: float, demand: Demand) -> None:
         """Learns how long a batch took."""
         self._latency.observe(size, busy_s)
+        self._returns.batch_done()
         self._aim(demand)
 
     def _aim(self, demand: Demand) -> None:
@@ -118,6 +135,12 @@ class Adaptive:
         # What waits becomes less the sooner, the larger batches are; but nobody is to miss two of them.
         larger = min(int(_CATCHING_UP * self._stable), self._repeated(self._slo_s))
         self.full_size = max(small, self._stable, larger)
+        moment_s = min(_MOMENT_OF_COST * latency.fixed_s, _MOMENT_SHARE * self._slo_s)
+        self._moment_s = moment_s if moment_s >= _LEAST_MOMENT_S else 0.0
+
+    def _has_time(self, queue: TaskQueue, start_s: float) -> bool:
+        """Whether a batch as large as they come, begun then, makes the earliest deadline."""
+        return self._room(min(lane.due_s(0) for lane in queue.lanes) - start_s) >= self.full_size
 
     def _plan(self, queue: TaskQueue, replicas: int, start_s: float, *, idle: bool) -> Plan:
         waiting, lanes, target = len(queue), queue.lanes, self.full_size

@@ -91,6 +91,11 @@ class LatencyModel:
         self._largest = max(self._largest * _MEMORY_OF_LARGEST, size)
         self._fit()
 
+    @property
+    def fixed_s(self) -> float:
+        """What a batch takes whatever its size."""
+        return self._fixed_s
+
     def mean_s(self, size: int) -> float:
         """How long a batch of `size` takes on average."""
         return self._per_input_s * size + self._fixed_s
