@@ -1,7 +1,8 @@
 """Deploys networks of PyTorch.
 
 A network is saved as what it is and what it has learned. The first, without its numbers, travels in the function's
-file, whoever has written its class. The second is a `state_dict`, which is loaded with `weights_only`.
+file, whoever has written its class. The second is a `state_dict`, and the buffers that are in none, in a file that is
+loaded with `weights_only`.
 """
 
 import copy
@@ -145,7 +146,7 @@ def _trained(func: Callable[[Any, Any], Any] | None, network: Any) -> TrainedMod
         skeleton = _skeleton(torch, network)
     return TrainedModel(
         framework=_FRAMEWORK,
-        save=lambda directory: torch.save(network.state_dict(), directory / _FILE),
+        save=lambda directory: torch.save({**_buffers(network), **network.state_dict()}, directory / _FILE),
         load=partial(_load, skeleton=skeleton),
         func=partial(_without_gradients, func=func or _answers),
         packages=["torch"],
@@ -154,8 +155,8 @@ def _trained(func: Callable[[Any, Any], Any] | None, network: Any) -> TrainedMod
 
 
 def _skeleton(torch: Any, network: Any) -> Any:
-    """A network of the same kind whose parameters have shapes and types, and no numbers."""
-    learned = network.state_dict(keep_vars=True).values()
+    """A network of the same kind whose parameters and buffers have shapes and types, and no numbers."""
+    learned = [*_buffers(network).values(), *network.state_dict(keep_vars=True).values()]
     emptied = {id(each): _empty(torch, each) for each in learned if isinstance(each, torch.Tensor)}
     return copy.deepcopy(network, emptied)
 
@@ -170,8 +171,16 @@ def _load(directory: str, skeleton: Any) -> Any:
     import torch
 
     learned = torch.load(Path(directory) / _FILE, map_location="cpu", weights_only=True)
-    skeleton.load_state_dict(learned, assign=True)
+    own = skeleton.state_dict().keys()
+    skeleton.load_state_dict({name: learned[name] for name in own}, assign=True)
+    for name in _buffers(skeleton).keys() - own:
+        owner, _, attribute = name.rpartition(".")
+        setattr(skeleton.get_submodule(owner), attribute, learned[name])
     return skeleton.eval()
+
+
+def _buffers(network: Any) -> dict[str, Any]:
+    return dict(network.named_buffers(remove_duplicate=False))
 
 
 def _without_gradients(network: Any, inputs: Any, func: Callable[[Any, Any], Any]) -> Any:
