@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -130,15 +130,6 @@ class Cluster:
             self._check_alive(containers)
         finally:
             self._connection.stop_models([model.name for model in models])
-
-    @contextmanager
-    def deployed(self, model: str, deploy: Callable[[ClipperConnection], object]) -> Iterator[None]:
-        """Has a model of this name served that somebody else deploys, as long as the context lasts."""
-        try:
-            deploy(self._connection)
-            yield
-        finally:
-            self._connection.stop_models([model])
 
     @contextmanager
     def application(

@@ -10,7 +10,7 @@ from typing import Protocol
 from bench.rig.bench import Bench
 from bench.rig.processes import REPOSITORY
 from bench.rig.report import Finding
-from bench.studies import cache_policies, compare, cores, deployers, overload, simulation
+from bench.studies import cache_policies, compare, cores, overload, simulation
 from bench.studies.floors import memory, rates
 from bench.studies.selection import agreement, bookkeeping, convergence, degradation, personalization, stragglers
 from bench.studies.slo import batching, caching, delay, engine_cost, scaling, tenants
@@ -82,7 +82,6 @@ STUDIES = (
     _study("soak", growth, _RELIABILITY),
     _study("cores", cores),
     _study("cache-policies", cache_policies),
-    _study("deployers", deployers, _DOCS / "deployers.md"),
     _study("simulation", simulation, _DOCS / "simulation.md"),
 )
 NAMES = list(dict.fromkeys(name for study in STUDIES for name in (study.group, study.name)))

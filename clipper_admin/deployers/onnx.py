@@ -214,7 +214,7 @@ def deploy_pytorch_model(
         The version.
 
     Raises:
-        ClipperException: PyTorch is not installed here, the network cannot be exported, or it cannot be deployed.
+        ClipperException: PyTorch or onnx is not installed here, the network cannot be exported, or it cannot be deployed.
     """
     return trained_model.deploy(
         clipper_conn,
@@ -237,6 +237,7 @@ def _exported(network: Any, inputs: Any, backend: str) -> bytes:
     if backend != _BACKEND:
         raise ClipperException(f"There is no ONNX backend '{backend}' any more; leave it out for {_BACKEND}")
     torch = imported("torch", "torch", "PyTorch")
+    imported("onnx", "onnx", _FRAMEWORK)
     content = io.BytesIO()
     batches = {"inputs": {0: "batch"}, "outputs": {0: "batch"}}
     with saving("PyTorch"):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fixtures.frameworks import Workshop, assert_serves
 
-PACKAGES = ("mlflow-skinny==3.14.0", "scikit-learn==1.9.1")
+PACKAGES = ("mlflow-skinny==3.17.2", "pandas==3.1.1", "scikit-learn==1.9.1")
 # An environment is installed first.
 pytestmark = pytest.mark.timeout(900)
 

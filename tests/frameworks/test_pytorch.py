@@ -7,7 +7,7 @@ import pytest
 
 from tests.fixtures.frameworks import Workshop, assert_serves
 
-PACKAGES = ("onnxruntime==1.32.0", "scikit-learn==1.9.1", "torch==2.13.0")
+PACKAGES = ("onnx==1.23.2", "onnxruntime==1.32.0", "scikit-learn==1.9.1", "torch==2.13.0")
 # An environment is installed first.
 pytestmark = pytest.mark.timeout(900)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fixtures.frameworks import Workshop, assert_serves
 
-PACKAGES = ("scikit-learn==1.9.1", "tensorflow-cpu==2.21.0")
+PACKAGES = ("keras==3.15.1", "scikit-learn==1.9.1", "tensorflow-cpu==2.21.0")
 # An environment is installed first.
 pytestmark = pytest.mark.timeout(900)
 
