@@ -68,8 +68,9 @@ class ContainerManager:
         if num_frontend_replicas < 1:
             raise ClipperException(f"A cluster needs at least one query frontend, not {num_frontend_replicas}")
         options = Options(query_frontend_image, mgmt_frontend_image, num_frontend_replicas, cache_size)
-        if self._host.start(options):
-            self.replicas.wait_until_back()
+        since_s = self._host.start(options)
+        if since_s is not None:
+            self.replicas.wait_until_back(since_s)
         self._logger.info("Predictions at %s, administration at %s, metrics at %s", *self._addresses())
 
     def connect(self) -> None:

@@ -123,6 +123,7 @@ class Component:
         state: "running", or what has become of it.
         is_kept: whether it runs or is just being started again.
         ending: how it last ended unasked, as a predicate; "" if it has not.
+        deaths: how often it has ended unasked since it was started on purpose.
         artefact: what a replica runs; None: a service.
         address: host:port at which a replica reports itself; "" of a service.
     """
@@ -131,6 +132,7 @@ class Component:
     state: str
     is_kept: bool
     ending: str = ""
+    deaths: int = 0
     artefact: Artefact | None = None
     address: str = ""
 
@@ -152,14 +154,15 @@ class Host(ABC):
     """
 
     @abstractmethod
-    def start(self, options: Options) -> bool:
+    def start(self, options: Options) -> float | None:
         """Starts the services and returns when all of them serve, or when those serve that run already.
 
         Whoever else is just starting or stopping the cluster is waited for. What an earlier life has left goes on. When
         the start fails, nothing runs, and what was there before still is.
 
         Returns:
-            Whether anything was started; else the cluster ran, and the log says which options have no effect.
+            The time on time.monotonic()'s clock since which all that runs has been started, when the last of what
+            ran before had ended; None: the cluster ran, and the log says which options have no effect.
         """
 
     @abstractmethod

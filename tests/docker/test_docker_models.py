@@ -19,7 +19,9 @@ from tests.fixtures.docker_clusters import NETWORK, crash, manager, of_role, rep
 from tests.fixtures.functions import feature_sum, telling
 from tests.fixtures.waiting import wait_until
 
-SLO_MICROS = 2_000_000
+SLO_MICROS = 5_000_000
+# As nobody builds images of a Python to come.
+ANOTHER_PYTHON = "3.99"
 # From the call that deploys a function to its first answer, with images at hand.
 FIRST_PREDICTION_WITHIN_S = 10.0
 # Long before its time to load is over, also while others build images.
@@ -36,9 +38,13 @@ def name(docker_cluster: ClipperConnection, request: pytest.FixtureRequest) -> I
         docker_cluster.unregister_application(name)
 
 
-def endpoint(connection: ClipperConnection, name: str, function: Callable[..., Any], **options: Any) -> None:
-    """An application and a model of the same name."""
-    python_deployer.create_endpoint(connection, name, "doubles", function, slo_micros=SLO_MICROS, **options)
+def endpoint(
+    connection: ClipperConnection, name: str, function: Callable[..., Any], *, check: bool = False, **options: Any
+) -> None:
+    """An application and a model of the same name, which is checked before it is deployed only if asked for."""
+    python_deployer.create_endpoint(
+        connection, name, "doubles", function, slo_micros=SLO_MICROS, check=check, **options
+    )
 
 
 def ask(connection: ClipperConnection, application: str, numbers: Sequence[float]) -> Answer:
@@ -50,7 +56,7 @@ def ask(connection: ClipperConnection, application: str, numbers: Sequence[float
 def test_a_function_predicts_within_seconds_of_its_deployment(docker_cluster: ClipperConnection, name: str) -> None:
     started_s = time.monotonic()
 
-    endpoint(docker_cluster, name, feature_sum)
+    endpoint(docker_cluster, name, feature_sum, check=True)
     answer = ask(docker_cluster, name, [1.1, 2.2, 3.3])
 
     assert answer.output == 6.6
@@ -159,6 +165,17 @@ def test_a_package_that_cannot_be_installed_fails_the_build_with_what_pip_said(
         )
 
     assert docker_cluster.get_all_models() == []
+
+
+def test_a_python_that_no_image_has_is_refused_with_what_to_do(
+    docker_cluster: ClipperConnection, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "func.pkl").write_bytes(b"never loaded")
+
+    with pytest.raises(ClipperException, match=f"(?s)The model needs python{ANOTHER_PYTHON}, which is.*BASE_IMAGE"):
+        docker_cluster.build_model(name, 1, str(tmp_path), "default", python=ANOTHER_PYTHON)
+    with pytest.raises(ClipperException, match=r"as in '3\.12', not"):
+        docker_cluster.build_model(name, 1, str(tmp_path), "default", python=sys.executable)
 
 
 def test_an_image_is_pushed_only_to_a_registry_that_was_named(
@@ -289,7 +306,7 @@ def test_versions_are_stopped_together_with_their_containers(
     engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
 ) -> None:
     for version in ("1", "2", "3"):
-        python_deployer.deploy_python_closure(docker_cluster, name, version, "doubles", telling(version))
+        python_deployer.deploy_python_closure(docker_cluster, name, version, "doubles", telling(version), check=False)
 
     docker_cluster.stop_versioned_models({name: [1]})
     assert replicas(engine, docker_cluster, name, "1") == []
@@ -306,7 +323,7 @@ def test_a_refused_registration_leaves_no_replica(
     endpoint(docker_cluster, name, feature_sum)
 
     with pytest.raises(ClipperException, match="Received error status code"):
-        python_deployer.deploy_python_closure(docker_cluster, name, 2, "strings", feature_sum)
+        python_deployer.deploy_python_closure(docker_cluster, name, 2, "strings", feature_sum, check=False)
 
     assert replicas(engine, docker_cluster, name, "2") == []
     assert docker_cluster.get_current_model_version(name) == "1"

@@ -71,12 +71,14 @@ def test_environment_prints_the_interpreter_alone() -> None:
 def test_events_prints_what_is_logged_one_event_a_line(cluster: ClipperConnection) -> None:
     name = "logged-events"
     cluster.register_application(name, "doubles", "-1.0", 5_000_000, selection_policy="exp3")
-    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", feature_sum)
+    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", feature_sum, check=False)
     cluster.link_model_to_app(name, name)
     with RestClient(cluster.get_query_addr(), name) as client:
         query_id = client.ask([1.0, 2.0]).query_id
     body = {"query_id": query_id, "label": "drei"}
     assert requests.post(f"http://{cluster.get_query_addr()}/{name}/update", json=body, timeout=10).ok
+    # Feedback is stored when it is answered, predictions a moment later.
+    wait_until(lambda: len(list(replay.logged(cluster, name))) == 2)
 
     printed = run("events", "--cluster", "shared", name)
 
@@ -98,7 +100,9 @@ def test_status_prints_where_a_cluster_listens_what_runs_and_what_is_registered(
     name = "told-of"
     cluster.register_application(name, "doubles", "-1.0", 50_500)
     for version in (1, 2):
-        python_deployer.deploy_python_closure(cluster, name, version, "doubles", feature_sum, num_replicas=version)
+        python_deployer.deploy_python_closure(
+            cluster, name, version, "doubles", feature_sum, num_replicas=version, check=False
+        )
     cluster.link_model_to_app(name, name)
     cluster.register_model("told-of-others", 1, "strings")
 
@@ -121,7 +125,7 @@ def test_status_prints_where_a_cluster_listens_what_runs_and_what_is_registered(
 
 
 def test_status_tells_the_replicas_that_are_alive_from_those_that_were_asked_for(cluster: ClipperConnection) -> None:
-    python_deployer.deploy_python_closure(cluster, "dying", 1, "doubles", feature_sum, num_replicas=2)
+    python_deployer.deploy_python_closure(cluster, "dying", 1, "doubles", feature_sum, num_replicas=2, check=False)
     name, _other = [each.name for each in cluster.cm.get_components() if each.model_id == "dying:1"]
 
     def given_up() -> bool:

@@ -92,15 +92,15 @@ class DockerHost(Host):
         # The name of an image may be given to another at any time: what was built here is known by its id.
         self._built: dict[str, str] = {}
 
-    def start(self, options: Options) -> bool:
+    def start(self, options: Options) -> float | None:
         """Starts the cluster, or wakes what has stopped of it with all that it has; see Host."""
         with self._start_claim.held():
-            awakened = not self._serves() and self._make_way()
+            awakened_s = None if self._serves() else self._make_way()
             if self._serves_already():
                 self._containers.keep(self._unfinished())
                 tell_what_runs(self._logger, self._asked(options), self._what_runs())
-                return awakened
-            started: list[Container] = []
+                return awakened_s
+            begun_s, started = time.monotonic(), list[Container]()
             try:
                 self._networks.create()
                 for service in self._services(Images.chosen(options.query_image, options.management_image), options):
@@ -113,7 +113,7 @@ class DockerHost(Host):
                 if not self._containers.all():
                     self._networks.remove()
                 raise
-        return True
+        return begun_s
 
     def addresses(self) -> Addresses:
         """Where the cluster is found; the metrics are those of its Prometheus."""
@@ -259,15 +259,17 @@ class DockerHost(Host):
         except ClipperException:  # the containers that have the addresses are not there
             return False
 
-    def _make_way(self) -> bool:
-        """Removes what a start that was cut off has left and wakes what has stopped; returns whether anything had."""
+    def _make_way(self) -> float | None:
+        """Removes what a cut off start has left and wakes what has stopped; returns when, None: nothing had."""
         unfinished = self._unfinished()
         self._containers.remove(unfinished, graceful=False)
         stopped = [each for each in self._own() if is_stopped(each)]
-        if stopped:
-            self._logger.info("Starting again what has stopped: %s", ", ".join(str(each.name) for each in stopped))
-            self._containers.wake(stopped)
-        return bool(stopped)
+        if not stopped:
+            return None
+        awakened_s = time.monotonic()
+        self._logger.info("Starting again what has stopped: %s", ", ".join(str(each.name) for each in stopped))
+        self._containers.wake(stopped)
+        return awakened_s
 
     def _unfinished(self) -> list[Container]:
         """The services of a start that has not come to its end; nobody else's, to whoever has the right to start."""
@@ -394,6 +396,7 @@ def _component(container: Container) -> Component:
         state=container.status,
         is_kept=is_alive(container),
         ending=ending(container),
+        deaths=container.attrs["RestartCount"],
         artefact=artefact,
         address=plan.service_address(container.attrs["Config"]["Hostname"]) if artefact else "",
     )

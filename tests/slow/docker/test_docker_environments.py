@@ -1,14 +1,12 @@
-"""Models whose packages, or whose Python, are not those of the image that theirs is based on."""
+"""Models whose packages are not those of the image that theirs is based on."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from clipper_admin import ClipperConnection, ClipperException
+from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import RestClient
 from tests.fixtures.docker_clusters import replicas
@@ -16,8 +14,6 @@ from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 SLO_MICROS = 5_000_000
-# As nobody builds images of a Python to come.
-ANOTHER_PYTHON = "3.99"
 
 
 @pytest.fixture
@@ -55,14 +51,3 @@ def test_what_a_container_is_made_of_can_be_had_in_other_versions_and_its_death_
         assert set(packages) <= set(lock.decode().splitlines())
         client.ask([13.0])
         wait_until(lambda: client.ask([2.0, 2.5]).is_prediction, within_s=60.0)
-
-
-def test_a_python_that_no_image_has_is_refused_with_what_to_do(
-    docker_cluster: ClipperConnection, name: str, tmp_path: Path
-) -> None:
-    (tmp_path / "func.pkl").write_bytes(b"never loaded")
-
-    with pytest.raises(ClipperException, match=f"(?s)The model needs python{ANOTHER_PYTHON}, which is.*BASE_IMAGE"):
-        docker_cluster.build_model(name, 1, str(tmp_path), "default", python=ANOTHER_PYTHON)
-    with pytest.raises(ClipperException, match=r"as in '3\.12', not"):
-        docker_cluster.build_model(name, 1, str(tmp_path), "default", python=sys.executable)
