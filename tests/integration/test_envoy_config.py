@@ -1,5 +1,6 @@
 """Envoy's configuration: what the public ports make of REST, of native gRPC and of what they have to refuse."""
 
+import re
 import subprocess
 import threading
 import time
@@ -123,11 +124,11 @@ def test_unknown_paths_are_not_found(edge: Edge, method: str, path: str) -> None
     refusal(requests.request(method, f"http://{edge.query}{path}", data=b"{}", timeout=PATIENCE_S), 404, code=5)
 
 
-def rest_paths(service: ServiceDescriptor) -> list[tuple[str, str]]:
-    """The verb and the path, for an application a, of every RPC that REST has."""
+def rest_rules(service: ServiceDescriptor) -> list[tuple[str, str]]:
+    """The verb and the path, with fields in braces, of every RPC that REST has."""
     rules = [method.GetOptions().Extensions[annotations_pb2.http] for method in service.methods]
     return [
-        (rule.WhichOneof("pattern").upper(), getattr(rule, rule.WhichOneof("pattern")).replace("{application}", "a"))
+        (rule.WhichOneof("pattern").upper(), getattr(rule, rule.WhichOneof("pattern")))
         for rule in rules
         if rule.WhichOneof("pattern")
     ]
@@ -137,11 +138,12 @@ def rest_paths(service: ServiceDescriptor) -> list[tuple[str, str]]:
 def test_every_path_says_which_method_it_takes(edge: Edge, port: str) -> None:
     contract = query if port == "query" else management
     [service] = contract.DESCRIPTOR.services_by_name.values()
-    paths = rest_paths(service)
-    assert len(paths) >= 3
+    rules = rest_rules(service)
+    assert len(rules) >= 3
 
-    for verb, path in paths:
-        response = requests.request("TRACE", f"http://{getattr(edge, port)}{path}", timeout=PATIENCE_S)
+    for verb, path in rules:
+        url = f"http://{getattr(edge, port)}{path.replace('{application}', 'a')}"
+        response = requests.request("TRACE", url, timeout=PATIENCE_S)
         assert refusal(response, 405, code=12) == f"Only {verb} is allowed here"
         assert response.headers["allow"] == verb
 
@@ -157,6 +159,31 @@ def test_each_port_answers_nothing_of_the_other(edge: Edge) -> None:
 
 def test_unknown_query_parameters_are_refused(edge: Edge) -> None:
     refusal(requests.post(f"http://{edge.query}/hello/predict?nonsense=1", data=b"{}", timeout=PATIENCE_S), 400, code=3)
+
+
+def path_fields(service: ServiceDescriptor) -> list[tuple[str, str, str]]:
+    """The verb, the path and the field of each part of a path that says something."""
+    return [
+        (verb, path.replace(f"{{{field}}}", "hello"), field)
+        for verb, path in rest_rules(service)
+        for field in re.findall(r"{(\w+)}", path)
+    ]
+
+
+@pytest.mark.parametrize("again", ["{}=other", "uid=ada&{}=other", "{}=hello&{}=other", "{}=", "{}"])
+def test_what_the_path_says_the_query_cannot_say_again(edge: Edge, again: str) -> None:
+    fields = [
+        (getattr(edge, port), *each)
+        for port, contract in (("query", query), ("admin", management))
+        for service in contract.DESCRIPTOR.services_by_name.values()
+        for each in path_fields(service)
+    ]
+    assert {field for *_, field in fields} == {"application"}
+
+    for address, verb, path, field in fields:
+        url = f"http://{address}{path}?{again.format(field, field)}"
+        message = refusal(requests.request(verb, url, data=b"{}", timeout=5), 400, code=3)
+        assert message == f"The path says which application is asked. Leave out the query parameter '{field}'"
 
 
 @pytest.mark.parametrize("body", ['{"name": ', '{"name": 3}'], ids=["malformed", "of the wrong type"])

@@ -30,8 +30,6 @@ from tests.fixtures.waiting import eventually
 
 # Of leases that are to lapse, or are renewed as often as a busy machine may need it.
 TTL_S = 2.0
-# Of leases that are not renewed and must not lapse.
-LASTING_S = 60.0
 # Times of leases are whole milliseconds.
 CLOCK_STEP_S = 0.001
 

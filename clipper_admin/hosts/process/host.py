@@ -127,6 +127,10 @@ class ProcessHost(Host):
         """As it was written down when the image was built; see Host."""
         return str(images.description(Path(image)).get("fingerprint", ""))
 
+    def packages(self, image: str) -> list[str]:
+        """The image's lock or, where the model has the services' environment, what that has; see Host."""
+        return images.packages(image)
+
     def free(self, images: Collection[str]) -> None:
         """Removes directories of images, and environments; see Host."""
         self._leftovers.free([Path(image) for image in images if Path(image).parent == self.directory.images])

@@ -115,6 +115,17 @@ def description(image: Path) -> dict[str, Any]:
         return {}
 
 
+def packages(image: str) -> list[str]:
+    """What the model in an image finds installed, one requirement each.
+
+    Raises:
+        ClipperException: the directory is none.
+    """
+    load(image)
+    lock = Path(image) / environments.LOCK
+    return lock.read_text().splitlines() if lock.exists() else environments.services_packages()
+
+
 def _fill(image: Path, model_data: Path, lock: Path | None, described: Mapping[str, Any]) -> None:
     model = image / _MODEL
     if model_data.is_dir():
