@@ -43,12 +43,18 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 # What is started here is asked directly, whatever proxies the environment names for the rest of the world.
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
+# The same sources are started by the hundred, and looked through by each of the processes that share the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for most of their time, so that more of them than there are processors may run side by side.
 WORKERS      := 4
 SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
 
+# Where those are that may not: whoever looks through all the other files for them finds none.
+ALONE = $(shell grep -rl --include='test_*.py' --exclude-dir=slow 'pytest\.mark\.alone' tests)
+
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-pythons test-cookbook test-frameworks test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-essential test-pythons test-cookbook test-frameworks test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,13 +94,21 @@ lint: $(DEV) proto-check descriptor ## Check style, types, layers, contracts and
 
 test: $(DEV) ## Run the tests
 	@echo "==> pytest of what nothing else may disturb"
-	@$(BIN)/pytest -m alone
+	@$(BIN)/pytest -m alone $(ALONE)
 	@echo "==> pytest, $(WORKERS) tests side by side"
 	@$(BIN)/pytest -m "not alone" $(SIDE_BY_SIDE)
 
 test-slow: $(DEV) ## Cut the power, freeze services and paste README: what takes minutes by nature
-	@echo "==> pytest of what is slow, $(WORKERS) tests side by side"
-	@$(BIN)/pytest tests/slow $(SIDE_BY_SIDE)
+	@echo "==> pytest of what is slow and nothing else may disturb"
+	@$(BIN)/pytest tests/slow -m alone
+	@echo "==> pytest of what else is slow, $(WORKERS) tests side by side"
+	@$(BIN)/pytest tests/slow -m "not alone" $(SIDE_BY_SIDE)
+
+test-essential: $(DEV) ## Of what is slow, a form of each promise that takes seconds, as .ci/run does
+	@echo "==> pytest of what is slow, essential, and nothing else may disturb"
+	@$(BIN)/pytest tests/slow -m "essential and alone"
+	@echo "==> pytest of what else is slow and essential, $(WORKERS) tests side by side"
+	@$(BIN)/pytest tests/slow -m "essential and not alone" $(SIDE_BY_SIDE)
 
 chaos: $(DEV) ## Kill and freeze each part under traffic, and send 100,000 requests that are none (SEED=, WRITE=docs/reliability.md)
 	@echo "==> faults and fuzzing, seed $(SEED)"

@@ -53,6 +53,12 @@ def _replay(arguments: argparse.Namespace) -> None:
         sys.stdout.write(line + "\n")
 
 
+def _packages(arguments: argparse.Namespace) -> None:
+    name, _colon, version = arguments.model.partition(":")
+    for requirement in _connected(arguments).get_model_packages(name, version or None):
+        sys.stdout.write(requirement + "\n")
+
+
 def _prune(arguments: argparse.Namespace) -> None:
     manager = DockerContainerManager() if arguments.docker else ProcessContainerManager()
     found = manager.prune(dry_run=arguments.dry_run)
@@ -95,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         ("start", _start, "start a cluster"),
         ("status", _status, "print where a cluster listens, what runs in it and what is registered there"),
         ("stop", _stop, "stop a cluster"),
+        ("packages", _packages, "print what is installed for a model, as a requirements file"),
         ("events", _events, "print an application's predictions and feedback, one JSON object a line"),
         ("replay", _replay, "print what other policies would have earned on an application's own traffic"),
     ):
@@ -104,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(command=command)
     kept = "what is registered and deployed comes back with the next start"
     commands.choices["stop"].add_argument("--keep-state", action="store_true", help=kept)
+    commands.choices["packages"].add_argument("model", help="NAME, for its current version, or NAME:VERSION")
     for name in ("events", "replay"):
         commands.choices[name].add_argument("application", help="the application's name")
     prune = commands.add_parser("prune", help="remove the images and environments of models that nobody uses any more")

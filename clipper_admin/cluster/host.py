@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipper_admin.cluster.check import Check
+from clipper_admin.defaults import BY_ARGUMENT
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import model_id
@@ -123,6 +124,7 @@ class Component:
         state: "running", or what has become of it.
         is_kept: whether it runs or is just being started again.
         ending: how it last ended unasked, as a predicate; "" if it has not.
+        deaths: how often it has ended unasked since it was started on purpose.
         artefact: what a replica runs; None: a service.
         address: host:port at which a replica reports itself; "" of a service.
     """
@@ -131,6 +133,7 @@ class Component:
     state: str
     is_kept: bool
     ending: str = ""
+    deaths: int = 0
     artefact: Artefact | None = None
     address: str = ""
 
@@ -152,14 +155,15 @@ class Host(ABC):
     """
 
     @abstractmethod
-    def start(self, options: Options) -> bool:
+    def start(self, options: Options) -> float | None:
         """Starts the services and returns when all of them serve, or when those serve that run already.
 
         Whoever else is just starting or stopping the cluster is waited for. What an earlier life has left goes on. When
         the start fails, nothing runs, and what was there before still is.
 
         Returns:
-            Whether anything was started; else the cluster ran, and the log says which options have no effect.
+            The time on time.monotonic()'s clock since which all that runs has been started, when the last of what
+            ran before had ended; None: the cluster ran, and the log says which options have no effect.
         """
 
     @abstractmethod
@@ -193,6 +197,10 @@ class Host(ABC):
     @abstractmethod
     def fingerprint(self, image: str) -> str:
         """What tells the code in an image that was built here from other code, see fingerprints; "" when not known."""
+
+    @abstractmethod
+    def packages(self, image: str) -> list[str]:
+        """What the model in an image finds installed: one requirement each, as pip takes them."""
 
     @abstractmethod
     def free(self, images: Collection[str]) -> None:
@@ -252,14 +260,14 @@ def tell_what_runs(logger: ClusterAdapter, asked: Mapping[str, object], found: M
 
     Args:
         logger: the cluster's.
-        asked: arguments of this start, by name; what is empty or 0 is no wish.
+        asked: arguments of this start, by name; what is empty, 0 or the argument's default is no wish.
         found: what the running cluster has instead of each; what is empty or 0 is not known.
     """
     logger.info("The cluster runs already; connecting to it")
     ineffective = [
         f"{name}={value} (it has {found[name]})"
         for name, value in asked.items()
-        if value and found[name] and value != found[name]
+        if value and found[name] and value not in (found[name], BY_ARGUMENT.get(name))
     ]
     if ineffective:
         logger.warning(

@@ -53,13 +53,15 @@ def wait_until_serving(probes: Iterable[Probe], check: Callable[[], None], timeo
     return True
 
 
-def leased(admin_address: str) -> set[str]:
+def leased(admin_address: str, since_s: float) -> set[str]:
     """The addresses, host:port, of all replicas that hold a lease, for which they ask once they have loaded.
 
     None do as far as is known while management does not answer.
 
     Args:
         admin_address: host:port of the cluster's administration.
+        since_s: when, on time.monotonic()'s clock, those that are meant may have begun to live. A lease that was not
+            opened or renewed since was left at its address by somebody before them.
 
     Raises:
         ClipperException: management refused.
@@ -67,10 +69,11 @@ def leased(admin_address: str) -> set[str]:
     with direct.channel(admin_address) as channel:
         stub = management_service_pb2_grpc.ManagementServiceStub(channel)
         request = management_service_pb2.GetAllReplicasRequest(verbose=True)
+        oldest_micros = (time.monotonic() - since_s) * 1e6
         try:
             response = stub.GetAllReplicas(request, timeout=_LEASES_TIMEOUT_S)
         except grpc.RpcError as error:
             if error.code() in _AWAY:
                 return set()
             raise ClipperException(f"Management does not tell which replicas serve: {error.details()}") from error
-    return {replica.address for replica in response.replicas}
+    return {replica.address for replica in response.replicas if replica.lease_age_micros <= oldest_micros}

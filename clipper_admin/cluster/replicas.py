@@ -5,6 +5,7 @@ not registered then belongs to nobody: a deployment has left it that did not com
 """
 
 import logging
+import math
 import time
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
@@ -18,6 +19,8 @@ from clipper_admin.naming import input_type_name, model_id
 _LOG = logging.getLogger(__name__)
 # Models may take minutes to load.
 LOAD_TIMEOUT_S = 300.0
+# Who has died so often without ever having served is not waited for.
+_HOPELESS_DEATHS = 5
 _POLL_INTERVAL_S = 0.05
 
 
@@ -119,10 +122,13 @@ class Replicas:
         """Stops all replicas."""
         self._host.stop([each.name for each in self._host.components() if each.model_id])
 
-    def wait_until_back(self) -> None:
+    def wait_until_back(self, since_s: float) -> None:
         """Waits until the replicas that an earlier life has left are in use again.
 
-        One that cannot be started any more does not hold up the others; the log says which and why.
+        One that does not come back, or dies again and again, does not hold up the others; the log says which and why.
+
+        Args:
+            since_s: when this life began, on time.monotonic()'s clock.
         """
         waiting = {each.name for each in self._host.components() if each.model_id}
         deadline = time.monotonic() + LOAD_TIMEOUT_S
@@ -131,10 +137,13 @@ class Replicas:
                 self._logger.warning("Not yet back after %.0f s: %s", LOAD_TIMEOUT_S, ", ".join(sorted(waiting)))
                 return
             time.sleep(_POLL_INTERVAL_S)
-            unready = self._unready(self._host.components(), waiting)
-            for dead in (each for each in unready if not each.is_kept):
-                self._logger.warning("%s", self._host.failure(dead, f"{dead.ending} and is not started any more"))
-            waiting = {each.name for each in unready if each.is_kept}
+            unready = self._unready(self._host.components(), waiting, since_s)
+            for each in unready:
+                if not each.is_kept:
+                    self._logger.warning("%s", self._host.failure(each, f"{each.ending} and is not started any more"))
+                elif each.deaths >= _HOPELESS_DEATHS:
+                    self._logger.warning("%s", self._host.failure(each, f"has died {each.deaths} times since"))
+            waiting = {each.name for each in unready if each.is_kept and each.deaths < _HOPELESS_DEATHS}
 
     def _kept(self, version: str) -> list[Component]:
         return [each for each in self._host.components(version) if each.is_kept]
@@ -181,7 +190,9 @@ class Replicas:
                 time.sleep(_POLL_INTERVAL_S)
         self._host.keep(names)
 
-    def _unready(self, there: Iterable[Component], waiting: Collection[str]) -> list[Component]:
-        """Those among `waiting` that hold no lease yet."""
-        leased = readiness.leased(self._host.addresses().admin)
+    def _unready(
+        self, there: Iterable[Component], waiting: Collection[str], since_s: float = -math.inf
+    ) -> list[Component]:
+        """Those among `waiting` that hold no lease yet, or none that is of the life which began at `since_s`."""
+        leased = readiness.leased(self._host.addresses().admin, since_s)
         return [each for each in there if each.name in waiting and each.address not in leased]

@@ -29,6 +29,9 @@ _JSON_TYPES = {
     FieldDescriptor.TYPE_DOUBLE: "double",
 }
 
+# The age of a lease that has gone since its replica was looked up: longer than anything lives.
+_NO_LEASE_S = 1e9
+
 # The keys that Clipper's admin clients have never had to send; the records have their defaults.
 _APPLICATION_OPTIONS = (
     "priority", "share", "use_cache", "cache_ttl_micros", "selection_policy", "confidence_threshold", "loss",
@@ -226,11 +229,14 @@ def get_replica(found: Replica | None) -> pb.GetReplicaResponse:
     return pb.GetReplicaResponse(replica=_replica(found), rest=json(rest.replica(found)))
 
 
-def get_all_replicas(known: Configuration, verbose: bool) -> pb.GetAllReplicasResponse:
-    """The answer with all replicas."""
+def get_all_replicas(
+    known: Configuration, lease_ages_s: Mapping[str, float], verbose: bool
+) -> pb.GetAllReplicasResponse:
+    """The answer with all replicas and the ages of their leases."""
     found = sorted(known.replicas.values(), key=lambda each: (each.model_name, each.model_version, each.replica_id))
     body = [rest.replica(each) if verbose else each.key for each in found]
-    return pb.GetAllReplicasResponse(replicas=map(_replica, found), rest=json(body))
+    ages_s = [lease_ages_s.get(each.key, _NO_LEASE_S) for each in found]
+    return pb.GetAllReplicasResponse(replicas=map(_replica, found, ages_s), rest=json(body))
 
 
 def get_selection_state(record: Application, state: Mapping[str, float]) -> pb.GetSelectionStateResponse:
@@ -332,11 +338,12 @@ def _model(record: ModelVersion, is_current: bool) -> pb.ModelVersion:
     )
 
 
-def _replica(record: Replica) -> pb.Replica:
+def _replica(record: Replica, lease_age_s: float | None = None) -> pb.Replica:
     return pb.Replica(
         model_name=record.model_name,
         model_version=record.model_version,
         model_replica_id=record.replica_id,
         input_type=input_types.TO_PROTO[record.input_type],
         address=record.address,
+        lease_age_micros=None if lease_age_s is None else round(lease_age_s * 1e6),
     )

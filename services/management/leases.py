@@ -71,6 +71,16 @@ class Leases:
         except StoreUnavailable:
             _LOG.debug("a lease could not be renewed", extra={"replica": replica.key})
 
+    async def ages_s(self) -> dict[str, float]:
+        """How many seconds ago the lease of each replica was opened or renewed, by the replica's key.
+
+        Raises:
+            StoreUnavailable: they could not be read.
+        """
+        now_ms = _now_ms()
+        expiries_ms = await self._store.lease_expiries_ms()
+        return {key: self.time_to_live_s - (each - now_ms) / 1_000 for key, each in expiries_ms.items()}
+
     async def release(self, replica: Replica) -> None:
         """Ends a lease at once.
 
@@ -136,7 +146,7 @@ class Leases:
         return replica
 
     async def _sweep(self, grace_period: GracePeriod) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = _now_ms()
         lapsed = await self._store.lapsed_leases(now_ms)
         if grace_period.holds(time.monotonic()) or not lapsed:
             return
@@ -145,4 +155,8 @@ class Leases:
         _LOG.warning("leases lapsed", extra={"replicas": lapsed})
 
     def _expires_at_ms(self) -> int:
-        return int((time.time() + self.time_to_live_s) * 1_000)
+        return _now_ms() + round(self.time_to_live_s * 1_000)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

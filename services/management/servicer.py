@@ -122,10 +122,10 @@ class ManagementServicer(pb_grpc.ManagementServiceServicer):
 
     async def GetAllReplicas(self, request: pb.GetAllReplicasRequest, context: Context) -> pb.GetAllReplicasResponse:
         verbose = convert.complete(request).verbose
-        known = await self._store.snapshot()
+        known, ages_s = await self._store.snapshot(), await self._leases.ages_s()
         # Whoever waits for a replica wants to use it.
         await self._wait_until_in_force(known)
-        return convert.get_all_replicas(known, verbose)
+        return convert.get_all_replicas(known, ages_s, verbose)
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         app_name = convert.complete(request).app_name

@@ -1,5 +1,7 @@
 """The leases of replicas: until when each is known to live, and the ids that they are told apart by."""
 
+from typing import Any
+
 from services.common.record_codec import encode
 from services.common.records import Kind, Replica
 from services.store.connection import Connection
@@ -35,6 +37,12 @@ class Leases:
     async def forget_lapsed(self, now_ms: int) -> None:
         """Drops the expiries that have passed."""
         await self._identity.carry_out(("ZREMRANGEBYSCORE", self._keys.lease_expiries, "-inf", now_ms))
+
+    async def expiries_ms(self) -> dict[str, int]:
+        """Until when each lease runs, by its replica's key."""
+        await self._identity.check()
+        found: Any = await self._redis.ask(self._redis.client.zrange(self._keys.lease_expiries, 0, -1, withscores=True))
+        return {str(key): int(expires_at_ms) for key, expires_at_ms in found}
 
     async def lapsed(self, now_ms: int) -> list[str]:
         """The keys of the replicas whose expiry has passed."""

@@ -145,6 +145,10 @@ class Store:
         """
         return await self._leases.renew(replica, expires_at_ms)
 
+    async def lease_expiries_ms(self) -> dict[str, int]:
+        """Until when (Unix time) the lease of each replica runs, by the replica's key."""
+        return await self._leases.expiries_ms()
+
     async def forget_lease(self, replica_key: str) -> None:
         """Drops a lease's expiry."""
         await self._leases.forget(replica_key)

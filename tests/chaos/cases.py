@@ -11,7 +11,7 @@ import grpc
 from google.protobuf import message_factory
 from google.protobuf.message import DecodeError
 
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 # The largest body that both of Envoy's ports read to its end.
 _ALWAYS_READ_BYTES = 1 << 20
 _STATUSES = frozenset({200, 204, 400, 403, 404, 405, 406, 408, 409, 411, 413, 415, 417, 426, 429, 431, 501})

@@ -12,7 +12,7 @@ from tests.fixtures.cookbook import Reader
 __all__ = ["clipper_home"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(clipper_home: Path) -> Iterator[ClipperConnection]:
     """The running cluster of the name that a cluster has unless it is given one, on free ports."""
     connection = ClipperConnection(free_ports_manager("default-cluster"))

@@ -34,7 +34,7 @@ def engine() -> Iterator[docker.DockerClient]:
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def compose_cluster(engine: docker.DockerClient) -> Iterator[ComposeCluster]:
     """A running cluster with one query service."""
     cluster = ComposeCluster(engine)

@@ -10,6 +10,7 @@ import requests
 
 from clipper_admin import ClipperConnection, DockerContainerManager
 from clipper_admin.deployers import python as python_deployer
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import NativeClient, RestClient
 from tests.fixtures.compose import ORIGIN, ComposeCluster
 from tests.fixtures.docker_clusters import MODEL_LABEL, containers, remove_images
@@ -70,14 +71,15 @@ def test_a_container_that_is_frozen_says_so_in_its_health(compose: ComposeCluste
         exit_code, said = management.exec_run(check)
     finally:
         os.kill(management.attrs["State"]["Pid"], signal.SIGCONT)
+        answered(lambda: compose.admin("get_all_applications", verbose=False))
 
     assert exit_code == 1
     assert b"said nothing" in said
 
 
 def test_prometheus_scrapes_query_services_and_envoy(compose: ComposeCluster) -> None:
-    wait_until(lambda: set(compose.prometheus('up{job="query"}').values()) == {1.0}, within_s=30)
-    wait_until(lambda: set(compose.prometheus('up{job="envoy"}').values()) == {1.0}, within_s=30)
+    wait_until(lambda: set(compose.prometheus('up{job="query"}').values()) == {1.0})
+    wait_until(lambda: set(compose.prometheus('up{job="envoy"}').values()) == {1.0})
 
     assert compose.prometheus('envoy_cluster_membership_healthy{envoy_cluster_name="query"}')
 
@@ -113,7 +115,7 @@ def test_a_compose_cluster_is_found_gets_models_and_is_left_running(
 ) -> None:
     connection = ClipperConnection(DockerContainerManager(compose.project))
     connection.connect()
-    python_deployer.create_endpoint(connection, "guest", "doubles", feature_sum, slo_micros=2_000_000)
+    python_deployer.create_endpoint(connection, "guest", "doubles", feature_sum, slo_micros=5_000_000, check=False)
 
     with RestClient(connection.get_query_addr(), "guest") as client:
         assert client.ask([1.0, 2.0]).output == 3.0

@@ -16,6 +16,8 @@ from clipper_admin.deployers import python as python_deployer
 from tests.docker.test_docker_models import ask, endpoint
 from tests.fixtures.docker_clusters import replicas
 
+# Longer than it takes until a model is being loaded, whatever else runs.
+CHECK_S = 20
 VALUE = "two words, $HOME and \"'\nothers"
 
 
@@ -57,7 +59,7 @@ class _NeedsPackage(_Dies):
     ("model", "told"),
     [
         (_Dies, "was killed by SIGSEGV while it was loaded"),
-        (_Hangs, "had not ended after 8 s"),
+        (_Hangs, f"had not ended after {CHECK_S} s"),
         (_NeedsFile, "files=['stopwords.txt']"),
         (_NeedsPackage, "pkgs_to_install=['requests=="),
     ],
@@ -70,7 +72,7 @@ def test_what_fails_is_told_and_nothing_is_left(
     model: Any,
     told: str,
 ) -> None:
-    monkeypatch.setenv("CLIPPER_CHECK_TIMEOUT_S", "8" if model is _Hangs else "60")
+    monkeypatch.setenv("CLIPPER_CHECK_TIMEOUT_S", str(CHECK_S) if model is _Hangs else "60")
 
     with pytest.raises(ClipperException) as refused:
         python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", model)
@@ -94,7 +96,7 @@ def test_files_and_variables_are_in_the_image(
         weight = float(Path("data/weights.txt").read_text())
         return [[os.environ["UNIT"], weight * row[0]] for row in inputs]
 
-    endpoint(docker_cluster, name, predict, files=["data"], env={"UNIT": VALUE}, sample_input=[1.5])
+    endpoint(docker_cluster, name, predict, check=True, files=["data"], env={"UNIT": VALUE}, sample_input=[1.5])
     docker_cluster.set_num_replicas(name, 2)
 
     assert [ask(docker_cluster, name, [number]).output for number in (1.0, 2.0)] == [[VALUE, 3.0], [VALUE, 6.0]]

@@ -1,5 +1,6 @@
 """What breaks or changes under a running client of a Docker cluster: `docker kill`, new versions, more replicas."""
 
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -10,15 +11,26 @@ from docker.models.containers import Container
 
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import Answer, RestClient
-from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster, containers, crash, killed, of_role, replicas
+from tests.fixtures.docker_clusters import (
+    NETWORK,
+    containers,
+    crash,
+    gateway,
+    killed,
+    manager,
+    of_role,
+    replicas,
+)
 from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
 from tests.fixtures.functions import telling
+from tests.fixtures.gates import Dependent, Gate
 from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_unique
 from tests.fixtures.waiting import wait_until
 
 # Generous, since what a change costs is to be seen here and not what a busy machine does.
-SLO_MICROS = 2_000_000
+SLO_MICROS = 5_000_000
 # A lease that is not renewed is swept within this, also after a restart of management.
 LEASES_LAST_S = 7.0
 
@@ -27,11 +39,32 @@ LEASES_LAST_S = 7.0
 def deployed(docker_cluster: ClipperConnection) -> Iterator[str]:
     """An application and its model of the same name."""
     python_deployer.create_endpoint(
-        docker_cluster, "steady", "doubles", telling("1"), "no prediction", slo_micros=SLO_MICROS, num_replicas=2
+        docker_cluster,
+        "steady",
+        "doubles",
+        telling("1"),
+        "no prediction",
+        slo_micros=SLO_MICROS,
+        num_replicas=2,
+        check=False,
     )
     yield "steady"
     docker_cluster.stop_models(["steady"])
     docker_cluster.unregister_application("steady")
+
+
+@pytest.fixture(scope="module")
+def lonely(engine: docker.DockerClient, base_images: None) -> Iterator[ClipperConnection]:
+    """A cluster with one query service and an application "lone" with a model; a test leaves it running."""
+    connection = ClipperConnection(manager("lonely"))
+    try:
+        connection.start_clipper()
+        python_deployer.create_endpoint(
+            connection, "lone", "doubles", telling("1"), "none", slo_micros=SLO_MICROS, check=False
+        )
+        yield connection
+    finally:
+        connection.stop_all(graceful=False)
 
 
 @pytest.fixture
@@ -51,13 +84,10 @@ def assert_all_predicted(answers: list[Answer]) -> None:
     assert ids_are_unique(answers)
 
 
-def serves(connection: ClipperConnection) -> bool:
-    """Whether the cluster can be administered."""
-    try:
-        connection.get_all_apps()
-    except ClipperException:
-        return False
-    return True
+def is_predicted(connection: ClipperConnection) -> bool:
+    """Whether a question to the lonely cluster's application is answered by its model."""
+    with RestClient(connection.get_query_addr(), "lone") as client:
+        return client.ask([1.0, time.monotonic()]).is_prediction
 
 
 def address_of(container: Container) -> str:
@@ -107,7 +137,7 @@ def test_predictions_go_on_without_management_and_replicas_find_it_under_another
 ) -> None:
     [management] = of_role(engine, docker_cluster, "management")
     # That of a replica which was killed before lapses by and by.
-    wait_until(lambda: len(leases(docker_cluster, name)) == 2, within_s=LEASES_LAST_S)
+    wait_until(lambda: len(leases(docker_cluster, name)) == 2)
     held = leases(docker_cluster, name)
     address = address_of(management)
 
@@ -117,7 +147,7 @@ def test_predictions_go_on_without_management_and_replicas_find_it_under_another
         try:
             management.start()
             assert address_of(squatter) == address != address_of(management)
-            wait_until(lambda: serves(docker_cluster), within_s=30)
+            answered(docker_cluster.get_all_apps)
             load.wait_for_more(asked_after_s=time.monotonic() + LEASES_LAST_S)
         finally:
             squatter.remove(force=True)
@@ -134,7 +164,7 @@ def test_predictions_go_on_without_redis_and_the_configuration_is_kept(
     with load_on(docker_cluster, name) as load:
         with killed(redis):
             load.wait_for_more(100)
-        wait_until(lambda: serves(docker_cluster), within_s=30)
+        answered(docker_cluster.get_all_apps)
         load.wait_for_more(100)
 
     assert_all_predicted(load.answers)
@@ -155,7 +185,7 @@ def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
     docker_cluster: ClipperConnection, name: str
 ) -> None:
     with load_on(docker_cluster, name) as load:
-        python_deployer.deploy_python_closure(docker_cluster, name, 2, "doubles", telling("2"))
+        python_deployer.deploy_python_closure(docker_cluster, name, 2, "doubles", telling("2"), check=False)
         changed_s = time.monotonic()
         load.wait_for_more(asked_after_s=changed_s)
         docker_cluster.stop_inactive_model_versions([name])
@@ -166,34 +196,12 @@ def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
     assert said(asked_between(load.answers, changed_s)) == {"2"}
 
 
-def test_a_cluster_that_was_stopped_by_hand_is_started_again_with_all_that_it_had(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
-) -> None:
-    connection = new_docker_cluster("asleep")
-    connection.start_clipper()
-    python_deployer.create_endpoint(connection, "kept", "doubles", telling("1"), "none", slo_micros=SLO_MICROS)
-    before = [container.id for container in containers(engine, connection)]
-    for container in containers(engine, connection):
-        container.kill()
-
-    again = new_docker_cluster("asleep")
-    again.start_clipper()
-
-    assert [container.id for container in containers(engine, connection)] == before
-    assert again.get_linked_models("kept") == ["kept"]
-    with RestClient(again.get_query_addr(), "kept") as client:
-        wait_until(lambda: client.ask([1.0, 2.0]).is_prediction)
-
-
 def test_requests_wait_for_the_only_query_service_though_its_name_is_away(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+    engine: docker.DockerClient, lonely: ClipperConnection
 ) -> None:
-    connection = new_docker_cluster("lonely")
-    connection.start_clipper()
-    python_deployer.create_endpoint(connection, "lone", "doubles", telling("1"), "none", slo_micros=5_000_000)
-    [query] = of_role(engine, connection, "query")
+    [query] = of_role(engine, lonely, "query")
 
-    with load_on(connection, "lone") as load:
+    with load_on(lonely, "lone") as load:
         for _ in range(3):
             with killed(query):
                 # Envoy asks for the name once a second, and it is no more until the container is started.
@@ -203,19 +211,41 @@ def test_requests_wait_for_the_only_query_service_though_its_name_is_away(
     assert_all_predicted(load.answers)
 
 
-def test_a_start_that_fails_beside_stopped_containers_removes_none(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
+def test_a_start_that_fails_beside_stopped_containers_removes_none_and_the_next_finds_all_that_there_was(
+    engine: docker.DockerClient, lonely: ClipperConnection
 ) -> None:
-    connection = new_docker_cluster("damaged")
-    connection.start_clipper()
-    before = [container.id for container in containers(engine, connection)]
-    for container in containers(engine, connection):
+    before = [container.id for container in containers(engine, lonely)]
+    for container in containers(engine, lonely):
         container.kill()
-    [envoy] = of_role(engine, connection, "envoy")
+    [envoy] = of_role(engine, lonely, "envoy")
     with socket.create_server(("127.0.0.1", int(envoy.labels["ai.clipper.query_frontend.query.port"]))):
         with pytest.raises(ClipperException, match=f"start the container {envoy.name} again"):
-            connection.start_clipper()
-        assert [container.id for container in containers(engine, connection)] == before
+            lonely.start_clipper()
+        assert [container.id for container in containers(engine, lonely)] == before
 
-    connection.start_clipper()
-    assert connection.get_all_apps() == []
+    lonely.start_clipper()
+
+    assert lonely.get_all_apps() == ["lone"]
+    assert is_predicted(lonely)
+
+
+def test_a_cluster_that_was_stopped_by_hand_is_started_again_with_all_that_it_had_but_what_cannot_be_loaded(
+    engine: docker.DockerClient, lonely: ClipperConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Gate().guarded() as gate:
+        gate.open()
+        dependent = Dependent(gateway(engine), gate.port, "lost")
+        python_deployer.deploy_python_closure(lonely, "lost", 1, "doubles", dependent, check=False)
+    before = [container.id for container in containers(engine, lonely)]
+    for container in containers(engine, lonely):
+        container.kill()
+
+    again = ClipperConnection(manager("lonely"))
+    again.start_clipper()
+
+    assert [container.id for container in containers(engine, lonely)] == before
+    assert again.get_linked_models("lone") == ["lone"]
+    assert is_predicted(again)
+    [lost] = replicas(engine, lonely, "lost", "1")
+    named = rf"(?s){lost.name} has died \d+ times since.*ConnectionRefusedError"
+    assert any(re.search(named, record.getMessage()) for record in caplog.records if record.levelname == "WARNING")

@@ -12,10 +12,10 @@ import pytest
 from clipper_admin import ClipperConnection, ClipperException
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import RestClient
-from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster
+from tests.fixtures.docker_clusters import NETWORK, NewDockerCluster, gateway
 from tests.fixtures.gates import Gate
 
-SLO_MICROS = 2_000_000
+SLO_MICROS = 5_000_000
 
 
 @pytest.fixture
@@ -122,8 +122,7 @@ def test_what_a_killed_program_has_built_is_pruned_and_what_is_used_is_not(
 ) -> None:
     deploy(docker_cluster, name, "used", version=2)
     with Gate().guarded() as gate:
-        network = engine.networks.get(NETWORK)
-        here = network.attrs["IPAM"]["Config"][0]["Gateway"]
+        here = gateway(engine)
         program = f"""
 from clipper_admin import ClipperConnection, DockerContainerManager
 from clipper_admin.deployers import python

@@ -15,11 +15,14 @@ import requests
 from clipper_admin import ClipperConnection, ClipperException, Resources
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import Answer, RestClient
-from tests.fixtures.docker_clusters import NETWORK, crash, manager, of_role, replicas
+from tests.fixtures.docker_clusters import NETWORK, containers, crash, manager, of_role, replicas
+from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
 from tests.fixtures.functions import feature_sum, telling
 from tests.fixtures.waiting import wait_until
 
-SLO_MICROS = 2_000_000
+SLO_MICROS = 5_000_000
+# As nobody builds images of a Python to come.
+ANOTHER_PYTHON = "3.99"
 # From the call that deploys a function to its first answer, with images at hand.
 FIRST_PREDICTION_WITHIN_S = 10.0
 # Long before its time to load is over, also while others build images.
@@ -36,9 +39,13 @@ def name(docker_cluster: ClipperConnection, request: pytest.FixtureRequest) -> I
         docker_cluster.unregister_application(name)
 
 
-def endpoint(connection: ClipperConnection, name: str, function: Callable[..., Any], **options: Any) -> None:
-    """An application and a model of the same name."""
-    python_deployer.create_endpoint(connection, name, "doubles", function, slo_micros=SLO_MICROS, **options)
+def endpoint(
+    connection: ClipperConnection, name: str, function: Callable[..., Any], *, check: bool = False, **options: Any
+) -> None:
+    """An application and a model of the same name, which is checked before it is deployed only if asked for."""
+    python_deployer.create_endpoint(
+        connection, name, "doubles", function, slo_micros=SLO_MICROS, check=check, **options
+    )
 
 
 def ask(connection: ClipperConnection, application: str, numbers: Sequence[float]) -> Answer:
@@ -50,7 +57,7 @@ def ask(connection: ClipperConnection, application: str, numbers: Sequence[float
 def test_a_function_predicts_within_seconds_of_its_deployment(docker_cluster: ClipperConnection, name: str) -> None:
     started_s = time.monotonic()
 
-    endpoint(docker_cluster, name, feature_sum)
+    endpoint(docker_cluster, name, feature_sum, check=True)
     answer = ask(docker_cluster, name, [1.1, 2.2, 3.3])
 
     assert answer.output == 6.6
@@ -159,6 +166,17 @@ def test_a_package_that_cannot_be_installed_fails_the_build_with_what_pip_said(
         )
 
     assert docker_cluster.get_all_models() == []
+
+
+def test_a_python_that_no_image_has_is_refused_with_what_to_do(
+    docker_cluster: ClipperConnection, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "func.pkl").write_bytes(b"never loaded")
+
+    with pytest.raises(ClipperException, match=f"(?s)The model needs python{ANOTHER_PYTHON}, which is.*BASE_IMAGE"):
+        docker_cluster.build_model(name, 1, str(tmp_path), "default", python=ANOTHER_PYTHON)
+    with pytest.raises(ClipperException, match=r"as in '3\.12', not"):
+        docker_cluster.build_model(name, 1, str(tmp_path), "default", python=sys.executable)
 
 
 def test_an_image_is_pushed_only_to_a_registry_that_was_named(
@@ -289,7 +307,7 @@ def test_versions_are_stopped_together_with_their_containers(
     engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
 ) -> None:
     for version in ("1", "2", "3"):
-        python_deployer.deploy_python_closure(docker_cluster, name, version, "doubles", telling(version))
+        python_deployer.deploy_python_closure(docker_cluster, name, version, "doubles", telling(version), check=False)
 
     docker_cluster.stop_versioned_models({name: [1]})
     assert replicas(engine, docker_cluster, name, "1") == []
@@ -306,7 +324,7 @@ def test_a_refused_registration_leaves_no_replica(
     endpoint(docker_cluster, name, feature_sum)
 
     with pytest.raises(ClipperException, match="Received error status code"):
-        python_deployer.deploy_python_closure(docker_cluster, name, 2, "strings", feature_sum)
+        python_deployer.deploy_python_closure(docker_cluster, name, 2, "strings", feature_sum, check=False)
 
     assert replicas(engine, docker_cluster, name, "2") == []
     assert docker_cluster.get_current_model_version(name) == "1"
@@ -330,3 +348,22 @@ def test_a_new_interpreter_deploys_and_predicts(docker_cluster: ClipperConnectio
     subprocess.run((sys.executable, "-c", program), check=True, capture_output=True)
 
     assert ask(docker_cluster, name, [21.0]).output == 42.0
+
+
+def test_what_is_installed_for_a_model_is_told_and_nothing_is_left_of_the_question(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", len, num_replicas=0, check=False)
+    docker_cluster.register_model(name, "foreign", "doubles", MANAGEMENT_IMAGE)
+    before = {each.id for each in containers(engine, docker_cluster)}
+
+    command = [sys.executable, "-m", "clipper_admin", "packages", "--docker", f"{name}:1"]
+    command += ["--cluster", docker_cluster.cm.cluster_identifier]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert told.stderr == ""
+    assert told.stdout.splitlines() == docker_cluster.get_model_packages(name, 1)
+    assert {each.partition("==")[0] for each in told.stdout.splitlines()} >= {"cloudpickle", "grpcio", "numpy"}
+    with pytest.raises(ClipperException, match="does not say what is installed in it"):
+        docker_cluster.get_model_packages(name, "foreign")
+    assert {each.id for each in containers(engine, docker_cluster)} == before

@@ -1,12 +1,8 @@
-"""Programs written for Clipper run on Docker as they stand: pictures, batches, XGBoost, the first release's class."""
+"""Programs written for Clipper run on Docker as they stand: pictures, batches, the first release's class."""
 
 import base64
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -16,7 +12,7 @@ import requests
 
 from clipper_admin import Clipper, ClipperConnection, ClipperManagerException
 from clipper_admin.deployers import python as python_deployer
-from tests.fixtures.docker_clusters import CLUSTER_LABEL, NETWORK, remove_images
+from tests.fixtures.docker_clusters import CLUSTER_LABEL, remove_images
 from tests.fixtures.docker_engine import skip
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.waiting import wait_until
@@ -24,97 +20,6 @@ from tests.fixtures.waiting import wait_until
 JSON = {"Content-type": "application/json"}
 # A grey picture of 3 by 2 pixels as a portable greymap.
 PICTURE = b"P5 3 2 255\n" + bytes([0, 50, 100, 150, 200, 250])
-
-WHERE_XGBOOST_IS = "import pathlib, xgboost; print(pathlib.Path(xgboost.__file__).parents[1])"
-
-# As people have it in their notebooks. What differs is said in the test.
-XGBOOST_PROGRAM = """
-import sys
-import logging, xgboost as xgb, numpy as np
-from clipper_admin import ClipperConnection, DockerContainerManager
-cl = ClipperConnection(DockerContainerManager(sys.argv[1], docker_network=sys.argv[2]))
-cl.connect()
-cl.register_application('xgboost-test', 'integers', 'default_pred', 100000)
-
-def get_test_point():
-    return [np.random.randint(255) for _ in range(784)]
-
-# Create a training matrix.
-dtrain = xgb.DMatrix([get_test_point()], label=[0])
-
-# We then create parameters, watchlist, and specify the number of rounds
-# This is code that we use to build our XGBoost Model, and your code may differ.
-param = {'max_depth': 2, 'eta': 1, 'silent': 1, 'objective': 'binary:logistic'}
-watchlist = [(dtrain, 'train')]
-num_round = 2
-bst = xgb.train(param, dtrain, num_round, watchlist)
-
-def predict(xs):
-    return bst.predict(xgb.DMatrix(xs))
-
-from clipper_admin.deployers import python as python_deployer
-# We specify which packages to install in the pkgs_to_install arg.
-# For example, if we wanted to install xgboost and psycopg2, we would use
-# pkgs_to_install = ['xgboost', 'psycopg2']
-python_deployer.deploy_python_closure(cl, name='xgboost-model', version=1,
-     input_type="integers", func=predict, pkgs_to_install=['xgboost'])
-cl.link_model_to_app('xgboost-test', 'xgboost-model')
-
-import requests, json
-# Get Address
-addr = cl.get_query_addr()
-
-def ask(point):
-    # Post Query
-    response = requests.post(
-         "http://%s/%s/predict" % (addr, 'xgboost-test'),
-         headers={"Content-type": "application/json"},
-         data=json.dumps({
-             'input': point
-         }))
-    result = response.json()
-    if response.status_code == requests.codes.ok and result["default"]:
-         print('A default prediction was returned.')
-    elif response.status_code != requests.codes.ok:
-        print(result)
-        raise BenchmarkException(response.text)
-    else:
-        print('Prediction Returned:', result)
-    return result
-
-def agreed(point):
-    result = ask(point)
-    while result["default"]:
-        result = ask(point)
-    return result["output"], float(predict([point])[0])
-
-first = agreed(get_test_point())
-# One row teaches to answer one thing; of several, a second version learns to tell them apart.
-rows = [get_test_point() for _ in range(20)]
-bst = xgb.train(param, xgb.DMatrix(rows, label=[0, 1] * 10), num_round)
-python_deployer.deploy_python_closure(cl, name='xgboost-model', version=2,
-     input_type="integers", func=predict, pkgs_to_install=['xgboost'])
-pairs = [first] + [agreed(row) for row in rows]
-cl.stop_models(['xgboost-model'])
-print(json.dumps(pairs))
-"""
-
-
-@pytest.fixture
-def xgboost_here(engine: docker.DockerClient, docker_cluster: ClipperConnection, tmp_path: Path) -> Path:
-    """A directory to import XGBoost from: that of an image, so that its hundreds of megabytes are installed once."""
-    installed = tmp_path / "site-packages"
-    for directory in (installed, tmp_path / "no-model"):
-        directory.mkdir()
-    image = docker_cluster.build_model("xgboost-base", 1, str(tmp_path / "no-model"), "default", None, ["xgboost"])
-    where = engine.containers.run(image, ["python", "-c", WHERE_XGBOOST_IS], remove=True).decode().strip()
-    container = engine.containers.create(image)
-    try:
-        for part in ("xgboost", "xgboost.libs"):
-            subprocess.run(("docker", "cp", f"{container.id}:{where}/{part}", str(installed)), check=True)
-    finally:
-        container.remove()
-    return installed
 
 
 @pytest.fixture
@@ -139,7 +44,7 @@ def size_of_picture(inputs: Sequence[Any]) -> list[str]:
 
 
 def test_pictures_are_sent_as_base64_and_reach_the_model_as_bytes(docker_cluster: ClipperConnection) -> None:
-    python_deployer.create_endpoint(docker_cluster, "image-example", "bytes", size_of_picture, slo_micros=2_000_000)
+    python_deployer.create_endpoint(docker_cluster, "image-example", "bytes", size_of_picture, slo_micros=5_000_000)
     url = f"http://{docker_cluster.get_query_addr()}/image-example/predict"
     picture = base64.b64encode(PICTURE).decode()
 
@@ -155,7 +60,9 @@ def test_pictures_are_sent_as_base64_text_and_the_model_decodes_them(docker_clus
     def decode(inputs: Sequence[str]) -> list[int]:
         return [len(base64.b64decode(each)) for each in inputs]
 
-    python_deployer.create_endpoint(docker_cluster, "text-example", "strings", decode, slo_micros=2_000_000)
+    python_deployer.create_endpoint(
+        docker_cluster, "text-example", "strings", decode, slo_micros=5_000_000, check=False
+    )
     url = f"http://{docker_cluster.get_query_addr()}/text-example/predict"
 
     answer = requests.post(url, json={"input": base64.b64encode(PICTURE).decode()}, timeout=10).json()
@@ -165,7 +72,9 @@ def test_pictures_are_sent_as_base64_text_and_the_model_decodes_them(docker_clus
 
 
 def test_a_client_asks_in_batches(docker_cluster: ClipperConnection) -> None:
-    python_deployer.create_endpoint(docker_cluster, "simple-example", "doubles", feature_sum, slo_micros=2_000_000)
+    python_deployer.create_endpoint(
+        docker_cluster, "simple-example", "doubles", feature_sum, slo_micros=5_000_000, check=False
+    )
     url = f"http://{docker_cluster.get_query_addr()}/simple-example/predict"
     batch = [list(np.random.random(200)) for _ in range(5)]
 
@@ -174,29 +83,6 @@ def test_a_client_asks_in_batches(docker_cluster: ClipperConnection) -> None:
     outputs = [each["output"] for each in answers["batch_predictions"]]
     assert outputs == [pytest.approx(sum(each)) for each in batch]
     docker_cluster.stop_models(["simple-example"])
-
-
-@pytest.mark.timeout(300)
-def test_xgboost_answers_as_it_does_here(docker_cluster: ClipperConnection, xgboost_here: Path) -> None:
-    """The program runs as it was written for XGBoost 0.8, but for what XGBoost 3.2 refuses and what tests need.
-
-    XGBoost refuses `DMatrix(get_test_point(), label=[0])`, a list of one dimension ("Please reshape the input data into
-    2-dimensional matrix"); `[get_test_point()]` it takes. It still takes `silent`, with a warning that it is not used,
-    and the watch list by position, with a warning that it should have a name.
-
-    The program connects to a cluster that runs, asks again while a busy machine misses the tenth of a second, and
-    trains a second version.
-    """
-    command = (sys.executable, "-c", XGBOOST_PROGRAM, docker_cluster.cm.cluster_identifier, NETWORK)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(xgboost_here), *sys.path])}
-
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, timeout=200)
-
-    said = done.stdout.splitlines()
-    assert any(line.startswith("Prediction Returned: {'query_id': ") for line in said)
-    pairs = json.loads(said[-1])
-    assert [output for output, _here in pairs] == [pytest.approx(here, rel=1e-6) for _output, here in pairs]
-    assert len({output for output, _here in pairs[1:]}) > 1
 
 
 def test_programs_of_the_first_release_run(default_cluster: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,6 +110,24 @@ def test_programs_of_the_first_release_run(default_cluster: None, capsys: pytest
     assert not clipper.deploy_predict_function("feature_sum_model", 1, feature_sum, "doubles")
     assert "already exists" in capsys.readouterr().out
     assert clipper.register_app_and_deploy_predict_function("again", feature_sum, "doubles")
+
+
+def test_a_function_that_cannot_be_deployed_is_told_to_programs_of_the_first_release(
+    default_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Breaks:
+        def __init__(self) -> None:
+            raise ValueError("broken")
+
+    lock = threading.Lock()
+    clipper = Clipper("localhost")
+    clipper.start()
+
+    assert not clipper.deploy_predict_function("again", 1, Breaks, "doubles")
+    assert "The model does not pass its check" in capsys.readouterr().out
+    assert not clipper.deploy_predict_function("again", 1, lambda inputs: [str(lock) for _ in inputs], "doubles")
+    assert "The function cannot be serialised" in capsys.readouterr().out
+    assert clipper.get_all_models() == []
 
 
 def test_the_first_releases_way_to_other_machines_is_refused_with_todays() -> None:

@@ -9,15 +9,16 @@ import docker
 import pytest
 from docker.models.volumes import Volume
 
-from clipper_admin import ClipperConnection, ClipperException
+from clipper_admin import ClipperConnection, ClipperException, DockerContainerManager
 from clipper_admin.deployers import python as python_deployer
-from tests.fixtures.clients import RestClient
 from tests.fixtures.docker_clusters import (
     CLUSTER_LABEL,
     NETWORK,
     ROLES,
+    RUN,
     NewDockerCluster,
     containers,
+    gateway,
     manager,
     of_role,
     port_of,
@@ -25,10 +26,13 @@ from tests.fixtures.docker_clusters import (
     unused_volumes,
 )
 from tests.fixtures.docker_engine import MODEL_CONTAINER_IMAGE
-from tests.fixtures.functions import feature_sum
+from tests.fixtures.gates import Gate, Gated
+from tests.fixtures.restarts import the_start_waits_for_the_model_and_the_first_question_is_answered_by_it
 from tests.fixtures.waiting import wait_until
 
-SLO_MICROS = 2_000_000
+# Those that nobody has released are still there when whoever held them is started again.
+LASTING_LEASES = {"environment": {"CLIPPER_LEASE_TTL_S": "60"}}
+SLO_MICROS = 5_000_000
 # Far less than what whoever starts a cluster is given.
 TAKEN_OVER_WITHIN_S = 60.0
 
@@ -47,9 +51,9 @@ def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     engine: docker.DockerClient, docker_cluster: ClipperConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = [container.id for container in containers(engine, docker_cluster)]
-    again = ClipperConnection(manager("shared"))
+    again = ClipperConnection(DockerContainerManager(f"shared-{RUN}", docker_network=NETWORK))
 
-    again.start_clipper(num_frontend_replicas=2)
+    again.start_clipper()
 
     assert [container.id for container in containers(engine, docker_cluster)] == before
     assert again.inspect_instance()
@@ -65,12 +69,12 @@ def test_arguments_that_a_running_cluster_does_not_follow_are_named(
 ) -> None:
     again = ClipperConnection(manager("shared", clipper_query_port=1, redis_ip="192.0.2.1"))
 
-    again.start_clipper(mgmt_frontend_image="another:1", cache_size=1000)
+    again.start_clipper(mgmt_frontend_image="another:1", num_frontend_replicas=3, cache_size=1000)
 
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     for ineffective in (
         "mgmt_frontend_image=another:1 (it has clipper/management_frontend:",
-        "num_frontend_replicas=1 (it has 2)",
+        "num_frontend_replicas=3 (it has 2)",
         "cache_size=1000 (it has 33554432)",
         f"clipper_query_port=1 (it has {port_of(docker_cluster.get_query_addr())})",
         "redis_ip:redis_port=192.0.2.1:6379 (it has redis-",
@@ -163,27 +167,27 @@ def test_a_program_that_was_killed_while_it_started_the_cluster_holds_up_nobody(
     assert volumes_of(engine, connection, "ai.clipper.claimant") == []
 
 
-@pytest.mark.parametrize("graceful", [True, False], ids=["gracefully", "by force"])
 def test_a_cluster_that_is_stopped_with_its_state_kept_starts_again_with_all_that_it_had(
-    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster, graceful: bool
+    engine: docker.DockerClient, new_docker_cluster: NewDockerCluster
 ) -> None:
-    connection = new_docker_cluster("resting")
+    connection = new_docker_cluster("resting", extra_container_kwargs=LASTING_LEASES)
     connection.start_clipper()
-    python_deployer.create_endpoint(connection, "kept", "doubles", feature_sum, slo_micros=SLO_MICROS)
-    before = [container.id for container in containers(engine, connection)]
+    with Gate().guarded() as gate:
+        gate.open()
+        slow = Gated(gateway(engine), gate.port, "slow")
+        python_deployer.create_endpoint(connection, "kept", "doubles", slow, slo_micros=SLO_MICROS, check=False)
+        before = [container.id for container in containers(engine, connection)]
+        for graceful in (True, False):
+            connection.stop_all(graceful=graceful, keep_state=True)
 
-    connection.stop_all(graceful=graceful, keep_state=True)
-
-    assert {container.status for container in containers(engine, connection)} == {"exited"}
-    again = new_docker_cluster("resting")
-    again.start_clipper()
-    with RestClient(again.get_query_addr(), "kept") as client:
-        assert client.ask([1.0, 2.0]).output == 3.0
-    found = containers(engine, connection)
-    assert [container.id for container in found] == before
-    assert {each.attrs["HostConfig"]["RestartPolicy"]["Name"] for each in found} == {"always"}
-    again.stop_all(graceful=False)
-    remove_images(engine, f"{again.cm.cluster_identifier}-")
+            assert {container.status for container in containers(engine, connection)} == {"exited"}
+            again = new_docker_cluster("resting", extra_container_kwargs=LASTING_LEASES)
+            the_start_waits_for_the_model_and_the_first_question_is_answered_by_it(again, "kept", gate)
+            found = containers(engine, connection)
+            assert [container.id for container in found] == before
+            assert {each.attrs["HostConfig"]["RestartPolicy"]["Name"] for each in found} == {"always"}
+    connection.stop_all(graceful=False)
+    remove_images(engine, f"{connection.cm.cluster_identifier}-")
 
 
 def test_a_service_that_dies_fails_the_start_with_its_own_log_and_nothing_is_left(

@@ -22,7 +22,7 @@ def clipper_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(clipper_home: Path) -> Iterator[ClipperConnection]:
     """One running cluster for all tests; a test registers under names of its own and breaks nothing."""
     connection = ClipperConnection(free_ports_manager("shared"))

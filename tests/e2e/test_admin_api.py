@@ -23,7 +23,9 @@ def name() -> str:
 @pytest.fixture
 def endpoint(cluster: ClipperConnection, name: str) -> Iterator[str]:
     """An application and a model of the same name, linked."""
-    python_deployer.create_endpoint(cluster, name, "doubles", feature_sum, default_output="-1.0", labels=["sum"])
+    python_deployer.create_endpoint(
+        cluster, name, "doubles", feature_sum, default_output="-1.0", labels=["sum"], check=False
+    )
     yield name
     cluster.stop_models([name])
     cluster.unregister_application(name)
@@ -112,7 +114,7 @@ def test_an_applications_options_are_described_as_registered(cluster: ClipperCon
 
 def test_a_models_batching_is_described_as_deployed_and_it_predicts(cluster: ClipperConnection, name: str) -> None:
     python_deployer.create_endpoint(
-        cluster, name, "doubles", feature_sum, batch_size=8, batching_policy="aimd", batch_delay_micros=500
+        cluster, name, "doubles", feature_sum, batch_size=8, batching_policy="aimd", batch_delay_micros=500, check=False
     )
     try:
         description = cluster.get_model_info(name, 1)
@@ -179,7 +181,7 @@ def test_an_update_takes_over_and_can_be_rolled_back(cluster: ClipperConnection,
     def negative_sum(inputs: Iterable[Iterable[float]]) -> list[str]:
         return [str(-sum(vector)) for vector in inputs]
 
-    python_deployer.deploy_python_closure(cluster, endpoint, 2, "doubles", negative_sum)
+    python_deployer.deploy_python_closure(cluster, endpoint, 2, "doubles", negative_sum, check=False)
     assert cluster.get_current_model_version(endpoint) == "2"
     assert predict(cluster, endpoint, input=[1.0, 2.0])["output"] == -3.0
 
@@ -222,7 +224,7 @@ def test_what_a_selection_policy_learned_is_seen_replayed_and_forgotten(cluster:
     models = {f"{name}-right": feature_sum, f"{name}-wrong": feature_sum_and_one}
     cluster.register_application(name, "doubles", "-1.0", 5_000_000, selection_policy="epsilon_greedy")
     for model, function in models.items():
-        python_deployer.deploy_python_closure(cluster, model, 1, "doubles", function)
+        python_deployer.deploy_python_closure(cluster, model, 1, "doubles", function, check=False)
         cluster.link_model_to_app(name, model)
     assert cluster.get_linked_models(name) == sorted(models)
 
@@ -259,7 +261,7 @@ def test_what_a_selection_policy_learned_is_seen_replayed_and_forgotten(cluster:
 def test_stopped_models_are_unregistered_and_their_applications_answer_with_the_default(
     cluster: ClipperConnection, name: str
 ) -> None:
-    python_deployer.create_endpoint(cluster, name, "doubles", feature_sum, default_output="-1.0")
+    python_deployer.create_endpoint(cluster, name, "doubles", feature_sum, default_output="-1.0", check=False)
     assert predict(cluster, name, input=[1.0, 2.0])["default"] is False
 
     cluster.stop_models([name])

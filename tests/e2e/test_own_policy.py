@@ -45,7 +45,9 @@ def test_it_is_named_by_its_path_under_a_prefix_and_one_that_exits_costs_its_own
     cluster = new_cluster("own-policy")
     cluster.start_clipper()
     for model in ("one", "two"):
-        python_deployer.deploy_python_closure(cluster, model, 1, "doubles", lambda xs, word=model: [word] * len(xs))
+        python_deployer.deploy_python_closure(
+            cluster, model, 1, "doubles", lambda xs, word=model: [word] * len(xs), check=False
+        )
     for name, policy in (("last", "policies:Last"), ("exits", "policies:Exits"), ("unimportable", "exiting:Own")):
         cluster.register_application(name, "doubles", "none", 5_000_000, selection_policy=f"mypackage.{policy}")
         for model in ("one", "two"):

@@ -13,7 +13,7 @@ from tests.fixtures.load import Load, asked_between, defaults, errors, ids_are_u
 from tests.fixtures.waiting import wait_until
 
 # Generous, since what a change costs is to be seen here and not what a busy machine does.
-SLO_MICROS = 2_000_000
+SLO_MICROS = 5_000_000
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def rollout(cluster: ClipperConnection, request: pytest.FixtureRequest) -> Itera
     """An application and its model of the same name, version 1, for one test."""
     name = request.node.name.replace("_", "-")
     python_deployer.create_endpoint(
-        cluster, name, "doubles", telling("1"), default_output="no prediction", slo_micros=SLO_MICROS
+        cluster, name, "doubles", telling("1"), default_output="no prediction", slo_micros=SLO_MICROS, check=False
     )
     yield name
     cluster.stop_models([name])
 
 
 def deploy(cluster: ClipperConnection, name: str, version: str) -> None:
-    python_deployer.deploy_python_closure(cluster, name, version, "doubles", telling(version))
+    python_deployer.deploy_python_closure(cluster, name, version, "doubles", telling(version), check=False)
 
 
 def said(answers: Iterable[Answer]) -> set[str]:

@@ -26,6 +26,8 @@ from tests.fixtures.refusals import refusal
 from tests.fixtures.stalls import StallMeter
 from tests.fixtures.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 SLO_S = 0.1
 # A sign of life is missed within a second and a quarter; what was asked of who is frozen is asked of the other then.
 NOBODY_WAITS_LONGER_S = 1.5
@@ -53,7 +55,13 @@ def started(name: str, query_services: int) -> Iterator[ClipperConnection]:
     try:
         connection.start_clipper(num_frontend_replicas=query_services)
         python_deployer.create_endpoint(
-            connection, "app", "doubles", telling("1"), default_output="no prediction", slo_micros=round(SLO_S * 1e6)
+            connection,
+            "app",
+            "doubles",
+            telling("1"),
+            default_output="no prediction",
+            slo_micros=round(SLO_S * 1e6),
+            check=False,
         )
         yield connection
     finally:
@@ -104,6 +112,7 @@ def ask_again_and_again(stream: PredictStream, until_s: float) -> grpc.StatusCod
     return None
 
 
+@pytest.mark.essential
 def test_one_of_two_query_services_freezes_and_nobody_waits_for_it(pair: ClipperConnection) -> None:
     with StallMeter(pair) as meter, Load(pair.get_query_addr(), "app") as load:
         with frozen(pair, "query-0") as since_s:
@@ -149,6 +158,7 @@ def test_query_services_that_stall_lose_neither_a_call_nor_a_stream(pair: Clippe
     assert errors(load.answers) == []
 
 
+@pytest.mark.essential
 def test_while_the_only_query_service_is_frozen_callers_are_refused_and_then_served_again(
     alone: ClipperConnection,
 ) -> None:
@@ -165,6 +175,7 @@ def test_while_the_only_query_service_is_frozen_callers_are_refused_and_then_ser
     assert defaults(asked_between(load.answers, back_s)) == []
 
 
+@pytest.mark.essential
 def test_while_management_is_frozen_its_callers_are_refused_and_then_served_again(alone: ClipperConnection) -> None:
     url = f"http://{alone.cm.get_admin_addr()}/admin/get_all_applications"
 

@@ -91,7 +91,7 @@ def cloudpickles(inputs: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("package", "version", "func"),
     [
-        ("numpy", "1.26.4", numpys),
+        pytest.param("numpy", "1.26.4", numpys, marks=pytest.mark.essential),
         ("protobuf", "4.25.3", protobufs),
         ("grpcio", "1.60.2", grpcs),
         ("cloudpickle", "2.2.1", cloudpickles),
@@ -112,6 +112,7 @@ def test_a_model_has_the_version_that_it_asks_for_of_what_its_container_is_made_
     assert "numpy==" in lock
 
 
+@pytest.mark.essential
 def test_packages_that_agree_with_the_container_cost_no_process(cluster: ClipperConnection, application: str) -> None:
     def named(inputs: Any) -> list[Any]:
         import os

@@ -36,8 +36,8 @@ def cluster(clipper_home: Path) -> Iterator[ClipperConnection]:
     connection = ClipperConnection(free_ports_manager("cut"))
     try:
         with_sums(connection)
-        python_deployer.deploy_python_closure(connection, "twice", 1, "doubles", twice)
-        connection.register_application("learner", "doubles", "-1.0", 500_000, selection_policy="exp3")
+        python_deployer.deploy_python_closure(connection, "twice", 1, "doubles", twice, check=False)
+        connection.register_application("learner", "doubles", "-1.0", 5_000_000, selection_policy="exp3")
         for model in ("sums", "twice"):
             connection.link_model_to_app("learner", model)
         learn(connection)
@@ -74,6 +74,7 @@ def again(connection: ClipperConnection) -> ClipperConnection:
     return started
 
 
+@pytest.mark.essential
 def test_everything_is_back_at_once_and_query_ids_are_new(cluster: ClipperConnection) -> None:
     before, directory = told(cluster), local(cluster).directory
     ids = {prediction(cluster, row)["query_id"] for row in INPUTS}
@@ -123,7 +124,7 @@ def test_an_interrupted_start_ends_what_it_started_and_costs_nothing(cluster: Cl
     cut_power(cluster)
     with starting(cluster, processes=2) as program:
         program.send_signal(signal.SIGINT)
-        _output, said = program.communicate(timeout=30)
+        _output, said = program.communicate(timeout=60)
 
     assert "KeyboardInterrupt" in said
     assert written_state(cluster).alive() == []
@@ -205,6 +206,7 @@ def test_the_last_command_of_the_store_may_be_half_written(cluster: ClipperConne
     assert told(again(cluster)) == before
 
 
+@pytest.mark.essential
 def test_a_replica_that_cannot_be_started_again_is_named_and_holds_up_nobody(
     cluster: ClipperConnection, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -131,6 +131,7 @@ def reader(tree: Path, environment: dict[str, str], tmp_path: Path) -> Iterator[
         yield Reader(sh, python, Block.all_of((tree / "README.md").read_text()))
 
 
+@pytest.mark.essential
 def test_everything_can_be_pasted_from_top_to_bottom(reader: Reader) -> None:
     complaints = reader.paste("sh", "python", "console")
 
@@ -163,6 +164,7 @@ def test_what_is_pasted_after_its_example_was_run_works_or_says_that_it_can_be_l
     assert any("application 'hello-world' already exists" in refusal for refusal in refusals)
 
 
+@pytest.mark.essential
 def test_what_is_not_pasted_is_there(tree: Path) -> None:
     blocks = Block.all_of((tree / "README.md").read_text())
     commands = [command.partition("#")[0].split() for block in blocks for command, _shown in block.commands]

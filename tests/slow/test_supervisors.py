@@ -19,6 +19,7 @@ from tests.fixtures.local_clusters import kill_supervisor, local, prediction, wi
 from tests.fixtures.processes import supervision_suspended
 from tests.fixtures.waiting import wait_until
 
+WITHIN_S = 30.0
 COMMANDS: dict[str, Callable[[ClipperConnection], object]] = {
     "connect": lambda connection: connection.connect(),
     "start_clipper": lambda connection: connection.start_clipper(),
@@ -60,6 +61,7 @@ def supervisors(connection: ClipperConnection) -> list[int]:
     return found
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_next_command_replaces_a_killed_supervisor_and_touches_nothing(
     cluster: ClipperConnection, command: str
@@ -75,13 +77,14 @@ def test_the_next_command_replaces_a_killed_supervisor_and_touches_nothing(
     assert running(cluster) == before
 
 
+@pytest.mark.essential
 def test_queries_are_answered_all_the_time_and_what_died_meanwhile_or_dies_later_is_started_again(
     new_cluster: NewCluster,
 ) -> None:
     own = new_cluster("adopted")
     own.start_clipper(num_frontend_replicas=2)
     python_deployer.create_endpoint(
-        own, "told", "doubles", telling("1"), default_output="none", slo_micros=500_000, num_replicas=2
+        own, "told", "doubles", telling("1"), default_output="none", slo_micros=5_000_000, num_replicas=2, check=False
     )
     before = running(own)
     with Load(own.get_query_addr(), "told") as load:
@@ -140,7 +143,7 @@ def test_of_commands_at_the_same_moment_one_replaces_it(cluster: ClipperConnecti
 
 def test_a_deployment_survives_the_supervisor(cluster: ClipperConnection) -> None:
     def deploy() -> None:
-        python_deployer.deploy_python_closure(cluster, "late", 1, "doubles", telling("1"), num_replicas=2)
+        python_deployer.deploy_python_closure(cluster, "late", 1, "doubles", telling("1"), num_replicas=2, check=False)
 
     with ThreadPoolExecutor(1, thread_name_prefix="deployment") as commands:
         deployment = commands.submit(deploy)
@@ -173,7 +176,7 @@ def test_a_stopped_supervisor_is_named_with_what_to_do_and_not_replaced(
         began = time.monotonic()
         with pytest.raises(ClipperException) as refused:
             cluster.set_num_replicas("sums", 2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < WITHIN_S
         ClipperConnection(free_ports_manager("supervised")).start_clipper()
         assert supervisors(cluster) == [supervisor.pid]
 
@@ -210,7 +213,7 @@ def test_a_supervisor_that_is_killed_while_it_stops_the_cluster_is_replaced_for_
     redis.send(signal.SIGSTOP)
     with ThreadPoolExecutor(1, thread_name_prefix="command") as commands:
         stopping = commands.submit(own.stop_all)
-        assert envoy.wait_until_gone(10)
+        assert envoy.wait_until_gone(WITHIN_S)
         kill_supervisor(own)
         redis.send(signal.SIGCONT)
         stopping.result()

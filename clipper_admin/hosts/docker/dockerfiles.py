@@ -5,7 +5,7 @@ environment of the model's own, which the container is told of. Each leaves a lo
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from clipper_admin.cluster.plan import MODEL_PYTHON, RUNTIME_PACKAGES
 from clipper_admin.hosts.docker.bases import Base
@@ -61,6 +61,17 @@ def variables(names: Iterable[str]) -> str:
     # A value in the Dockerfile itself could not have more than one line.
     lines = (f'ARG {ARGUMENT.format(name)}\nENV {name}="${{{ARGUMENT.format(name)}}}"\n' for name in names)
     return "".join(lines)
+
+
+def labels(values: Mapping[str, str]) -> str:
+    """The end of a Dockerfile: labels, all of them in one step, as every step costs the engine a container."""
+    quoted = (f"{name}={_quoted(value)}" for name, value in values.items())
+    return f"LABEL {' '.join(quoted)}\n"
+
+
+def _quoted(value: str) -> str:
+    """A value that an engine reads as it is."""
+    return json.dumps(value, ensure_ascii=False).replace("$", "\\$")
 
 
 def _dockerfile(base: Base, lines: Sequence[str]) -> str:

@@ -1,9 +1,8 @@
 """A cluster of Docker containers: started, found again, and ended, with all that it has."""
 
 import logging
-import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -25,11 +24,10 @@ from clipper_admin.cluster.host import (
 )
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, Probe, is_serving
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import bases, checks, claim, images, labels, plan
+from clipper_admin.hosts.docker import bases, checks, claim, images, labels, locks, plan
 from clipper_admin.hosts.docker.claim import Claim
 from clipper_admin.hosts.docker.containers import (
     Containers,
-    PortTaken,
     ending,
     is_alive,
     is_kept,
@@ -53,8 +51,6 @@ _OTHERS_START_TIMEOUT_S = 300.0
 # Who may build an image and wait for replicas meanwhile.
 _OTHERS_TIMEOUT_S = 900.0
 _POLL_INTERVAL_S = 0.1
-_FREE_PORTS = range(10_000, 50_000)
-_MOST_PORTS_TRIED = 50
 _ROOT = ("", "0", "root")
 
 
@@ -92,15 +88,15 @@ class DockerHost(Host):
         # The name of an image may be given to another at any time: what was built here is known by its id.
         self._built: dict[str, str] = {}
 
-    def start(self, options: Options) -> bool:
+    def start(self, options: Options) -> float | None:
         """Starts the cluster, or wakes what has stopped of it with all that it has; see Host."""
         with self._start_claim.held():
-            awakened = not self._serves() and self._make_way()
+            awakened_s = None if self._serves() else self._make_way()
             if self._serves_already():
                 self._containers.keep(self._unfinished())
                 tell_what_runs(self._logger, self._asked(options), self._what_runs())
-                return awakened
-            started: list[Container] = []
+                return awakened_s
+            begun_s, started = time.monotonic(), list[Container]()
             try:
                 self._networks.create()
                 for service in self._services(Images.chosen(options.query_image, options.management_image), options):
@@ -113,7 +109,7 @@ class DockerHost(Host):
                 if not self._containers.all():
                     self._networks.remove()
                 raise
-        return True
+        return begun_s
 
     def addresses(self) -> Addresses:
         """Where the cluster is found; the metrics are those of its Prometheus."""
@@ -171,6 +167,10 @@ class DockerHost(Host):
     def fingerprint(self, image: str) -> str:
         """The label that it was given when it was built; see Host."""
         return images.fingerprint_of(self._client, image)
+
+    def packages(self, image: str) -> list[str]:
+        """The lock in the image; see Host and locks."""
+        return locks.read(self._client, self._name, image)
 
     def free(self, images: Collection[str]) -> None:
         """Removes the cluster's images among these; see Host."""
@@ -259,15 +259,17 @@ class DockerHost(Host):
         except ClipperException:  # the containers that have the addresses are not there
             return False
 
-    def _make_way(self) -> bool:
-        """Removes what a start that was cut off has left and wakes what has stopped; returns whether anything had."""
+    def _make_way(self) -> float | None:
+        """Removes what a cut off start has left and wakes what has stopped; returns when, None: nothing had."""
         unfinished = self._unfinished()
         self._containers.remove(unfinished, graceful=False)
         stopped = [each for each in self._own() if is_stopped(each)]
-        if stopped:
-            self._logger.info("Starting again what has stopped: %s", ", ".join(str(each.name) for each in stopped))
-            self._containers.wake(stopped)
-        return bool(stopped)
+        if not stopped:
+            return None
+        awakened_s = time.monotonic()
+        self._logger.info("Starting again what has stopped: %s", ", ".join(str(each.name) for each in stopped))
+        self._containers.wake(stopped)
+        return awakened_s
 
     def _unfinished(self) -> list[Container]:
         """The services of a start that has not come to its end; nobody else's, to whoever has the right to start."""
@@ -320,13 +322,13 @@ class DockerHost(Host):
         ]
         yield from map(self._containers.start, queries)
         yield self._start_edge(images.envoy, queries, management)
-        yield self._publish(
+        yield self._containers.publish(
             lambda ports: plan.prometheus(images.prometheus, self._networks, ports[0], queries),
             [self._options.prometheus_port],
         )
 
     def _start_edge(self, image: str, queries: Sequence[ContainerSpec], management: ContainerSpec) -> Container:
-        return self._publish(
+        return self._containers.publish(
             lambda ports: plan.envoy(
                 image,
                 self._networks,
@@ -337,18 +339,6 @@ class DockerHost(Host):
             ),
             [self._options.query_port, self._options.management_port],
         )
-
-    def _publish(self, plan_with: Callable[[list[int]], ContainerSpec], wanted: list[int]) -> Container:
-        """Starts a container with the wanted ports, or free ones where others have them."""
-        ports = [port or _free_port() for port in wanted]
-        for _ in range(_MOST_PORTS_TRIED):
-            try:
-                return self._containers.start(plan_with(ports))
-            except PortTaken as taken:
-                free = _free_port()
-                self._logger.warning("Port %d is taken; trying %d instead", taken.port, free)
-                ports = [free if port == taken.port else port for port in ports]
-        raise ClipperException(f"Of {_MOST_PORTS_TRIED} ports none was free")
 
     def _wait_until_serving(self) -> None:
         if not readiness.wait_until_serving(self._probes(), self._check_services, _START_TIMEOUT_S):
@@ -394,6 +384,7 @@ def _component(container: Container) -> Component:
         state=container.status,
         is_kept=is_alive(container),
         ending=ending(container),
+        deaths=container.attrs["RestartCount"],
         artefact=artefact,
         address=plan.service_address(container.attrs["Config"]["Hostname"]) if artefact else "",
     )
@@ -401,7 +392,3 @@ def _component(container: Container) -> Component:
 
 def _port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
-
-
-def _free_port() -> int:
-    return random.SystemRandom().choice(_FREE_PORTS)

@@ -68,13 +68,13 @@ def _build(
     written: Mapping[str, str],
 ) -> str:
     with tempfile.TemporaryFile() as context:
-        _write_context(context, dockerfile + dockerfiles.variables(files.environment), files.path)
+        end = dockerfiles.variables(files.environment) + dockerfiles.labels(written)
+        _write_context(context, dockerfile + end, files.path)
         with explained(f"build the image {tag}"):
             output = client.api.build(
                 fileobj=context,
                 custom_context=True,
                 tag=tag,
-                labels=dict(written),
                 rm=True,
                 forcerm=True,
                 decode=True,

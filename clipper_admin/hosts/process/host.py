@@ -68,7 +68,7 @@ class ProcessHost(Host):
         self._ports = (query_port, admin_port, metrics_port)
         self._logger = ClusterAdapter(_LOG, name)
 
-    def start(self, options: Options) -> bool:
+    def start(self, options: Options) -> float | None:
         """Starts the cluster, and the replicas of one that was killed, which are not waited for; see Host."""
         chosen = ClusterOptions(*self._ports, options.query_services, options.cache_size_bytes)
         self._logger.info("Starting the cluster's processes in %s", self.directory.root)
@@ -78,16 +78,17 @@ class ProcessHost(Host):
             try:
                 with os.fdopen(lock):
                     planned = self._plan_life(chosen)
+                    begun_s = time.monotonic()
                     self.supervision.begin(lock)
                 if planned is not None:
                     self._wait_until_serving(planned.addresses)
-                    return True
+                    return begun_s
             except BaseException:
                 if planned is not None and self._lives(planned.addresses):
                     self.supervision.end(graceful=False, forget=False)
                 raise
         tell_what_runs(self._logger, chosen.arguments(), ClusterOptions.of(self.state()).arguments())
-        return False
+        return None
 
     def addresses(self) -> Addresses:
         """Where the cluster is found; the metrics are those of the first query service."""
@@ -125,6 +126,10 @@ class ProcessHost(Host):
     def fingerprint(self, image: str) -> str:
         """As it was written down when the image was built; see Host."""
         return str(images.description(Path(image)).get("fingerprint", ""))
+
+    def packages(self, image: str) -> list[str]:
+        """The image's lock or, where the model has the services' environment, what that has; see Host."""
+        return images.packages(image)
 
     def free(self, images: Collection[str]) -> None:
         """Removes directories of images, and environments; see Host."""
@@ -284,6 +289,7 @@ def _component(spec: ProcessSpec, status: ProcessStatus) -> Component:
         state=status.state,
         is_kept=status.state in _KEPT,
         ending=how_it_ended(status.exit_code) if status.deaths else "",
+        deaths=status.deaths,
         artefact=artefact,
         address=ports.address(spec.ready_port) if artefact else "",
     )

@@ -128,6 +128,19 @@ def description(image: Path) -> dict[str, Any]:
         return {}
 
 
+def packages(image: str) -> list[str]:
+    """What the model in an image finds installed, one requirement each; with a container of somebody's own nothing.
+
+    Raises:
+        ClipperException: the directory is none.
+    """
+    load(image)
+    if "python" not in description(Path(image)):
+        return []
+    lock = Path(image) / environments.LOCK
+    return lock.read_text().splitlines() if lock.exists() else environments.services_packages()
+
+
 def _command(image: Path, described: Mapping[str, Any]) -> tuple[str, ...]:
     if "python" in described:
         # -P keeps the working directory off the import path.

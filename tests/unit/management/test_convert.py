@@ -255,9 +255,16 @@ class TestAnswers:
 
     def test_lists_are_sorted_with_replica_ids_as_numbers(self) -> None:
         replicas = [Replica("forest", "1", number, InputType.INTS, f"h:{number + 1}") for number in (10, 9)]
-        answer = convert.get_all_replicas(configuration(*replicas), verbose=False)
+        answer = convert.get_all_replicas(configuration(*replicas), {"forest:1:9": 0.25}, verbose=False)
         assert answer.rest.data == b'["forest:1:9","forest:1:10"]'
         assert [replica.model_replica_id for replica in answer.replicas] == [9, 10]
+
+    def test_a_replica_whose_lease_has_just_gone_is_older_than_any_life(self) -> None:
+        replicas = [Replica("forest", "1", number, InputType.INTS, f"h:{number + 1}") for number in (0, 1)]
+        answer = convert.get_all_replicas(configuration(*replicas), {"forest:1:0": 0.25}, verbose=False)
+        day_micros = 86_400 * 10**6
+        assert answer.replicas[0].lease_age_micros == 250_000
+        assert answer.replicas[1].lease_age_micros > 10_000 * day_micros
 
     def test_rest_bodies_call_themselves_json(self) -> None:
         assert convert.text("Success!").content_type == "application/json"

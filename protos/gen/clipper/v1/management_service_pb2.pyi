@@ -330,6 +330,7 @@ class Replica(_message.Message):
     MODEL_REPLICA_ID_FIELD_NUMBER: _builtins.int
     INPUT_TYPE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    LEASE_AGE_MICROS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -340,6 +341,10 @@ class Replica(_message.Message):
     """What the replica takes."""
     address: _builtins.str
     """Where query services reach it, host:port."""
+    lease_age_micros: _builtins.int
+    """How many microseconds ago it has last said that it lives: when its lease was opened or renewed. Only among all
+    replicas; by it a replica is told from what one of an earlier life has left at the same address.
+    """
     def __init__(
         self,
         *,
@@ -348,12 +353,15 @@ class Replica(_message.Message):
         model_replica_id: _builtins.int = ...,
         input_type: _input_pb2.InputType.ValueType = ...,
         address: _builtins.str = ...,
+        lease_age_micros: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lease_age_micros", b"_lease_age_micros", "lease_age_micros", b"lease_age_micros"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "input_type", b"input_type", "model_name", b"model_name", "model_replica_id", b"model_replica_id", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lease_age_micros", b"_lease_age_micros", "address", b"address", "input_type", b"input_type", "lease_age_micros", b"lease_age_micros", "model_name", b"model_name", "model_replica_id", b"model_replica_id", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__lease_age_micros: _TypeAlias = _typing.Literal["lease_age_micros"]  # noqa: Y015
+    _WhichOneofArgType__lease_age_micros: _TypeAlias = _typing.Literal["_lease_age_micros", b"_lease_age_micros"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lease_age_micros) -> _WhichOneofReturnType__lease_age_micros | None: ...
 
 Global___Replica: _TypeAlias = Replica  # noqa: Y015
 

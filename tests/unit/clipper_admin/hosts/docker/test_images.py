@@ -50,6 +50,12 @@ def test_variables_come_from_the_builds_arguments_whatever_is_in_them() -> None:
     ]
 
 
+def test_labels_are_one_step_whatever_is_in_them() -> None:
+    assert dockerfiles.labels({"a.b": "1 2", "c": 'ä $HOME "quoted" \\'}) == (
+        'LABEL a.b="1 2" c="ä \\$HOME \\"quoted\\" \\\\"\n'
+    )
+
+
 def test_a_build_that_fails_ends_with_what_it_said_last(caplog: pytest.LogCaptureFixture) -> None:
     output = [{"stream": "Step 1/2 : FROM base\n"}, {"stream": "ERROR: no such package\n"}, {"error": "returned 1"}]
 

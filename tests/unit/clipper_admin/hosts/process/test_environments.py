@@ -15,6 +15,9 @@ from clipper_admin.cluster.host import ModelFiles
 from clipper_admin.hosts.process import environments, images
 from tests.fixtures.wheels import wheel
 
+# Environments are made and pip is run, which on a busy machine takes minutes.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
