@@ -20,7 +20,7 @@ PINS  := pyproject.toml requirements.lock
 # Where the fuzzing of `make chaos` begins.
 SEED := $(shell date +%s)
 # What `make test-frameworks` installs, up to a gigabyte each, in this order.
-FRAMEWORKS := lightgbm pytorch keras tensorflow mlflow
+FRAMEWORKS := lightgbm pytorch
 # How long `make soak` takes.
 MINUTES := 30
 
