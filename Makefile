@@ -22,7 +22,7 @@ PINS  := pyproject.toml requirements.lock
 # Where the fuzzing of `make chaos` begins.
 SEED := $(shell date +%s)
 # What `make test-frameworks` installs, up to a gigabyte each, in this order; languages are C++, Java and Node.
-FRAMEWORKS := languages lightgbm pytorch keras tensorflow mlflow
+FRAMEWORKS := languages lightgbm pytorch
 # How long `make soak` takes.
 MINUTES := 30
 

@@ -3,6 +3,6 @@
 `python` deploys functions; the others what a framework has trained. They import that when they deploy, not before.
 """
 
-from clipper_admin.deployers import keras, lightgbm, mlflow, onnx, python, pytorch, sklearn, tensorflow, xgboost
+from clipper_admin.deployers import lightgbm, onnx, python, pytorch, sklearn, xgboost
 
-__all__ = ["keras", "lightgbm", "mlflow", "onnx", "python", "pytorch", "sklearn", "tensorflow", "xgboost"]
+__all__ = ["lightgbm", "onnx", "python", "pytorch", "sklearn", "xgboost"]

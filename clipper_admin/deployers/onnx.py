@@ -214,7 +214,7 @@ def deploy_pytorch_model(
         The version.
 
     Raises:
-        ClipperException: PyTorch or onnx is not installed here, the network cannot be exported, or it cannot be deployed.
+        ClipperException: PyTorch or onnx is not installed here, or the network cannot be exported or deployed.
     """
     return trained_model.deploy(
         clipper_conn,

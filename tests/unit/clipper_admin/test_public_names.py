@@ -18,8 +18,8 @@ from clipper_admin import (
     ProcessContainerManager,
     UnconnectedException,
 )
-from clipper_admin.deployers import keras, pytorch, tensorflow
 from clipper_admin.deployers import python as python_deployer
+from clipper_admin.deployers import pytorch
 
 # Each with the arguments that have no default.
 CONNECTED_ONLY: dict[str, tuple[Any, ...]] = {
@@ -161,19 +161,9 @@ def test_defaults_are_the_documented_ones() -> None:
     assert docker == DOCKER_DEFAULTS
 
 
-@pytest.mark.parametrize(
-    ("create", "deploy", "model"),
-    [
-        (keras.create_endpoint, keras.deploy_keras_model, "model_path_or_object"),
-        (pytorch.create_endpoint, pytorch.deploy_pytorch_model, "pytorch_model"),
-        (tensorflow.create_endpoint, tensorflow.deploy_tensorflow_model, "tf_sess_or_saved_model_path"),
-    ],
-    ids=["keras", "pytorch", "tensorflow"],
-)
-def test_what_is_passed_by_position_to_the_original_is_so_still(
-    create: Callable[..., Any], deploy: Callable[..., Any], model: str
-) -> None:
-    asked = ["input_type", "func", model]
+def test_what_is_passed_by_position_to_the_original_is_so_still() -> None:
+    create, deploy = pytorch.create_endpoint, pytorch.deploy_pytorch_model
+    asked = ["input_type", "func", "pytorch_model"]
 
     assert list(inspect.signature(create).parameters)[:-1] == ["clipper_conn", "name", *asked, *ENDPOINT_TAIL]
     assert list(inspect.signature(deploy).parameters)[:-1] == ["clipper_conn", "name", "version", *asked, *DEPLOY_TAIL]
