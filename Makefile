@@ -7,7 +7,9 @@ BUILD  := build
 
 SITE_PACKAGES = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 PROTOS        = $(wildcard protos/clipper/v1/*.proto)
-PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I"$(SITE_PACKAGES)"
+PROTOC        = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos
+# What the contracts import travels with them, as the pinned googleapis-common-protos has it.
+IMPORTED      = $(patsubst protos/%,%,$(wildcard protos/google/*/*.proto))
 # $(1): where the generated code goes.
 GENERATE      = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) \
                 --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTOS)
@@ -41,6 +43,9 @@ BUILD_IMAGE = docker build --file deploy/images/Dockerfile --target $(1) --tag c
 # What is started here is asked directly, whatever proxies the environment names for the rest of the world.
 export no_proxy := 127.0.0.1,localhost,$(or $(no_proxy),$(NO_PROXY))
 
+# The same sources are started by the hundred, and looked through by each of the processes that share the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for most of their time, so that more of them than there are processors may run side by side.
 WORKERS      := 4
 SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
@@ -49,7 +54,7 @@ SIDE_BY_SIDE  = -n $(WORKERS) --no-loadscope-reorder
 ALONE = $(shell grep -rl --include='test_*.py' --exclude-dir=slow 'pytest\.mark\.alone' tests)
 
 .DEFAULT_GOAL := help
-.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-essential test-pythons test-cookbook test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
+.PHONY: help install proto proto-check descriptor lint test test-all test-slow test-essential test-pythons test-cookbook test-frameworks test-without-docker chaos soak bench bench-slo bench-selection run images stand-ins stop clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +63,7 @@ install: $(DEV) ## Install everything for development into .venv
 
 proto: $(DEV) ## Generate the Python code of the contracts
 	@echo "==> generating protos/gen"
+	@$(foreach file,$(IMPORTED),cp "$(SITE_PACKAGES)/$(file)" protos/$(file) &&) true
 	@$(call GENERATE,protos/gen)
 
 proto-check: $(DEV) ## Fail when the generated code is not that of the contracts
@@ -65,6 +71,7 @@ proto-check: $(DEV) ## Fail when the generated code is not that of the contracts
 	@rm -rf $(BUILD)/gen && mkdir -p $(BUILD)/gen
 	@$(call GENERATE,$(BUILD)/gen)
 	@diff -r -x __pycache__ $(BUILD)/gen protos/gen || { echo "protos/gen is stale: run 'make proto'"; exit 1; }
+	@$(foreach file,$(IMPORTED),cmp -s "$(SITE_PACKAGES)/$(file)" protos/$(file) || { echo "protos/$(file) is stale: run 'make proto'"; exit 1; } &&) true
 
 descriptor: $(BUILD)/clipper.binpb ## Build the descriptor set that Envoy and buf read
 
@@ -118,7 +125,10 @@ test-cookbook: $(DEV) ## Follow the pages of the cookbook that install most of a
 	@echo "==> pytest of PyTorch's pages"
 	@$(BIN)/pytest tests/cookbook/test_torch_pages.py
 
-test-all: test-slow test-pythons test-cookbook test ## Run all of the tests
+test-frameworks: $(DEV) ## Build and serve what needs a compiler, or a framework, of its own
+	@$(BIN)/pytest tests/frameworks
+
+test-all: test-slow test-pythons test-cookbook test-frameworks test ## Run all of the tests
 
 test-without-docker: $(DEV) ## Run the tests that know of Docker as on a machine without an engine
 	@echo "==> pytest without a Docker engine"

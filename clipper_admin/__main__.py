@@ -1,13 +1,15 @@
-"""The few things about a cluster that are wanted from a shell."""
+"""The few things that are wanted from a shell, about a cluster or about who is to work with one."""
 
 import argparse
 import json
 import logging
 import sys
+from pathlib import Path
 
 import requests
 
-from clipper_admin import replay, status
+from clipper_admin import contracts, replay, status
+from clipper_admin.conformance import command as check_container
 from clipper_admin.connection import ClipperConnection
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException
@@ -51,6 +53,12 @@ def _replay(arguments: argparse.Namespace) -> None:
         sys.stdout.write(line + "\n")
 
 
+def _packages(arguments: argparse.Namespace) -> None:
+    name, _colon, version = arguments.model.partition(":")
+    for requirement in _connected(arguments).get_model_packages(name, version or None):
+        sys.stdout.write(requirement + "\n")
+
+
 def _prune(arguments: argparse.Namespace) -> None:
     manager = DockerContainerManager() if arguments.docker else ProcessContainerManager()
     found = manager.prune(dry_run=arguments.dry_run)
@@ -66,6 +74,11 @@ def _megabytes(size_bytes: int) -> str:
 
 def _environment(arguments: argparse.Namespace) -> None:
     sys.stdout.write(environments.provide(clipper_home(), arguments.packages, keep=True).python + "\n")
+
+
+def _protos(arguments: argparse.Namespace) -> None:
+    for file in contracts.write(arguments.directory):
+        sys.stdout.write(f"{file}\n")
 
 
 def _connection(arguments: argparse.Namespace) -> ClipperConnection:
@@ -88,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         ("start", _start, "start a cluster"),
         ("status", _status, "print where a cluster listens, what runs in it and what is registered there"),
         ("stop", _stop, "stop a cluster"),
+        ("packages", _packages, "print what is installed for a model, as a requirements file"),
         ("events", _events, "print an application's predictions and feedback, one JSON object a line"),
         ("replay", _replay, "print what other policies would have earned on an application's own traffic"),
     ):
@@ -97,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         subparser.set_defaults(command=command)
     kept = "what is registered and deployed comes back with the next start"
     commands.choices["stop"].add_argument("--keep-state", action="store_true", help=kept)
+    commands.choices["packages"].add_argument("model", help="NAME, for its current version, or NAME:VERSION")
     for name in ("events", "replay"):
         commands.choices[name].add_argument("application", help="the application's name")
     prune = commands.add_parser("prune", help="remove the images and environments of models that nobody uses any more")
@@ -106,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     environment = commands.add_parser("environment", help="prepare a model's environment and print its interpreter")
     environment.add_argument("packages", nargs="+", help="requirements as pip takes them")
     environment.set_defaults(command=_environment)
+    protos = commands.add_parser("protos", help="write the contracts' .proto files, for programs in any language")
+    protos.add_argument("directory", type=Path, help="where to; it is made, and has a README.md then")
+    protos.set_defaults(command=_protos)
+    check = commands.add_parser("check-container", help="tell whether a model container keeps its contract")
+    check_container.add_arguments(check)
+    check.set_defaults(command=check_container.run)
     return parser
 
 

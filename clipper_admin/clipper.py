@@ -10,20 +10,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from clipper_admin import closures
-from clipper_admin.admin_client import AdminClient
 from clipper_admin.connection import ClipperConnection
-from clipper_admin.deployments import Deployment, Deployments, UnbuiltCode
+from clipper_admin.deployers import python as python_deployer
 from clipper_admin.docker_container_manager import DockerContainerManager
 from clipper_admin.exceptions import ClipperException, ClipperManagerException
-from clipper_admin.models import Models, VersionOptions
-from clipper_admin.naming import ADAPTIVE_BATCH_SIZE
-from clipper_admin.undoing import Undoing
 
 _THIS_MACHINE = ("local", "localhost", "127.0.0.1")
 _MANAGED_REDIS = "redis"
 _DEFAULT_LABELS = ("DEFAULT",)
 _LOGS_DIRECTORY = "clipper_logs/"
+
+
+class _Connection(ClipperConnection):
+    """One whose models may have names with underscores."""
+
+    def _check_model_id(self, name: str, version: str | int | None) -> tuple[str, str | None]:
+        return name, str(version)
 
 
 class Clipper:
@@ -70,10 +72,7 @@ class Clipper:
         _say("Checking if Docker is running...")
         external = None if redis_ip == _MANAGED_REDIS else redis_ip
         manager = DockerContainerManager(redis_ip=external, redis_port=redis_port)
-        self._connection = ClipperConnection(manager)
-        # The connection's own would refuse the underscores in names.
-        models = Models(AdminClient(manager.get_admin_addr), manager.cluster_identifier)
-        self._deployments = Deployments(manager, models, Undoing(manager.cluster_identifier))
+        self._connection = _Connection(manager)
         # Applications whose model is not deployed yet.
         self._unlinked: dict[str, str] = {}
 
@@ -109,9 +108,19 @@ class Clipper:
         labels: Sequence[str] = _DEFAULT_LABELS,
         num_containers: int = 1,
     ) -> bool:
-        """Deploys a function that takes a batch of inputs and returns one output an input."""
-        with closures.saved(predict_function) as directory:
-            return self.deploy_model(name, version, str(directory), "default", input_type, labels, num_containers)
+        """Deploys a function that takes a batch of inputs and returns one output an input, if it can be loaded."""
+        return self._deploy(
+            name,
+            lambda: python_deployer.deploy_python_closure(
+                self._connection,
+                name,
+                version,
+                input_type,
+                predict_function,
+                labels=labels,
+                num_replicas=num_containers,
+            ),
+        )
 
     def deploy_model(
         self,
@@ -124,14 +133,12 @@ class Clipper:
         num_containers: int = 1,
     ) -> bool:
         """Deploys a model's files on a base image."""
-
-        def build(version: str, edition: str) -> str:
-            return self._connection.cm.build_model(name, version, model_data, container_name, None, None)
-
-        code = UnbuiltCode(build, lambda: self._connection.cm.fingerprint(model_data, container_name, None))
-        options = VersionOptions(input_type, labels, ADAPTIVE_BATCH_SIZE, None, 0)
-        deployment = Deployment(name, str(version), code, num_containers, options)
-        return _worked(lambda: self._deployments.deploy(deployment)) and self._link_to(name)
+        return self._deploy(
+            name,
+            lambda: self._connection.build_and_deploy_model(
+                name, version, input_type, model_data, container_name, labels, num_replicas=num_containers
+            ),
+        )
 
     def register_app_and_deploy_predict_function(
         self,
@@ -205,6 +212,10 @@ class Clipper:
     def inspect_instance(self) -> dict[str, Any]:
         """See ClipperConnection."""
         return self._connection.inspect_instance()
+
+    def _deploy(self, model: str, deploy: Callable[[], object]) -> bool:
+        """Deploys a model and links the applications that wait for it."""
+        return _worked(deploy) and self._link_to(model)
 
     def _link_to(self, model: str) -> bool:
         """Links the applications that wait for a model, if it is registered."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 
-from clipper_admin import direct
+from clipper_admin import defaults, direct
 from clipper_admin.admin_client import AdminClient
 from clipper_admin.application_methods import ApplicationMethods
 from clipper_admin.applications import Applications
@@ -22,7 +22,7 @@ from clipper_admin.cluster.check import Check, timeout_s
 from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connected import needs_connection
 from clipper_admin.container_manager import ContainerManager
-from clipper_admin.deployments import Code, Deployment, Deployments, UnbuiltCode
+from clipper_admin.deployments import BuiltCode, Deployment, Deployments, UnbuiltCode
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.function_check import try_function
 from clipper_admin.logs import ClusterAdapter
@@ -34,12 +34,10 @@ from clipper_admin.naming import (
     check_model_name,
     check_model_version,
 )
-from clipper_admin.release import __registry__, __version__
 from clipper_admin.samples import packed
 from clipper_admin.undoing import Undoing
 
 _LOG = logging.getLogger(__name__)
-_DEFAULT_CACHE_SIZE_BYTES = 32 * 1024 * 1024
 _PROBE_TIMEOUT_S = 5.0
 
 
@@ -63,19 +61,19 @@ class ClipperConnection(ApplicationMethods):
 
     def start_clipper(
         self,
-        query_frontend_image: str = f"{__registry__}/query_frontend:{__version__}",
-        mgmt_frontend_image: str = f"{__registry__}/management_frontend:{__version__}",
-        frontend_exporter_image: str = f"{__registry__}/frontend-exporter:{__version__}",
-        cache_size: int = _DEFAULT_CACHE_SIZE_BYTES,
+        query_frontend_image: str = defaults.QUERY_IMAGE,
+        mgmt_frontend_image: str = defaults.MANAGEMENT_IMAGE,
+        frontend_exporter_image: str = defaults.EXPORTER_IMAGE,
+        cache_size: int = defaults.CACHE_SIZE_BYTES,
         qf_http_thread_pool_size: int = 1,
         qf_http_timeout_request: int = 5,
         qf_http_timeout_content: int = 300,
-        num_frontend_replicas: int = 1,
+        num_frontend_replicas: int = defaults.QUERY_SERVICES,
     ) -> None:
         """Starts the cluster unless it runs already, waits until it serves and connects to it.
 
-        A running cluster stays as it is; the log says which of these arguments had no effect because of that. One that
-        was killed, as by a reboot, or stopped with its state kept comes back with what was registered and deployed.
+        A running cluster stays as it is; the log says which of these arguments, but for defaults, had no effect. One
+        that was killed, as by a reboot, or stopped with its state kept comes back with all that it had.
 
         Args:
             query_frontend_image: image of the query service, for container managers that use images.
@@ -197,7 +195,7 @@ class ClipperConnection(ApplicationMethods):
             version: the new version; None: the next, which is the largest registered number and one, and 1 where no
                 version's name is a whole number. With `exist_ok` the current version if it is the same.
             input_type: what the model takes.
-            image: what build_model returned.
+            image: what build_model returned, or another one with a container of one's own (examples/containers).
             labels: free words.
             num_replicas: how many replicas to start.
             batch_size: the largest batch; -1: adapted to the applications' latency objectives.
@@ -220,8 +218,8 @@ class ClipperConnection(ApplicationMethods):
         """
         names = check_input_names(input_names, input_type)
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
-        name, checked = check_model_id(name, version)
-        wanted = Deployment(name, checked, Code(image), num_replicas, options, exist_ok, replace, load_timeout_s)
+        name, checked = self._check_model_id(name, version)
+        wanted = Deployment(name, checked, BuiltCode(image), num_replicas, options, exist_ok, replace, load_timeout_s)
         return self._deployments.deploy(wanted)
 
     @needs_connection
@@ -261,26 +259,12 @@ class ClipperConnection(ApplicationMethods):
         options = VersionOptions(input_type, labels, batch_size, batching_policy, batch_delay_micros, names)
         sample = None if sample_input is None else packed([sample_input], input_type, names)
 
-        def build(version: str, edition: str) -> str:
-            question = Check(input_type, sample, timeout_s(load_timeout_s)) if check else None
-            return self.cm.build_model(
-                name,
-                version,
-                model_data_path,
-                base_image,
-                container_registry,
-                pkgs_to_install,
-                python=python,
-                env=env,
-                check=question,
-                edition=edition,
-            )
+        def ask() -> Check:
+            return Check(input_type, sample, timeout_s(load_timeout_s))
 
-        def identity() -> str:
-            return self.cm.fingerprint(model_data_path, base_image, pkgs_to_install, python, env)
-
-        code = UnbuiltCode(build, identity)
-        name, checked = check_model_id(name, version)
+        asked = ask if check else None
+        code = UnbuiltCode(model_data_path, base_image, container_registry, pkgs_to_install, python, env, asked)
+        name, checked = self._check_model_id(name, version)
         wanted = Deployment(name, checked, code, num_replicas, options, exist_ok, replace, load_timeout_s)
         return self._deployments.deploy(wanted)
 
@@ -328,6 +312,16 @@ class ClipperConnection(ApplicationMethods):
     def get_model_info(self, name: str, version: str | int) -> dict[str, Any] | None:
         """A version with its input_type, labels, image, batching and whether it is current; None if not registered."""
         return self._models.describe(name, str(version))
+
+    @needs_connection
+    def get_model_packages(self, name: str, version: str | int | None = None) -> list[str]:
+        """What a version (None: the current one) finds installed, as pip takes it: ["numpy==2.4.6", ...].
+
+        Raises:
+            ClipperException: it is not registered, somebody else runs its containers, or its image does not say.
+        """
+        version = self._models.current_version(name) if version is None else str(version)
+        return self.cm.get_packages(self._models.image(name, version))
 
     # Replicas
 
@@ -399,3 +393,7 @@ class ClipperConnection(ApplicationMethods):
     ) -> Any:
         """Calls `func` on this machine as a model container would; needs no cluster. See function_check."""
         return try_function(query, func, input_type, files, env or {}, input_names)
+
+    def _check_model_id(self, name: str, version: str | int | None) -> tuple[str, str | None]:
+        """A name and a version, as text, as which a model can be deployed."""
+        return check_model_id(name, version)

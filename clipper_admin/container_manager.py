@@ -52,8 +52,8 @@ class ContainerManager:
         """Starts the cluster, or finds it running, and is connected to it afterwards.
 
         Whoever else is just starting or stopping it is waited for. When it runs already, the log says so and which
-        arguments had no effect because it was started with others. One that was killed, or stopped with its state kept,
-        has all that it had, its replicas included.
+        arguments, but for defaults, had no effect because it was started with others. One that was killed, or stopped
+        with its state kept, has all that it had, its replicas included.
 
         Args:
             query_frontend_image: image of the query service, where images are used.
@@ -120,6 +120,10 @@ class ContainerManager:
     def fingerprint_of(self, image: str) -> str:
         """What tells the code that build_model has put into an image from other code; "" when that is not known."""
         return self._host.fingerprint(image)
+
+    def get_packages(self, image: str) -> list[str]:
+        """What a model in an image that build_model made finds installed, one requirement each, as pip takes them."""
+        return self._host.packages(image)
 
     def free(self, images: Collection[str]) -> None:
         """Removes images that build_model made, unless anybody on this machine uses them, and what only they needed."""

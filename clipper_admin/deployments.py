@@ -2,12 +2,14 @@
 
 import logging
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from clipper_admin import remedies
+from clipper_admin.cluster.check import Check
 from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.exceptions import ClipperException
@@ -19,40 +21,74 @@ from clipper_admin.undoing import Undoing
 _LOG = logging.getLogger(__name__)
 
 
-class Code:
-    """What the replicas of a version are to run: an image that there is."""
+class Code(ABC):
+    """What the replicas of a version are to run."""
 
-    def __init__(self, image: str) -> None:
-        self._image = image
-
-    def provide(self, version: str, edition: str) -> str:
+    @abstractmethod
+    def provide(self, cm: ContainerManager, name: str, version: str, edition: str) -> str:
         """The image for a version; one that is built now has the edition in its name, where images have names."""
-        return self._image
 
+    @abstractmethod
     def is_in(self, image: str, cm: ContainerManager) -> bool:
         """Whether an image of the cluster is known to hold the same."""
-        return image == self._image
 
 
-class UnbuiltCode(Code):
-    """What the replicas are to run: an image that is to be built first, and goes again when the deployment fails.
+@dataclass(frozen=True, slots=True)
+class BuiltCode(Code):
+    """An image that there is.
 
-    Args:
-        build: makes it, for a version and an edition.
-        fingerprint: what tells it from other code.
+    Attributes:
+        image: what names it.
     """
 
-    def __init__(self, build: Callable[[str, str], str], fingerprint: Callable[[], str]) -> None:
-        self._build = build
-        self._fingerprint = fingerprint
+    image: str
 
-    def provide(self, version: str, edition: str) -> str:
+    def provide(self, cm: ContainerManager, name: str, version: str, edition: str) -> str:
+        """The image."""
+        return self.image
+
+    def is_in(self, image: str, cm: ContainerManager) -> bool:
+        """Whether it is that image."""
+        return image == self.image
+
+
+@dataclass(frozen=True, slots=True)
+class UnbuiltCode(Code):
+    """An image that is to be built of a model's files, and goes again when the deployment fails.
+
+    Attributes:
+        model_data_path, base_image, container_registry, pkgs_to_install, python, env: as ContainerManager.build_model
+            takes them.
+        ask: makes what the model has to pass; None: nothing.
+    """
+
+    model_data_path: str
+    base_image: str
+    container_registry: str | None
+    pkgs_to_install: Sequence[str] | None
+    python: str
+    env: Mapping[str, str] | None
+    ask: Callable[[], Check] | None
+
+    def provide(self, cm: ContainerManager, name: str, version: str, edition: str) -> str:
         """Builds the image."""
-        return self._build(version, edition)
+        return cm.build_model(
+            name,
+            version,
+            self.model_data_path,
+            self.base_image,
+            self.container_registry,
+            self.pkgs_to_install,
+            python=self.python,
+            env=self.env,
+            check=self.ask and self.ask(),
+            edition=edition,
+        )
 
     def is_in(self, image: str, cm: ContainerManager) -> bool:
         """Whether an image of the cluster was built of the same."""
-        return cm.fingerprint_of(image) == self._fingerprint()
+        own = cm.fingerprint(self.model_data_path, self.base_image, self.pkgs_to_install, self.python, self.env)
+        return cm.fingerprint_of(image) == own
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +252,7 @@ class Deployments:
         self._models.replace(name, version, image, wanted.options)
 
     def _provide(self, wanted: Deployment, version: str, edition: str, unwanted: set[str]) -> str:
-        image = wanted.code.provide(version, edition)
+        image = wanted.code.provide(self._cm, wanted.name, version, edition)
         if isinstance(wanted.code, UnbuiltCode):
             unwanted.add(image)
         return image

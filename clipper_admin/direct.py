@@ -1,14 +1,15 @@
 """How a cluster is spoken to: directly, whatever proxies the environment names for the rest of the world."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
 import requests
 
 
-def channel(address: str) -> grpc.Channel:
-    """A gRPC channel to host:port."""
-    return grpc.insecure_channel(address, (("grpc.enable_http_proxy", 0),))
+def channel(address: str, options: Sequence[tuple[str, int]] = ()) -> grpc.Channel:
+    """A gRPC channel to host:port, with options of grpcio's core."""
+    return grpc.insecure_channel(address, (("grpc.enable_http_proxy", 0), *options))
 
 
 def get(url: str, timeout_s: float) -> requests.Response:

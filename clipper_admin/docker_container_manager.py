@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from clipper_admin import defaults
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.docker.resources import Resources
@@ -48,12 +49,12 @@ class DockerContainerManager(ContainerManager):
         docker_ip_address: str = "localhost",
         use_centralized_log: bool = False,
         fluentd_port: int = 24224,
-        clipper_query_port: int = 1337,
-        clipper_management_port: int = 1338,
+        clipper_query_port: int = defaults.QUERY_PORT,
+        clipper_management_port: int = defaults.MANAGEMENT_PORT,
         clipper_rpc_port: int = 7000,
         redis_ip: str | None = None,
         redis_port: int = 6379,
-        prometheus_port: int = 9090,
+        prometheus_port: int = defaults.PROMETHEUS_PORT,
         docker_network: str = "clipper_network",
         extra_container_kwargs: Mapping[str, Any] | None = None,
         model_resources: Mapping[str, Resources] | None = None,

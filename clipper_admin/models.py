@@ -116,6 +116,19 @@ class Models:
         description = self._client.post("get_model", {"model_name": name, "model_version": version})
         return dict(description) if description else None
 
+    def image(self, name: str, version: str) -> str:
+        """What names the image of a version.
+
+        Raises:
+            ClipperException: the version is not registered, or it has none because somebody else runs its containers.
+        """
+        described = self.describe(name, version)
+        if described is None:
+            raise ClipperException(f"No version {version} of model {name} is registered with Clipper")
+        if described["container_name"] == NO_CONTAINER:
+            raise ClipperException(f"Somebody else runs the containers of {model_id(name, version)}; it has no image")
+        return str(described["container_name"])
+
     def current_version(self, name: str) -> str:
         """The version that linked applications use.
 

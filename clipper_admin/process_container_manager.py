@@ -6,6 +6,7 @@ Arguments that only make sense for containers (image names, registries) are acce
 
 import re
 
+from clipper_admin import defaults
 from clipper_admin.container_manager import ContainerManager
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.hosts.process.directory import clipper_home
@@ -24,9 +25,9 @@ class ProcessContainerManager(ContainerManager):
     def __init__(
         self,
         cluster_name: str = "default-cluster",
-        query_port: int = 1337,
-        management_port: int = 1338,
-        metrics_port: int = 1390,
+        query_port: int = defaults.QUERY_PORT,
+        management_port: int = defaults.MANAGEMENT_PORT,
+        metrics_port: int = defaults.METRICS_PORT,
     ) -> None:
         """Names a cluster; it is neither started nor looked for yet.
 

@@ -1,12 +1,14 @@
 """Fixtures for all tests, and how several processes share the tests (`make test`)."""
 
 import json
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from clipper_admin.hosts.process import ports
 from tests.fixtures.redis_server import redis_server
 
 __all__ = ["redis_server"]
@@ -28,6 +30,16 @@ class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _Scheduling:
     """Which process runs which tests."""
     return _Scheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ports_of_its_own(worker_id: str) -> Iterator[None]:
+    """Each of several processes chooses free ports among others: nobody takes one before who chose it listens there."""
+    with pytest.MonkeyPatch.context() as patch:
+        if worker_id != "master":
+            count, number = int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), int(worker_id.removeprefix("gw"))
+            patch.setattr(ports, "_PORTS", ports._PORTS[number % count :: count])
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipper_admin.cluster.check import Check
+from clipper_admin.defaults import BY_ARGUMENT
 from clipper_admin.exceptions import ClipperException
 from clipper_admin.logs import ClusterAdapter
 from clipper_admin.naming import model_id
@@ -198,6 +199,10 @@ class Host(ABC):
         """What tells the code in an image that was built here from other code, see fingerprints; "" when not known."""
 
     @abstractmethod
+    def packages(self, image: str) -> list[str]:
+        """What the model in an image finds installed: one requirement each, as pip takes them."""
+
+    @abstractmethod
     def free(self, images: Collection[str]) -> None:
         """Removes these images, by names or identities, that were built here, and what only they needed.
 
@@ -255,14 +260,14 @@ def tell_what_runs(logger: ClusterAdapter, asked: Mapping[str, object], found: M
 
     Args:
         logger: the cluster's.
-        asked: arguments of this start, by name; what is empty or 0 is no wish.
+        asked: arguments of this start, by name; what is empty, 0 or the argument's default is no wish.
         found: what the running cluster has instead of each; what is empty or 0 is not known.
     """
     logger.info("The cluster runs already; connecting to it")
     ineffective = [
         f"{name}={value} (it has {found[name]})"
         for name, value in asked.items()
-        if value and found[name] and value != found[name]
+        if value and found[name] and value not in (found[name], BY_ARGUMENT.get(name))
     ]
     if ineffective:
         logger.warning(

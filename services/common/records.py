@@ -108,6 +108,11 @@ class ModelVersion:
         """Where it stands among the model versions."""
         return version_key(self.model_name, self.model_version)
 
+    def names_inputs_like(self, application: Application) -> bool:
+        """Whether it calls the elements of inputs as an application does, in the same order, or one has no names."""
+        named = application.input_names and self.input_names
+        return not named or application.input_names == self.input_names
+
 
 @dataclass(frozen=True, slots=True)
 class CurrentVersion:

@@ -161,7 +161,7 @@ def _check_compatible(known: Configuration, application: Application, model_name
             f"Model with name '{model_name}' has incompatible input_type '{versions[0].input_type}'. "
             f"Requested app to link to has input_type '{application.input_type}'."
         )
-    if not any(models.names_agree(application, version) for version in of_type):
+    if not any(version.names_inputs_like(application) for version in of_type):
         raise Conflict(
             f"Model with name '{model_name}' has incompatible input_names ({listed(of_type[0].input_names)}). "
             f"The schema of the requested app to link to has the names ({listed(application.input_names)}): they must "

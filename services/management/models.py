@@ -97,12 +97,6 @@ def is_current(known: Configuration, version: ModelVersion) -> bool:
     return current is not None and current.model_version == version.model_version
 
 
-def names_agree(application: Application, version: ModelVersion) -> bool:
-    """Whether the two call the elements of inputs the same, in the same order, or one of them has no names."""
-    named = application.input_names and version.input_names
-    return not named or application.input_names == version.input_names
-
-
 def check_identifier(kind: str, text: str) -> None:
     """Checks a "model name" or a "model version".
 
@@ -147,7 +141,7 @@ def _check_links(known: Configuration, version: ModelVersion) -> None:
                 f"{linked} using input type '{application.input_type}'. The input type you provided for a new version "
                 f"of the model, '{version.input_type}', is not compatible."
             )
-        if not names_agree(application, version):
+        if not version.names_inputs_like(application):
             raise Conflict(
                 f"{linked} whose schema has the names ({listed(application.input_names)}). The input_names you "
                 f"provided for version '{version.model_version}', ({listed(version.input_names)}), are not compatible: "

@@ -15,7 +15,8 @@ import requests
 from clipper_admin import ClipperConnection, ClipperException, Resources
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import Answer, RestClient
-from tests.fixtures.docker_clusters import NETWORK, crash, manager, of_role, replicas
+from tests.fixtures.docker_clusters import NETWORK, containers, crash, manager, of_role, replicas
+from tests.fixtures.docker_engine import MANAGEMENT_IMAGE
 from tests.fixtures.functions import feature_sum, telling
 from tests.fixtures.waiting import wait_until
 
@@ -347,3 +348,22 @@ def test_a_new_interpreter_deploys_and_predicts(docker_cluster: ClipperConnectio
     subprocess.run((sys.executable, "-c", program), check=True, capture_output=True)
 
     assert ask(docker_cluster, name, [21.0]).output == 42.0
+
+
+def test_what_is_installed_for_a_model_is_told_and_nothing_is_left_of_the_question(
+    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+) -> None:
+    python_deployer.deploy_python_closure(docker_cluster, name, 1, "doubles", len, num_replicas=0, check=False)
+    docker_cluster.register_model(name, "foreign", "doubles", MANAGEMENT_IMAGE)
+    before = {each.id for each in containers(engine, docker_cluster)}
+
+    command = [sys.executable, "-m", "clipper_admin", "packages", "--docker", f"{name}:1"]
+    command += ["--cluster", docker_cluster.cm.cluster_identifier]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert told.stderr == ""
+    assert told.stdout.splitlines() == docker_cluster.get_model_packages(name, 1)
+    assert {each.partition("==")[0] for each in told.stdout.splitlines()} >= {"cloudpickle", "grpcio", "numpy"}
+    with pytest.raises(ClipperException, match="does not say what is installed in it"):
+        docker_cluster.get_model_packages(name, "foreign")
+    assert {each.id for each in containers(engine, docker_cluster)} == before

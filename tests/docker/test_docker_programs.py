@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -110,6 +111,24 @@ def test_programs_of_the_first_release_run(default_cluster: None, capsys: pytest
     assert not clipper.deploy_predict_function("feature_sum_model", 1, feature_sum, "doubles")
     assert "already exists" in capsys.readouterr().out
     assert clipper.register_app_and_deploy_predict_function("again", feature_sum, "doubles")
+
+
+def test_a_function_that_cannot_be_deployed_is_told_to_programs_of_the_first_release(
+    default_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Breaks:
+        def __init__(self) -> None:
+            raise ValueError("broken")
+
+    lock = threading.Lock()
+    clipper = Clipper("localhost")
+    clipper.start()
+
+    assert not clipper.deploy_predict_function("again", 1, Breaks, "doubles")
+    assert "The model does not pass its check" in capsys.readouterr().out
+    assert not clipper.deploy_predict_function("again", 1, lambda inputs: [str(lock) for _ in inputs], "doubles")
+    assert "The function cannot be serialised" in capsys.readouterr().out
+    assert clipper.get_all_models() == []
 
 
 def test_the_first_releases_way_to_other_machines_is_refused_with_todays() -> None:

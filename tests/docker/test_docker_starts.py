@@ -9,12 +9,13 @@ import docker
 import pytest
 from docker.models.volumes import Volume
 
-from clipper_admin import ClipperConnection, ClipperException
+from clipper_admin import ClipperConnection, ClipperException, DockerContainerManager
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.docker_clusters import (
     CLUSTER_LABEL,
     NETWORK,
     ROLES,
+    RUN,
     NewDockerCluster,
     containers,
     gateway,
@@ -50,9 +51,9 @@ def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     engine: docker.DockerClient, docker_cluster: ClipperConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = [container.id for container in containers(engine, docker_cluster)]
-    again = ClipperConnection(manager("shared"))
+    again = ClipperConnection(DockerContainerManager(f"shared-{RUN}", docker_network=NETWORK))
 
-    again.start_clipper(num_frontend_replicas=2)
+    again.start_clipper()
 
     assert [container.id for container in containers(engine, docker_cluster)] == before
     assert again.inspect_instance()
@@ -68,12 +69,12 @@ def test_arguments_that_a_running_cluster_does_not_follow_are_named(
 ) -> None:
     again = ClipperConnection(manager("shared", clipper_query_port=1, redis_ip="192.0.2.1"))
 
-    again.start_clipper(mgmt_frontend_image="another:1", cache_size=1000)
+    again.start_clipper(mgmt_frontend_image="another:1", num_frontend_replicas=3, cache_size=1000)
 
     [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     for ineffective in (
         "mgmt_frontend_image=another:1 (it has clipper/management_frontend:",
-        "num_frontend_replicas=1 (it has 2)",
+        "num_frontend_replicas=3 (it has 2)",
         "cache_size=1000 (it has 33554432)",
         f"clipper_query_port=1 (it has {port_of(docker_cluster.get_query_addr())})",
         "redis_ip:redis_port=192.0.2.1:6379 (it has redis-",

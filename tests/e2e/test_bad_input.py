@@ -189,3 +189,5 @@ def test_a_path_that_never_ends(cluster: ClipperConnection) -> None:
 
 def test_query_parameters(cluster: ClipperConnection) -> None:
     assert "debug" in invalid(predict(cluster, "bad-doubles", GOOD, params={"debug": "1"}))
+    other = {"application": "bad-strings"}
+    assert "The path says which" in invalid(predict(cluster, "bad-doubles", GOOD, params=other))

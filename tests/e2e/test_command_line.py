@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.fixtures.clients import RestClient
 from tests.fixtures.functions import feature_sum
 from tests.fixtures.processes import processes, send
 from tests.fixtures.waiting import wait_until
+from tests.fixtures.wheels import wheel
 
 CLIPPER = [str(Path(sys.executable).parent / "clipper")]
 MODULE = [sys.executable, "-m", "clipper_admin"]
@@ -99,9 +101,9 @@ def test_events_of_an_unknown_application_are_refused(cluster: ClipperConnection
 def test_status_prints_where_a_cluster_listens_what_runs_and_what_is_registered(cluster: ClipperConnection) -> None:
     name = "told-of"
     cluster.register_application(name, "doubles", "-1.0", 50_500)
-    for version in (1, 2):
+    for number in (1, 2):
         python_deployer.deploy_python_closure(
-            cluster, name, version, "doubles", feature_sum, num_replicas=version, check=False
+            cluster, name, number, "doubles", feature_sum, num_replicas=number, check=False
         )
     cluster.link_model_to_app(name, name)
     cluster.register_model("told-of-others", 1, "strings")
@@ -122,6 +124,44 @@ def test_status_prints_where_a_cluster_listens_what_runs_and_what_is_registered(
     assert ("told-of-others:1", "yes", "strings", "0 alive, not the cluster's own") in rows
     cluster.stop_models([name, "told-of-others"])
     cluster.unregister_application(name)
+
+
+def test_packages_prints_what_is_installed_for_a_model(cluster: ClipperConnection, tmp_path: Path) -> None:
+    name, package = "locked", wheel(tmp_path, "lockable")
+    for packages in ([], [package]):
+        python_deployer.deploy_python_closure(
+            cluster, name, None, "doubles", feature_sum, num_replicas=0, pkgs_to_install=packages, check=False
+        )
+
+    current, first = (run("packages", "--cluster", "shared", model) for model in (name, f"{name}:1"))
+
+    assert [(told.returncode, told.stderr) for told in (current, first)] == [(0, "")] * 2
+    installed, installed_first = current.stdout.splitlines(), first.stdout.splitlines()
+    assert f"numpy=={version('numpy')}" in installed_first
+    assert {*installed} - {*installed_first} == {"lockable==1.0"}
+    assert (installed, installed_first) == (cluster.get_model_packages(name), cluster.get_model_packages(name, 1))
+    cluster.stop_models([name])
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("unheard-of", "No versions of model unheard-of registered"),
+        ("unheard-of:2", "No version 2 of model unheard-of is registered"),
+        ("run-by-others", "Somebody else runs the containers of run-by-others:1"),
+    ],
+    ids=["no model", "no version", "somebody else's"],
+)
+def test_packages_of_what_is_not_the_clusters_own_are_refused(
+    cluster: ClipperConnection, model: str, told: str
+) -> None:
+    cluster.register_model("run-by-others", 1, "doubles", exist_ok=True)
+
+    refused = run("packages", "--cluster", "shared", model)
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert told in refused.stderr
+    cluster.stop_models(["run-by-others"])
 
 
 def test_status_tells_the_replicas_that_are_alive_from_those_that_were_asked_for(cluster: ClipperConnection) -> None:
@@ -157,7 +197,7 @@ def test_status_of_a_cluster_that_does_not_answer_says_what_runs_of_it(
     assert told.stderr.startswith("Cluster headless does not answer: ")
 
 
-@pytest.mark.parametrize("command", [("status",), ("events", "app")], ids=["status", "events"])
+@pytest.mark.parametrize("command", [("status",), ("events", "app"), ("packages", "m")], ids=lambda each: each[0])
 def test_of_a_cluster_that_does_not_run_it_is_said_that_there_is_none(command: Sequence[str]) -> None:
     told = run(*command, "--cluster", "nowhere")
 

@@ -125,7 +125,7 @@ def test_starting_a_running_cluster_connects_to_it_and_disturbs_nothing(
     serving: ClipperConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = state(serving)
-    again = ClipperConnection(free_ports_manager("serving"))
+    again = ClipperConnection(ProcessContainerManager("serving"))
 
     again.start_clipper()
 

@@ -39,7 +39,8 @@ def error(printed: str, model: str) -> float:
 
 def test_equal_weights_move_to_the_best_model(printed: str) -> None:
     assert weights(printed, 0) == dict.fromkeys(_MODELS, 33)
-    assert weights(printed, selection.QUERIES)["support-vectors"] > 80
+    # Whom it asks is chance. It mostly comes to 98%, to less than 80% once in a thousand times.
+    assert weights(printed, selection.QUERIES)["support-vectors"] > 50
 
 
 def test_fewer_answers_are_wrong_than_with_any_but_the_best_model(printed: str) -> None:

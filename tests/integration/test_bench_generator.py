@@ -56,7 +56,7 @@ def _serving(status: int) -> Iterator[str]:
 
 def _job(address: str, directory: Path) -> Job:
     file = write([Question(http_request(address, "app", 2), ("1", "1"))], directory)
-    return Job(address, str(file), 2, 10.0, seconds=0.2, outstanding=_OUTSTANDING, connections=2)
+    return Job(address, str(file), 2, 60.0, seconds=0.2, outstanding=_OUTSTANDING, connections=2)
 
 
 def test_every_call_by_rest_is_answered_and_judged(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from bench.rig import probes
-from bench.rig.cluster import free_addresses
 from bench.rig.errors import BenchmarkError
 from bench.rig.load import Generator, PythonLoad, native, rest
 from bench.rig.payloads import PREDICT, framed, framed_size, json_request, vector_request
 from bench.rig.processes import Process
+from clipper_admin.hosts.process import ports
 
 _MESSAGE = vector_request("anything").SerializeToString()
 _ANSWER = b"an answer of some bytes"
@@ -33,7 +33,8 @@ def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("baseline")
     answers = directory / "answers.json"
     answers.write_text(json.dumps({"Predict": b64encode(_ANSWER).decode()}))
-    (address,) = free_addresses(1)
+    [port] = ports.free_ports(1)
+    address = ports.address(port)
     command = [sys.executable, "-m", "bench.studies.floors.baseline", address, str(answers)]
     with Process("baseline", command, {}, directory / "log") as process:
         process.wait_until(partial(probes.is_serving, address), "the baseline's start")

@@ -49,7 +49,8 @@ async def forest(redis: RedisServer) -> AsyncIterator[Stub]:
                 leases.append(lease)
                 await management.register(stub, management.model(model_version=version))
             links = pb.AddModelLinksRequest(app_name="digits", model_names=["forest"])
-            await management.register(stub, management.application(latency_slo_micros=5_000_000), links)
+            slo_micros = round(PATIENCE_S * 1e6)
+            await management.register(stub, management.application(latency_slo_micros=slo_micros), links)
             yield stub
             # Containers wait for the streams of query services, which end with the leases.
             for lease in leases:
@@ -70,6 +71,7 @@ async def make_current(stub: Stub, version: str) -> float:
     return time.monotonic() - started_s
 
 
+@pytest.mark.alone
 def test_whoever_changed_something_finds_it_changed(
     redis_server: RedisServer, query_services: list[QueryServiceProcess]
 ) -> None:
@@ -87,6 +89,7 @@ def test_whoever_changed_something_finds_it_changed(
     asyncio.run(scenario())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_or_frozen_query_service_delays_changes_briefly_and_not_for_long(
     redis_server: RedisServer, query_services: list[QueryServiceProcess], number: signal.Signals
@@ -106,6 +109,7 @@ def test_a_dead_or_frozen_query_service_delays_changes_briefly_and_not_for_long(
     asyncio.run(scenario())
 
 
+@pytest.mark.alone
 def test_a_query_service_that_ended_is_not_waited_for(
     redis_server: RedisServer, query_services: list[QueryServiceProcess]
 ) -> None:

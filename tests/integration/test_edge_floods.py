@@ -13,7 +13,7 @@ from clipper.v1 import management_service_pb2, query_service_pb2
 
 from clipper_admin.edge import EdgeSettings
 from clipper_admin.hosts.process import ports
-from tests.fixtures.edges import Edge, echo_server, envoy, resident_bytes
+from tests.fixtures.edges import PATIENCE_S, Edge, echo_server, envoy, resident_bytes
 from tests.fixtures.floods import HalfSent, connected, reset_rapidly
 from tests.fixtures.raw_http2 import is_taken_for_a_flood
 from tests.fixtures.waiting import wait_until
@@ -41,7 +41,7 @@ def small_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 def is_served(edge: Edge) -> bool:
     """Whether somebody who comes anew is answered."""
     try:
-        return requests.post(f"http://{edge.query}/app/predict", data=b"{}", timeout=2).ok
+        return requests.post(f"http://{edge.query}/app/predict", data=b"{}", timeout=PATIENCE_S).ok
     except requests.RequestException:
         return False
 
@@ -117,7 +117,7 @@ def is_closed(connection: socket.socket) -> bool:
     except OSError:
         return True
     finally:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_S)
 
 
 # gRPC's core acknowledges each of many small answers that Envoy has sent in one frame.

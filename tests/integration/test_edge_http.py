@@ -14,7 +14,7 @@ from clipper.v1 import query_service_pb2_grpc
 
 from clipper_admin.edge import EdgeSettings
 from clipper_admin.hosts.process import ports
-from tests.fixtures.edges import Edge, echo_server, envoy, resident_bytes
+from tests.fixtures.edges import PATIENCE_S, Edge, echo_server, envoy, resident_bytes
 from tests.fixtures.floods import connected
 from tests.fixtures.refusals import refusal
 
@@ -48,7 +48,7 @@ def edge_with(directory: Path, *origins: str) -> Iterator[Edge]:
 
 
 def predict(edge: Edge, body: bytes, **headers: str) -> requests.Response:
-    return requests.post(f"http://{edge.query}/app/predict", data=body, headers=headers, timeout=20)
+    return requests.post(f"http://{edge.query}/app/predict", data=body, headers=headers, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("port", ["query", "admin"])
@@ -71,7 +71,7 @@ def preflight(edge: Edge, origin: str, path: str = "/app/predict") -> requests.R
         "access-control-request-method": "POST",
         "access-control-request-headers": "content-type",
     }
-    return requests.options(f"http://{edge.query}{path}", headers=asked, timeout=5)
+    return requests.options(f"http://{edge.query}{path}", headers=asked, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("path", ["/app/predict", "/app/update", "/metrics"])
@@ -88,7 +88,8 @@ def test_a_browser_may_ask_for_a_page_of_an_allowed_origin(edge: Edge, path: str
 
 
 def test_what_is_refused_can_be_read_by_a_page_of_an_allowed_origin(edge: Edge) -> None:
-    unknown = requests.post(f"http://{edge.query}/unknown/predict", data=b"{}", headers={"origin": SHOP}, timeout=5)
+    url = f"http://{edge.query}/unknown/predict"
+    unknown = requests.post(url, data=b"{}", headers={"origin": SHOP}, timeout=PATIENCE_S)
     large = predict(edge, b" " * (17 * MIB), origin=SHOP)
 
     assert (unknown.status_code, large.status_code) == (404, 413)
@@ -130,7 +131,7 @@ def test_the_administration_takes_compressed_bodies_too(edge: Edge) -> None:
         f"http://{edge.admin}/admin/add_app",
         data=gzip.compress(b'{"name": "a"}'),
         headers={"content-encoding": "gzip"},
-        timeout=5,
+        timeout=PATIENCE_S,
     )
     assert response.json()["name"] == "a"
 
@@ -143,7 +144,7 @@ def test_other_compressions_are_refused_by_name(edge: Edge, port: str, encoding:
         f"http://{getattr(edge, port)}{path}",
         data=zlib.compress(b"{}"),
         headers={"content-encoding": encoding},
-        timeout=5,
+        timeout=PATIENCE_S,
     )
 
     refused = refusal(response, 415, 3, "INVALID_INPUT")
@@ -155,7 +156,7 @@ def test_a_body_that_is_too_large_decompressed_is_refused_with_the_limit(edge: E
     path, limit = ("/app/predict", 16 * MIB) if port == "query" else ("/admin/add_app", MIB)
     sent = gzip.compress(os.urandom(16384) * 2048, 1)
     response = requests.post(
-        f"http://{getattr(edge, port)}{path}", data=sent, headers={"content-encoding": "gzip"}, timeout=20
+        f"http://{getattr(edge, port)}{path}", data=sent, headers={"content-encoding": "gzip"}, timeout=PATIENCE_S
     )
 
     assert str(limit) in refusal(response, 413, 8, "TOO_LARGE")
@@ -180,7 +181,7 @@ def test_a_gibibyte_of_nothing_is_refused_and_takes_no_memory(edge: Edge) -> Non
 def test_an_answer_that_is_too_large_is_refused_with_the_limit(edge: Edge) -> None:
     def ask(size: int) -> requests.Response:
         url = f"http://{edge.query}/verbose/predict"
-        return requests.post(url, data=str(size).encode(), timeout=30)
+        return requests.post(url, data=str(size).encode(), timeout=PATIENCE_S)
 
     assert len(ask(60 * MIB).content) == 60 * MIB
     assert str(64 * MIB) in refusal(ask(65 * MIB), 400, 3, "LIMIT_EXCEEDED")
@@ -190,8 +191,9 @@ def test_native_grpc_on_the_path_of_a_rest_request_reaches_nobody(edge: Edge) ->
     with grpc.insecure_channel(edge.query) as channel:
         with pytest.raises(grpc.RpcError) as refused:
             channel.unary_unary("/app/predict", query.PredictRequest.SerializeToString)(
-                query.PredictRequest(), timeout=5
+                query.PredictRequest(), timeout=PATIENCE_S
             )
-        assert query_service_pb2_grpc.QueryServiceStub(channel).Predict(query.PredictRequest(), timeout=5).predictions
+        stub = query_service_pb2_grpc.QueryServiceStub(channel)
+        assert stub.Predict(query.PredictRequest(), timeout=PATIENCE_S).predictions
 
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED

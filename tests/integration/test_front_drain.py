@@ -82,17 +82,20 @@ def test_accepted_calls_finish_and_new_ones_are_refused() -> None:
 
 def test_calls_that_wait_for_a_busy_front_are_accepted() -> None:
     handled = 0
+    may_go_on = threading.Event()
 
     def slow(call: UnaryCall, request: bytes) -> None:
         nonlocal handled
         handled += 1
         time.sleep(0.001)
+        if handled == 300:
+            may_go_on.wait(PATIENCE_S)
         call.reply(request)
 
     with running_front({ECHO: slow}) as front, channel_to(front) as channel:
         calls = [unary(channel).future(b"", timeout=PATIENCE_S) for _ in range(600)]
-        wait_until(lambda: handled > 300)
-        assert handled < len(calls)
+        wait_until(lambda: handled == 300)
+        may_go_on.set()
         front.drain(PATIENCE_S)
         assert {call.code() for call in calls} == {grpc.StatusCode.OK}
 
@@ -101,8 +104,8 @@ def test_an_idle_front_drains_at_once() -> None:
     with running_front({ECHO: Kept().unary}) as front, channel_to(front):
         assert serves(front)
         started_s = time.monotonic()
-        front.drain(PATIENCE_S)
-        assert time.monotonic() - started_s < 1
+        front.drain(2 * PATIENCE_S)
+        assert time.monotonic() - started_s < PATIENCE_S
         assert not has_thread()
 
 
@@ -115,7 +118,7 @@ def test_a_stuck_call_is_cancelled_after_the_grace(watched: bool) -> None:
         wait_until(lambda: len(kept.calls) == 1)
         started_s = time.monotonic()
         front.drain(0.2)
-        assert 0.2 <= time.monotonic() - started_s < 2
+        assert 0.2 <= time.monotonic() - started_s < PATIENCE_S
         assert not has_thread()
         assert kept.cancelled == (1 if watched else 0)
         assert stuck.code() == grpc.StatusCode.UNAVAILABLE

@@ -69,7 +69,7 @@ def test_a_callback_wakes_an_idle_loop(loop: Loop, front: Front) -> None:
     started_s = time.monotonic()
     for _ in range(20):
         call_back(loop)
-    assert time.monotonic() - started_s < 1
+    assert time.monotonic() - started_s < PATIENCE_S
 
 
 def test_callbacks_run_in_the_order_of_their_thread_and_none_is_lost(loop: Loop, front: Front) -> None:
@@ -176,8 +176,8 @@ def test_the_loop_wakes_on_time(loop: Loop, front: Front) -> None:
 
 
 def test_the_loop_wakes_on_time_though_the_wall_clock_is_set_back() -> None:
-    """The core waits by the true wall clock, which is 3 s behind the one that the loop believes in until it is set."""
-    ahead_s = 3.0
+    """The core waits by the true wall clock, which is behind the one that the loop believes in until it is set."""
+    ahead_s = 2 * PATIENCE_S
     woken_s: list[float] = []
     loop = Loop(wall_clock=lambda: time.time() + ahead_s)
 
@@ -196,7 +196,7 @@ def test_the_loop_wakes_on_time_though_the_wall_clock_is_set_back() -> None:
         time.sleep(0.02)
         ahead_s = 0.0
         wait_until(lambda: bool(woken_s))
-    assert 0 <= woken_s[0] - due_s < 1.0
+    assert 0 <= woken_s[0] - due_s < PATIENCE_S
 
 
 def test_the_loop_is_idle_now_and_then_though_calls_come_without_end(loop: Loop) -> None:
@@ -293,10 +293,12 @@ def test_calls_without_end_do_not_seem_older_than_they_can_be(loop: Loop) -> Non
 
     with running_front({ECHO: answer_slowly}, loop=loop) as front, ExitStack() as stack:
         channels = [stack.enter_context(channel_to(front)) for _ in range(4)]
+        begun_s = time.monotonic()
         clients = [threading.Thread(target=ask, args=(channel,), name="client") for channel in channels]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
+        took_s = time.monotonic() - begun_s
     assert len(waited_s) == 100
-    assert max(waited_s) < 0.5 * len(waited_s) * takes_s
+    assert max(waited_s) < 0.5 * took_s

@@ -54,13 +54,13 @@ def registered(redis_server: RedisServer) -> None:
 
 @pytest.fixture
 def journal(redis_server: RedisServer) -> Iterator[Learner]:
-    with running_learner(redis_server) as journal:
+    with running_learner(redis_server, timeout_s=PATIENCE_S) as journal:
         yield journal
 
 
 @pytest.fixture
 def other_journal(redis_server: RedisServer) -> Iterator[Learner]:
-    with running_learner(redis_server) as journal:
+    with running_learner(redis_server, timeout_s=PATIENCE_S) as journal:
         yield journal
 
 
@@ -81,6 +81,7 @@ def test_a_prediction_of_one_journal_is_learned_from_by_another(
     assert read(journal, key_of(context="ann")) == ONE_RIGHT
 
 
+@pytest.mark.alone
 def test_feedback_may_reach_another_journal_before_the_prediction_is_recorded(
     journal: Learner, other_journal: Learner
 ) -> None:
@@ -140,13 +141,13 @@ def test_unknown_queries_are_told_as_such(journal: Learner) -> None:
 def test_a_prediction_that_is_older_than_the_feedback_window_is_unknown(
     redis_server: RedisServer, journal: Learner, other_journal: Learner
 ) -> None:
-    brief = dataclasses.replace(DIGITS, feedback_window_s=1)
+    brief = dataclasses.replace(DIGITS, feedback_window_s=3)
     register(redis_server, brief)
     made = time.monotonic()
     journal.record([prediction(3)])
     journal.record([prediction(4)])
     assert learn(journal, feedback(3, application=brief)).status is LEARNED
-    wait_until(lambda: time.monotonic() > made + 1.1)
+    wait_until(lambda: time.monotonic() > made + 3.1)
     for each in (journal, other_journal):
         assert learn(each, feedback(4, application=brief)) == FeedbackResult(UNKNOWN_QUERY)
 
@@ -170,7 +171,7 @@ def test_an_event_tells_all_that_a_replay_needs(redis_server: RedisServer, journ
         json.loads(event) for event in run_with_store(redis_server, lambda store: store.events("digits", 7)).events
     ]
     by_query, by_input = (event for event in events if event["event"] == "feedback")
-    assert 0 <= by_query.pop("at_ms") - by_query.pop("predicted_at_ms") < 10_000
+    assert 0 <= by_query.pop("at_ms") - by_query.pop("predicted_at_ms") < 60_000
     assert by_query == {
         "event": "feedback",
         "query_id": 3,

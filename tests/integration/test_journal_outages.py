@@ -13,6 +13,7 @@ from services.common.selection_records import State
 from tests.fixtures.journals import (
     DIGITS,
     ONE_RIGHT,
+    PATIENCE_S,
     Answer,
     feedback,
     key_of,
@@ -43,6 +44,7 @@ def journal(redis_server: RedisServer) -> Iterator[Learner]:
         yield journal
 
 
+@pytest.mark.alone
 def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer) -> None:
     answers: list[Answer[FeedbackResult]] = []
     with running_learner(redis_server) as journal:
@@ -55,6 +57,7 @@ def test_closing_a_journal_finishes_what_it_was_given(redis_server: RedisServer)
     journal.close()
 
 
+@pytest.mark.alone
 def test_closing_a_journal_records_what_it_was_given_in_the_last_moment(redis_server: RedisServer) -> None:
     with running_learner(redis_server) as journal:
         journal.record([prediction(1)])
@@ -70,7 +73,7 @@ def test_closing_a_journal_without_redis_takes_a_moment_and_answers_all(redis_se
         was_read: Answer[State | None] = Answer()
         journal.read_state(key_of(), was_read)
         closing = time.monotonic()
-    assert time.monotonic() - closing < 4
+    assert time.monotonic() - closing < PATIENCE_S
     assert learned.get().status is UNAVAILABLE
     assert was_read.get() is None
     redis_server.thaw()
@@ -101,7 +104,7 @@ def test_without_redis_nothing_is_learned_and_once_it_is_back_all_works_unaided(
     journal.record([prediction(2)])
     asked = time.monotonic()
     results = [learn(journal, feedback(query_id)) for query_id in (2, 3)]
-    assert time.monotonic() - asked < 1
+    assert time.monotonic() - asked < PATIENCE_S
     assert [(result.status, type(result.error)) for result in results] == [(UNAVAILABLE, StoreUnavailable)] * 2
     redis_server.start()
     assert read(journal, key_of()) == ONE_RIGHT
@@ -128,13 +131,12 @@ def test_predictions_wait_for_redis_to_come_back_and_the_oldest_give_way(
     redis_server.kill()
     for query_id in range(25_000):
         journal.record([prediction(query_id)])
-    wait_until(
-        lambda: journal.dropped > 0 and caplog.messages == ["the store is away; predictions wait to be recorded"]
-    )
+    # Those that were on their way wait beside the 20,000.
+    wait_until(lambda: journal.dropped >= 4_700)
+    assert caplog.messages == ["the store is away; predictions wait to be recorded"]
     redis_server.start()
     wait_until_recorded(redis_server, 20_000)
-    # Those that were on their way wait beside the 20,000.
-    assert 4_700 <= journal.dropped <= 5_000
+    assert journal.dropped <= 5_000
     assert learn(journal, feedback(24_999)).status is LEARNED
     assert learn(journal, feedback(10_000)).status is LEARNED
     assert caplog.messages[1:] == ["predictions are recorded again"]

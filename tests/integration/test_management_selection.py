@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 from clipper.v1 import management_service_pb2 as pb
-from redis.asyncio import Redis
 
 from services.common.lessons import FeedbackStatus, Lesson
 from services.common.selection_records import ContextKey, PredictionRecord, Recorded
@@ -143,7 +142,7 @@ def test_a_forgotten_context_has_no_state_and_no_event_and_others_keep_theirs(re
         assert await here.state("bob") == {"svm": 1.0}
         events, _ = await here.events()
         assert [event["context"] for event in events] == ["bob", "bob"]
-        assert all("ann" not in key for key in await keys(redis_server))
+        assert all("ann" not in key for key in keys(redis_server))
 
     play(redis_server, scenario)
 
@@ -177,7 +176,7 @@ def test_a_deleted_application_leaves_nothing_and_comes_back_as_a_new_one(redis_
         await here.learn("ann", svm=1.0)
         registration = await here.registration()
         await here.stub.DeleteApplication(pb.DeleteApplicationRequest(name="clever"))
-        assert [key for key in await keys(redis_server) if ":clever:" in key] == []
+        assert [key for key in keys(redis_server) if ":clever:" in key] == []
         await register(here.stub, CLEVER)
         # A query service that has not heard of it yet.
         assert await here.learn("ann", registration, svm=1.0) is FeedbackStatus.UNKNOWN_QUERY
@@ -201,10 +200,7 @@ def test_without_redis_selection_is_unavailable(redis_server: RedisServer) -> No
     play(redis_server, scenario)
 
 
-async def keys(redis: RedisServer) -> list[str]:
+def keys(redis: RedisServer) -> list[str]:
     """Everything that lies in Redis."""
-    client = Redis.from_url(redis.url, decode_responses=True)
-    try:
-        return [str(key) for key in await client.keys()]
-    finally:
-        await client.aclose()
+    with redis.client() as client:
+        return list(map(str, client.scan_iter()))

@@ -1,7 +1,9 @@
 """What the script of a model called `__main__` is the container's `__main__`."""
 
+import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,13 +134,25 @@ def predict(inputs):
 }
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Where a model is saved, by a script that is there no more; once, for both arrangements."""
+
+    @functools.cache
+    def save(model: str) -> Path:
+        directory = tmp_path_factory.mktemp("script")
+        script = directory / "script.py"
+        script.write_text(_SCRIPT + _MODELS[model] + _SAVE)
+        subprocess.run([sys.executable, script, directory / "model"], check=True)
+        script.unlink()
+        return directory / "model"
+
+    return save
+
+
 @pytest.mark.parametrize("model", _MODELS)
-def test_a_model_finds_what_its_script_called_main(tmp_path: Path, model: str) -> None:
-    directory = tmp_path / "model"
-    script = tmp_path / "script.py"
-    script.write_text(_SCRIPT + _MODELS[model] + _SAVE)
-    subprocess.run([sys.executable, script, directory], check=True)
-    script.unlink()
+def test_a_model_finds_what_its_script_called_main(saved: Callable[[str], Path], model: str) -> None:
+    directory = saved(model)
     with ContainerProcess(directory, model_path=str(directory)) as container:
         with Stream(container.address()) as stream:
             for _ in range(2):

@@ -130,10 +130,15 @@ def _counted_by_prometheus(service: QueryServiceProcess) -> int:
     return int(float(samples['clipper_predictions_total{application="app"}']))
 
 
+def _wait_until_counted(service: QueryServiceProcess, count: int) -> None:
+    """Returns when so many predictions are told by whomever is asked; a process that is busy may tell of them late."""
+    wait_until(lambda: {_counted_in_json(service) for _ in range(8)} == {count})
+    wait_until(lambda: _counted_by_prometheus(service) == count)
+
+
 def test_connections_are_spread_and_the_metrics_are_those_of_all_processes(service: QueryServiceProcess) -> None:
     assert len(_ask(service)) == 2
-    assert {_counted_in_json(service) for _ in range(8)} == {_CONNECTIONS}
-    assert _counted_by_prometheus(service) == _CONNECTIONS
+    _wait_until_counted(service, _CONNECTIONS)
 
 
 def test_it_says_once_that_it_serves_when_all_its_processes_do(service: QueryServiceProcess) -> None:
@@ -183,36 +188,45 @@ def test_a_second_signal_ends_all_processes_at_once(redis: RedisServer, tmp_path
 
 
 def test_a_process_that_dies_is_replaced_and_its_counts_are_kept(service: QueryServiceProcess) -> None:
-    before, _ = _ask(service), _counted_in_json(service)
+    before = _ask(service)
+    _wait_until_counted(service, _CONNECTIONS)
     victim, survivor = _children(service)
     victim.send(signal.SIGKILL)
     wait_until(lambda: any("exit_code" in line for line in service.log()))
-    assert len(_ask(service, 4)) == 1
-    assert _counted_by_prometheus(service) == _CONNECTIONS + 4
-    wait_until(lambda: sum(line["message"] == "process serving" for line in service.log()) == 3)
+    left = _ask(service, 4)
+    # Where that took long, the third may have been among them.
+    assert len(left) == 1 or _have_served(service) == 3
+    _wait_until_counted(service, _CONNECTIONS + 4)
+    wait_until(lambda: _have_served(service) == 3)
     assert survivor in _children(service)
     after = _ask(service)
     assert len(after) == 2 == len(before | after) - 1
-    assert _counted_in_json(service) == _CONNECTIONS + 4 + _CONNECTIONS
+    _wait_until_counted(service, _CONNECTIONS + 4 + _CONNECTIONS)
     (warning,) = (line for line in service.log() if "exit_code" in line)
     assert (warning["level"], warning["exit_code"]) == ("WARNING", 128 + signal.SIGKILL)
     service.process.terminate()
     assert service.end() == 0
 
 
+def _have_served(service: QueryServiceProcess) -> int:
+    """How many processes have begun to serve."""
+    return sum(line["message"] == "process serving" for line in service.log())
+
+
 def test_a_process_that_hangs_does_not_hold_up_the_metrics(service: QueryServiceProcess) -> None:
     _ask(service)
-    assert _counted_by_prometheus(service) == _CONNECTIONS
+    _wait_until_counted(service, _CONNECTIONS)
     hung, _ = _children(service)
     hung.send(signal.SIGSTOP)
     started_s = time.monotonic()
     assert [_counted_by_prometheus(service) for _ in range(2)] == [_CONNECTIONS] * 2
-    assert time.monotonic() - started_s < 5
+    assert time.monotonic() - started_s < PATIENCE_S
     wait_until(lambda: not hung.is_alive())
-    assert {_counted_in_json(service) for _ in range(4)} == {_CONNECTIONS}
+    _wait_until_counted(service, _CONNECTIONS)
     service.expected_errors.add(_FROZEN)
 
 
+@pytest.mark.alone
 def test_a_process_that_freezes_is_ended_so_that_nobody_waits_for_it_for_long(
     service: QueryServiceProcess, busy: threading.Event
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from clipper.v1 import query_service_pb2
 from google.api import httpbody_pb2
 
+from services.common.input_schema import InputSchema
 from tests.fixtures import model_containers
 from tests.fixtures.query_services import (
     DEFAULT_OUTPUT,
@@ -68,6 +69,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServicePr
             registry.add_application(f"{input_type}-app", f"{input_type}-model", input_type)
             add_model(f"{input_type}-model", "1", _describe, input_type)
         add_model("doubles-model", "2", _describe_again)
+        registry.add_application("named-app", "doubles-model", schema=InputSchema(names=("age", "income")))
+        registry.add_version("doubles-model", "of-texts", "strings")
+        registry.add_version("doubles-model", "of-names", input_names=("income", "age"))
         registry.set_current("doubles-model", "1")
         registry.add_application("sleepy", "sleeper", slo_s=_SLO_S)
         registry.add_application("patient", "sleeper", slo_s=10.0)
@@ -138,6 +142,43 @@ def test_an_unknown_version_is_refused(service: QueryServiceProcess) -> None:
         "INVALID_INPUT",
         "Requested version: 9 does not exist for model: doubles-model",
     )
+
+
+@pytest.mark.parametrize(
+    ("application", "version", "reason"),
+    [
+        (
+            "doubles-app",
+            "of-texts",
+            "has incompatible input_type 'strings'. Application 'doubles-app' has input_type 'doubles'.",
+        ),
+        (
+            "named-app",
+            "of-names",
+            "has incompatible input_names (income, age). The schema of application 'named-app' has the names (age, "
+            "income).",
+        ),
+    ],
+    ids=["type", "names"],
+)
+def test_a_version_that_takes_other_inputs_than_its_application_is_refused(
+    service: QueryServiceProcess, application: str, version: str, reason: str
+) -> None:
+    refused = Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_INPUT",
+        f"Requested version: {version} of model: doubles-model {reason}",
+    )
+    body = b'{"input":[1,2],"version":"%b"}' % version.encode()
+    assert refusal(lambda: _predict(service, application, [[1.0, 2.0]], version=version)) == refused
+    assert refusal(lambda: _predict_json(service, application, body)) == refused
+
+
+def test_a_version_whose_inputs_have_names_can_be_asked_for_by_an_application_without(
+    service: QueryServiceProcess,
+) -> None:
+    [prediction] = _predict(service, "doubles-app", [[1.0, 2.0]], version="of-names")
+    assert prediction.default_reason == query_service_pb2.DEFAULT_REASON_NO_REPLICA
 
 
 def test_an_unknown_application_is_not_found(service: QueryServiceProcess) -> None:

@@ -13,8 +13,9 @@ from clipper.v1 import query_service_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.common.names import MODEL_CONTAINER_SERVICE
-from tests.fixtures.query_services import QueryServiceProcess, Registry, request, wait_until_predicted
+from tests.fixtures.query_services import PATIENCE_S, QueryServiceProcess, Registry, request, wait_until_predicted
 from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.waiting import wait_until
 
 _METHOD = "PredictBatch"
 
@@ -82,7 +83,14 @@ def test_a_bad_answer_costs_its_batch_only(
     registry.add_version("m", "1")
     with _container([bad]) as address, QueryServiceProcess(redis_server, tmp_path) as service:
         registry.add_replica("m", "1", 0, address)
-        question = request("app", [[1.0]])
-        (prediction,) = service.stub().Predict(question, timeout=5).predictions
-        assert prediction.default_reason == reason
+        question, reasons = request("app", [[1.0]]), []
+
+        def is_sent() -> bool:
+            """Whether the query service knew the container when it was asked, and sent it a batch."""
+            (prediction,) = service.stub().Predict(question, timeout=PATIENCE_S).predictions
+            reasons.append(prediction.default_reason)
+            return reasons[-1] != query_service_pb2.DEFAULT_REASON_NO_REPLICA
+
+        wait_until(is_sent)
+        assert reasons[-1] == reason
         wait_until_predicted(service, question)

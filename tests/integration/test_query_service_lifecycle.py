@@ -33,7 +33,7 @@ from tests.fixtures.waiting import wait_until
 
 
 def test_watchers_hear_of_the_drain_before_calls_are_refused(redis_server: RedisServer, tmp_path: Path) -> None:
-    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="0.5") as service:
+    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="2") as service:
         watch, process_watch = service.watch_health(QUERY_SERVICE), service.watch_health("")
         assert next(watch).status == next(process_watch).status == SERVING
         service.process.terminate()
@@ -97,12 +97,12 @@ def test_the_drain_ends_with_its_grace(redis_server: RedisServer, tmp_path: Path
         terminated_s = time.monotonic()
         service.process.terminate()
         assert service.end() == 0
-        assert 0.3 <= time.monotonic() - terminated_s < 3
+        assert 0.3 <= time.monotonic() - terminated_s < 0.75 * PATIENCE_S
         assert all(call.code() is not grpc.StatusCode.OK for call in calls)
 
 
 def test_a_second_signal_cuts_the_drain_short(redis_server: RedisServer, tmp_path: Path) -> None:
-    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="3") as service:
+    with QueryServiceProcess(redis_server, tmp_path, lame_duck_s="600") as service:
         watch = service.watch_health(QUERY_SERVICE)
         assert next(watch).status == SERVING
         service.process.terminate()
@@ -132,9 +132,10 @@ def test_a_closed_service_leaves_no_thread_and_no_socket_and_may_be_closed_again
     threads = set(threading.enumerate())
     # The first one in a process opens what grpcio keeps open.
     open_files = live_and_die()
-    assert live_and_die() <= open_files
-    assert live_and_die() <= open_files
-    assert set(threading.enumerate()) <= threads
+    # What other tests have left may still be closing, or its threads ending.
+    wait_until(lambda: live_and_die() <= open_files)
+    wait_until(lambda: live_and_die() <= open_files)
+    wait_until(lambda: set(threading.enumerate()) <= threads)
 
 
 def _pipelined(*questions: query_service_pb2.PredictRequest) -> Iterator[query_service_pb2.PredictStreamRequest]:

@@ -27,6 +27,7 @@ from tests.fixtures.query_services import (
     wait_until_predicted,
 )
 from tests.fixtures.redis_server import RedisServer
+from tests.fixtures.waiting import wait_until
 
 
 def _refuse_negatives(inputs: Any) -> list[str]:
@@ -127,7 +128,11 @@ def test_prometheus_reads_the_same_from_the_metrics_port(asked: QueryServiceProc
 
 
 def test_the_log_tells_which_application_got_defaults_and_why(asked: QueryServiceProcess) -> None:
-    (line,) = (line for line in asked.log() if line["message"] == "queries went without a prediction")
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in asked.log() if line["message"] == "queries went without a prediction"]
+
+    wait_until(lambda: bool(lines()))
+    (line,) = lines()
     assert line["level"] == "WARNING"
     assert (line["application"], line["defaults"]) == ("app", {"model_error": 1})
     assert line["model_error"] == "ValueError: negative"

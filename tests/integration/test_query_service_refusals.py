@@ -26,7 +26,7 @@ from tests.fixtures.query_services import (
     wait_until_predicted,
 )
 
-_SLO_S = 0.25
+_SLO_S = 1.0
 _LATE = "Failed to retrieve a prediction response within the specified latency SLO"
 _NO_REPLICA = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "NO_REPLICA", "No connected models found for query")
 _QUEUE_FULL = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", "The model's queue is full")
@@ -49,7 +49,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryServicePr
         redis = stack.enter_context(redis_in(directory / "redis"))
         container = stack.enter_context(model_containers.serving(_sleep))
         registry = Registry(redis)
-        registry.add_application("patient", "sleeper", slo_s=10.0)
+        registry.add_application("patient", "sleeper")
         registry.add_application("sleepy", "sleeper", slo_s=_SLO_S)
         registry.add_application("lonely", None, slo_s=_SLO_S)
         registry.add_version("sleeper", "1", batch_size=1)
@@ -105,7 +105,7 @@ def test_a_request_that_the_queue_cannot_take_whole_is_refused_whole(service: Qu
 
 def test_a_late_request_is_refused_when_it_is_late(service: QueryServiceProcess) -> None:
     started_s = time.perf_counter()
-    refused = _refused(service, _question("sleepy", 2 * _SLO_S))
+    refused = _refused(service, _question("sleepy", 1.5 * _SLO_S))
     assert time.perf_counter() - started_s >= _SLO_S
     assert refused.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert refused.reason == "DEADLINE_IN_MODEL"

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import grpc
@@ -45,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_World]:
         registry.add_choice("prompt", "majority", *_ALL, slo_s=_SLO_S, use_cache=False)
         registry.add_choice("exp4", "exp4", *_ALL, use_cache=False)
         registry.add_choice("careful", "majority", *_ALL, confidence_threshold=0.9, use_cache=False)
-        registry.add_choice("hasty", "majority", *_ALL, feedback_window_s=1)
+        registry.add_choice("hasty", "majority", *_ALL, feedback_window_s=3)
         registry.add_choice("windy", "exp3", "a", "dead")
         registry.add_version("dead", "1")
         registry.add_application("single", "a")
@@ -155,10 +156,18 @@ def test_feedback_with_an_id_of_its_own_counts_once(world: _World) -> None:
     assert world.other.tell("exp3", {**feedback, "feedback_id": "f2"}) == [LEARNED]
 
 
+def _learned(service: Choosing, application: str, *items: dict[str, Any]) -> bool:
+    """Whether feedback on what another service predicted is learned, which on a busy machine may not know it yet."""
+    statuses = service.tell(application, *items)
+    assert set(statuses) <= {LEARNED, UNKNOWN_QUERY, ALREADY_LEARNED}
+    return UNKNOWN_QUERY not in statuses
+
+
 def test_feedback_may_reach_another_query_service(world: _World) -> None:
     for _ in range(20):
         (prediction,) = world.service.predict("bandit", 1.0, context="fred")
-        assert world.other.tell("bandit", {"query_id": prediction.query_id, "reward": 1.0}) == [LEARNED]
+        feedback = {"query_id": prediction.query_id, "reward": 1.0}
+        wait_until(partial(_learned, world.other, "bandit", feedback))
     assert world.other.predict("bandit", 1.0, context="fred")
 
 
@@ -185,7 +194,7 @@ def test_feedback_after_the_window_is_on_an_unknown_query(world: _World) -> None
     (late,) = world.service.predict("hasty", 2.0)
     assert world.service.tell("hasty", {"query_id": prediction.query_id, "label": "1"}) == [LEARNED]
     made_s = time.monotonic()
-    wait_until(lambda: time.monotonic() - made_s > 1.1)
+    wait_until(lambda: time.monotonic() - made_s > 3.1)
     assert world.service.tell("hasty", {"query_id": late.query_id, "label": "1"}) == [UNKNOWN_QUERY]
 
 
@@ -322,7 +331,7 @@ def test_an_ensemble_learns_whom_to_believe(world: _World) -> None:
     assert world.service.predict("exp4", 1.0, context="kim")[0].output == "2"
     for _ in range(20):
         (prediction,) = world.service.predict("exp4", 1.0, context="kim")
-        assert world.other.tell("exp4", {"query_id": prediction.query_id, "label": "1"}) == [LEARNED]
+        wait_until(partial(_learned, world.other, "exp4", {"query_id": prediction.query_id, "label": "1"}))
     wait_until(lambda: world.service.predict("exp4", 1.0, context="kim")[0].output == "1")
     assert _weight(world, "exp4", "a", "kim") > 0.5
 
@@ -353,4 +362,5 @@ def test_whom_it_asked_and_how_good_that_was_is_in_the_metrics(world: _World) ->
 def test_several_inputs_of_one_request_are_predictions_of_their_own(world: _World) -> None:
     predictions: list[Any] = world.service.predict("exp4", 1.0, 2.0, 3.0, context="lou")
     items = [{"query_id": each.query_id, "label": "2"} for each in predictions]
-    assert world.other.tell("exp4", *items) == [LEARNED] * 3
+    wait_until(lambda: _learned(world.other, "exp4", *items))
+    assert world.other.tell("exp4", *items) == [ALREADY_LEARNED] * 3

@@ -81,7 +81,7 @@ def gate(registry_and_service: tuple[Registry, QueryServiceProcess]) -> Iterator
     with model_containers.serving(model) as container:
         registry.add_version(name, "1", batch_size=1)
         registry.add_replica(name, "1", 0, container.address)
-        registry.add_application(name, name, slo_s=15.0)
+        registry.add_application(name, name)
         wait_until(lambda: service.stub().Predict.future(request(name, [])).code() is grpc.StatusCode.OK)
         yield model
         model.open.set()

@@ -13,7 +13,7 @@ from services.model_container.lease import ReplicaLease
 from tests.fixtures.lease_keepers import LeaseKeeper
 from tests.fixtures.model_containers import PATIENCE_S
 
-_SHORT_S = 0.3
+_SHORT_S = 0.9
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-import redis
 import requests
 from clipper.v1 import management_service_pb2 as pb
 from clipper.v1.management_service_pb2_grpc import ManagementServiceStub
@@ -69,7 +68,7 @@ def refuses(service: QueryServiceProcess) -> bool:
 
 def content(server: RedisServer) -> dict[bytes, bytes]:
     """All that is in it."""
-    client: Any = redis.Redis.from_url(server.url)
+    client: Any = server.client(decode_responses=False)
     return {key: client.dump(key) for key in client.scan_iter()}
 
 

@@ -1,7 +1,6 @@
 """The contract of the stream client, against servers in processes of their own that use grpcio's public API."""
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 
+from clipper_admin.hosts.process import ports
 from services.common.status import RpcStatus
 from services.query.replicas.stream_client import ClientStream, StreamChannel
 from tests.integration.fronts import PATIENCE_S, STREAM, wait_until
@@ -153,6 +153,7 @@ def test_a_closed_channel_ends_its_streams_and_opens_no_others(address: str) -> 
             channel.open(STREAM, print)
 
 
+@pytest.mark.alone
 def test_a_killed_server_ends_the_stream_at_once() -> None:
     with running_server() as (process, address), channel_to(address) as channel:
         reader = Reader(channel)
@@ -212,9 +213,7 @@ def test_what_on_message_raises_ends_the_stream_and_comes_out(address: str) -> N
 
 
 def test_a_channel_is_ready_once_a_server_listens() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
+    [port] = ports.free_ports(1)
     with channel_to(f"127.0.0.1:{port}") as channel:
         assert not channel.wait_ready(0.2)
         with running_server(port):

@@ -1,5 +1,6 @@
 """What a user installs."""
 
+import os
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
@@ -15,13 +16,16 @@ def test_a_wheel_holds_all_of_the_packages_and_nothing_else_but_the_license(whee
     sources = {
         str(file.relative_to(root))
         for root, package in ((TREE, "clipper_admin"), (TREE, "services"), (TREE / "protos" / "gen", "clipper"))
-        for file in (root / package).rglob("*")
-        if file.is_file() and file.parent.name != "__pycache__"
+        # What lies elsewhere in the tree is linked to.
+        for directory, _, files in os.walk(root / package, followlinks=True)
+        for file in (Path(directory, name) for name in files)
+        if file.parent.name != "__pycache__"
     }
     [information] = {name.split("/")[0] for name in names if name.split("/")[0] not in PACKAGES}
 
     assert {name for name in names if not name.startswith(information)} == sources
     assert {"clipper_admin/envoy.yaml.tmpl", "services/store/lua/learn.lua"} <= sources
+    assert {"clipper_admin/protos/clipper/v1/input.proto", "clipper_admin/protos/google/api/http.proto"} <= sources
     assert f"{information}/licenses/LICENSE" in names
 
 

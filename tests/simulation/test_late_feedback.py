@@ -12,7 +12,6 @@ from random import Random
 from types import MappingProxyType
 
 import pytest
-from mabwiser.mab import MAB, LearningPolicy
 
 from services.query.engine.policies.registry import load
 from simulation.bandits import (
@@ -60,6 +59,9 @@ _ASTRAY = Delivery(lag=100, spread=100, missing=0.2)
 
 def _library_regret(world: World, delivery: Delivery) -> float:
     """What MABWiser's Thompson sampling loses on a stream, of which it is told fifty feedbacks at once."""
+    # It brings along what takes seconds to import.
+    from mabwiser.mab import MAB, LearningPolicy
+
     mab = MAB(list(_ARMS), LearningPolicy.ThompsonSampling(), seed=1)
     mab.fit([arm for arm in _ARMS for _ in range(2)], [0, 1] * len(_ARMS))
     world_chance, chance = Random("world 1"), Random("delivery 1")

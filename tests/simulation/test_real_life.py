@@ -28,8 +28,10 @@ def _run(title: str, policy: str = "adaptive", seed: int = 1) -> Report:
 @pytest.mark.parametrize("title", _ALONE)
 def test_one_replica_answers_nearly_as_many_in_time_as_if_all_that_comes_were_known(title: str) -> None:
     reports = [_run(title, seed=seed) for seed in _SEEDS]
-    best = sum(_BY_TITLE[title].best(report) for report in reports)
-    assert sum(report.total.predicted for report in reports) >= _OF_THE_BEST * best
+    predicted, asked = (sum(getattr(report.total, what) for report in reports) for what in ("predicted", "asked"))
+    # Nobody answers more than are asked; how many fewer could be is found out where that decides.
+    if predicted < _OF_THE_BEST * asked:
+        assert predicted >= _OF_THE_BEST * sum(_BY_TITLE[title].best(report) for report in reports)
 
 
 @pytest.mark.parametrize("policy", ["fixed", "aimd", "quantile", HALF_OBJECTIVE])

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _DIRECTORY_MODE = 0o755
@@ -39,6 +39,13 @@ def add(archive: tarfile.TarFile, path: str, content: bytes) -> None:
 def add_tree(archive: tarfile.TarFile, path: str, source: Path) -> None:
     """Adds a directory, or a file, that anybody can read, whoever may read the source."""
     archive.add(source, path, filter=_readable)
+
+
+def content(chunks: Iterable[bytes]) -> bytes:
+    """What is in the only file of an archive."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        [file] = archive.getmembers()
+        return (archive.extractfile(file) or io.BytesIO()).read()
 
 
 def _readable(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -1,5 +1,7 @@
 """The containers of one cluster: made from specifications, found by their labels, stopped together."""
 
+import logging
+import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +17,9 @@ from clipper_admin.hosts.docker import archive, labels
 from clipper_admin.hosts.docker.engine import explained, provide_image
 from clipper_admin.hosts.docker.labels import Role
 from clipper_admin.hosts.docker.specification import DATA, HOME, ContainerSpec, merged
+from clipper_admin.logs import ClusterAdapter
 
+_LOG = logging.getLogger(__name__)
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - asked for by naming an address that others reach
 # Longer than what any service or replica takes to drain.
@@ -25,6 +29,8 @@ _MOST_AT_ONCE = 16
 _CONFLICT = 409
 # The engine does not start again what was stopped, not even when it starts itself.
 _UNTIL_HALTED: Any = {"Name": "unless-stopped"}
+_FREE_PORTS = range(10_000, 50_000)
+_MOST_PORTS_TRIED = 50
 _TAKEN = ("port is already allocated", "address already in use", "failed to bind")
 
 
@@ -58,6 +64,7 @@ class Containers:
         self._cluster_name = cluster_name
         self._published_at = _LOOPBACK if address in ("localhost", _LOOPBACK) else _EVERYWHERE
         self._extra_options = extra_options
+        self._logger = ClusterAdapter(_LOG, cluster_name)
 
     def all(self) -> list[Container]:
         """Everything, running or not, oldest first."""
@@ -106,6 +113,22 @@ class Containers:
                 raise PortTaken(_named(spec.ports.values(), explanation)) from error
             raise ClipperException(f"Docker could not start the container {spec.name}: {explanation}") from error
         return container
+
+    def publish(self, plan_with: Callable[[list[int]], ContainerSpec], wanted: Collection[int]) -> Container:
+        """Starts a container with the wanted ports, or free ones where others have them or it does not matter (0).
+
+        Raises:
+            ClipperException: the engine refused, or no free port was found.
+        """
+        ports = [port or _free_port() for port in wanted]
+        for _ in range(_MOST_PORTS_TRIED):
+            try:
+                return self.start(plan_with(ports))
+            except PortTaken as taken:
+                free = _free_port()
+                self._logger.warning("Port %d is taken; trying %d instead", taken.port, free)
+                ports = [free if port == taken.port else port for port in ports]
+        raise ClipperException(f"Of {_MOST_PORTS_TRIED} ports none was free")
 
     def keep(self, containers: Collection[Container]) -> None:
         """From now on the engine starts these again when they die, and when it starts itself."""
@@ -235,3 +258,7 @@ def _not_being_removed() -> Iterator[None]:
 def _named(ports: Collection[int], explanation: str) -> int:
     """The port that the engine complains of."""
     return next((port for port in ports if f":{port}" in explanation), next(iter(ports)))
+
+
+def _free_port() -> int:
+    return random.SystemRandom().choice(_FREE_PORTS)

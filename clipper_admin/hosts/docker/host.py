@@ -1,9 +1,8 @@
 """A cluster of Docker containers: started, found again, and ended, with all that it has."""
 
 import logging
-import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -25,11 +24,10 @@ from clipper_admin.cluster.host import (
 )
 from clipper_admin.cluster.readiness import MANAGEMENT_SERVICE, QUERY_SERVICE, Probe, is_serving
 from clipper_admin.exceptions import ClipperException
-from clipper_admin.hosts.docker import bases, checks, claim, images, labels, plan
+from clipper_admin.hosts.docker import bases, checks, claim, images, labels, locks, plan
 from clipper_admin.hosts.docker.claim import Claim
 from clipper_admin.hosts.docker.containers import (
     Containers,
-    PortTaken,
     ending,
     is_alive,
     is_kept,
@@ -53,8 +51,6 @@ _OTHERS_START_TIMEOUT_S = 300.0
 # Who may build an image and wait for replicas meanwhile.
 _OTHERS_TIMEOUT_S = 900.0
 _POLL_INTERVAL_S = 0.1
-_FREE_PORTS = range(10_000, 50_000)
-_MOST_PORTS_TRIED = 50
 _ROOT = ("", "0", "root")
 
 
@@ -171,6 +167,10 @@ class DockerHost(Host):
     def fingerprint(self, image: str) -> str:
         """The label that it was given when it was built; see Host."""
         return images.fingerprint_of(self._client, image)
+
+    def packages(self, image: str) -> list[str]:
+        """The lock in the image; see Host and locks."""
+        return locks.read(self._client, self._name, image)
 
     def free(self, images: Collection[str]) -> None:
         """Removes the cluster's images among these; see Host."""
@@ -322,13 +322,13 @@ class DockerHost(Host):
         ]
         yield from map(self._containers.start, queries)
         yield self._start_edge(images.envoy, queries, management)
-        yield self._publish(
+        yield self._containers.publish(
             lambda ports: plan.prometheus(images.prometheus, self._networks, ports[0], queries),
             [self._options.prometheus_port],
         )
 
     def _start_edge(self, image: str, queries: Sequence[ContainerSpec], management: ContainerSpec) -> Container:
-        return self._publish(
+        return self._containers.publish(
             lambda ports: plan.envoy(
                 image,
                 self._networks,
@@ -339,18 +339,6 @@ class DockerHost(Host):
             ),
             [self._options.query_port, self._options.management_port],
         )
-
-    def _publish(self, plan_with: Callable[[list[int]], ContainerSpec], wanted: list[int]) -> Container:
-        """Starts a container with the wanted ports, or free ones where others have them."""
-        ports = [port or _free_port() for port in wanted]
-        for _ in range(_MOST_PORTS_TRIED):
-            try:
-                return self._containers.start(plan_with(ports))
-            except PortTaken as taken:
-                free = _free_port()
-                self._logger.warning("Port %d is taken; trying %d instead", taken.port, free)
-                ports = [free if port == taken.port else port for port in ports]
-        raise ClipperException(f"Of {_MOST_PORTS_TRIED} ports none was free")
 
     def _wait_until_serving(self) -> None:
         if not readiness.wait_until_serving(self._probes(), self._check_services, _START_TIMEOUT_S):
@@ -404,7 +392,3 @@ def _component(container: Container) -> Component:
 
 def _port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
-
-
-def _free_port() -> int:
-    return random.SystemRandom().choice(_FREE_PORTS)

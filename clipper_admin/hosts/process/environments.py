@@ -34,7 +34,7 @@ from clipper_admin.hosts.process.installers import Installer
 
 _LOG = logging.getLogger(__name__)
 _MARKER = "clipper-environment.json"
-_LOCK = "requirements.lock"
+LOCK = "requirements.lock"
 _CONSTRAINTS = "constraints.txt"
 _KEPT = "kept"
 
@@ -107,6 +107,11 @@ def provide(home: Path, packages: Sequence[str], python: str = "", *, keep: bool
     return _made(environment)
 
 
+def services_packages() -> list[str]:
+    """What a model without packages of its own finds, one requirement each: what the services have."""
+    return _found_in(*_services_directories())
+
+
 def is_kept(environment: Path) -> bool:
     """Whether an environment stays when models need it no longer."""
     return (environment / _KEPT).exists()
@@ -115,12 +120,12 @@ def is_kept(environment: Path) -> bool:
 def _made(environment: Path) -> Environment:
     is_apart = json.loads((environment / _MARKER).read_text())["is_apart"]
     python = str(_python(environment))
-    return Environment(python, services_python() if is_apart else python, environment / _LOCK)
+    return Environment(python, services_python() if is_apart else python, environment / LOCK)
 
 
 def _key(packages: Sequence[str], python: str) -> str:
     """Tells environments apart; what the services bring is part of it, because an environment leans on it."""
-    brought = sorted(file.name for path in _services_packages() for file in Path(path).glob("*.dist-info"))
+    brought = sorted(file.name for path in _services_directories() for file in Path(path).glob("*.dist-info"))
     what = json.dumps([services_python(), sys.version, brought, sorted(packages), python])
     return hashlib.sha256(what.encode()).hexdigest()[:16]
 
@@ -146,12 +151,12 @@ def _make_together(environment: Path, packages: Sequence[str], installer: Instal
     installer.make(environment, services_python())
     own_packages = _own_packages(environment)
     # addsitedir, unlike a bare path, honours the .pth files there, by which editable installs work.
-    lines = [f"import site; site.addsitedir({path!r})\n" for path in _services_packages()]
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in _services_directories()]
     (own_packages / "clipper_services.pth").write_text("".join(lines))
     constraints = environment / _CONSTRAINTS
     constraints.write_text("".join(f"{pin}\n" for pin in _container_pins()))
     installer.install(str(_python(environment)), packages, constraints=constraints)
-    _write_lock(environment, str(own_packages), *_services_packages())
+    _write_lock(environment, str(own_packages), *_services_directories())
 
 
 def _make_apart(environment: Path, packages: Sequence[str], python: str, installer: Installer) -> None:
@@ -164,11 +169,15 @@ def _make_apart(environment: Path, packages: Sequence[str], python: str, install
 
 
 def _write_lock(environment: Path, *directories: str) -> None:
-    """Writes what is found in directories of packages, of which the first one that has a package wins."""
+    (environment / LOCK).write_text("".join(f"{requirement}\n" for requirement in _found_in(*directories)))
+
+
+def _found_in(*directories: str) -> list[str]:
+    """What is installed in directories of packages, of which the first one that has a package wins."""
     found: dict[str, str] = {}
     for each in distributions(path=[*directories]):
-        found.setdefault(each.name.lower().replace("_", "-"), f"{each.name}=={each.version}\n")
-    (environment / _LOCK).write_text("".join(sorted(found.values())))
+        found.setdefault(each.name.lower().replace("_", "-"), f"{each.name}=={each.version}")
+    return sorted(found.values())
 
 
 def _container_pins() -> list[str]:
@@ -177,7 +186,7 @@ def _container_pins() -> list[str]:
     waiting = [*_CONTAINER_PACKAGES]
     while waiting:
         name = waiting.pop()
-        for found in distributions(name=name, path=_services_packages()):
+        for found in distributions(name=name, path=_services_directories()):
             if name not in pins:
                 pins[name] = f"{found.name}=={found.version}"
                 waiting += map(_name_in, filter(_is_needed, found.requires or ()))
@@ -192,7 +201,7 @@ def _name_in(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
-def _services_packages() -> list[str]:
+def _services_directories() -> list[str]:
     """The directories that the services' interpreter imports installed packages from."""
     paths = _told_by(services_python(), "[p for p in sys.path if p.endswith(('site-packages', 'dist-packages'))]")
     return [str(path) for path in paths]

@@ -121,11 +121,15 @@ class ProcessHost(Host):
     def identify(self, image: str) -> str:
         """The image's directory, which is never another's."""
         images.load(image)
-        return image
+        return str(Path(image))
 
     def fingerprint(self, image: str) -> str:
         """As it was written down when the image was built; see Host."""
         return str(images.description(Path(image)).get("fingerprint", ""))
+
+    def packages(self, image: str) -> list[str]:
+        """The image's lock or, where the model has the services' environment, what that has; see Host."""
+        return images.packages(image)
 
     def free(self, images: Collection[str]) -> None:
         """Removes directories of images, and environments; see Host."""

@@ -1,7 +1,8 @@
 """Predictions for those who ask: what they wait for before they are looked at, and how they reach the engine then."""
 
 from services.common.errors import InvalidInput, NotFound
-from services.common.records import version_key
+from services.common.input_schema import listed
+from services.common.records import Application, ModelVersion, version_key
 from services.query.api.asked import Asked
 from services.query.api.prepared import PreparedDefault
 from services.query.driver import Driver, Entrant
@@ -41,7 +42,7 @@ class Predictor:
         """Hands a request to the engine; `caller` is delivered the answer, at once when there are no inputs.
 
         Raises:
-            InvalidInput: the version is unknown or the context is too long.
+            InvalidInput: the version is unknown or takes other inputs, or the context is too long.
         """
         version = route.version if asked.version is None else self._version(route, asked.version)
         if len(asked.context) > LONGEST_CONTEXT:
@@ -87,4 +88,24 @@ class Predictor:
         version = self._driver.version(version_key(model, wanted))
         if version is None:
             raise InvalidInput(f"Requested version: {wanted} does not exist for model: {model}")
+        _check_compatible(route.application, version.record)
         return version
+
+
+def _check_compatible(application: Application, version: ModelVersion) -> None:
+    """Checks of a version that was asked for what management has checked of the current one.
+
+    Raises:
+        InvalidInput: the version takes other inputs than the application.
+    """
+    asked = f"Requested version: {version.model_version} of model: {version.model_name}"
+    if version.input_type is not application.input_type:
+        raise InvalidInput(
+            f"{asked} has incompatible input_type '{version.input_type}'. Application '{application.name}' has "
+            f"input_type '{application.input_type}'."
+        )
+    if not version.names_inputs_like(application):
+        raise InvalidInput(
+            f"{asked} has incompatible input_names ({listed(version.input_names)}). The schema of application "
+            f"'{application.name}' has the names ({listed(application.input_names)})."
+        )

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import docker
 import pytest
 
 from clipper_admin import ClipperConnection
 from clipper_admin.deployers import python as python_deployer
 from tests.fixtures.clients import RestClient
-from tests.fixtures.docker_clusters import replicas
 from tests.fixtures.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -27,7 +25,7 @@ def name(docker_cluster: ClipperConnection, request: pytest.FixtureRequest) -> I
 
 
 def test_what_a_container_is_made_of_can_be_had_in_other_versions_and_its_death_is_the_containers(
-    engine: docker.DockerClient, docker_cluster: ClipperConnection, name: str
+    docker_cluster: ClipperConnection, name: str
 ) -> None:
     def tell(inputs: Sequence[Any]) -> list[Any]:
         import os
@@ -45,9 +43,6 @@ def test_what_a_container_is_made_of_can_be_had_in_other_versions_and_its_death_
 
     with RestClient(docker_cluster.get_query_addr(), name) as client:
         assert client.ask([1.0, 2.5]).output == ["1.26.4", "4.25.3", 10001, 3.5]
-        [replica] = replicas(engine, docker_cluster, name, "1")
-        lock = replica.exec_run(["cat", "/opt/model/requirements.lock"]).output
-        assert isinstance(lock, bytes)
-        assert set(packages) <= set(lock.decode().splitlines())
+        assert set(packages) <= set(docker_cluster.get_model_packages(name))
         client.ask([13.0])
         wait_until(lambda: client.ask([2.0, 2.5]).is_prediction, within_s=60.0)

@@ -50,7 +50,7 @@ def test_a_call_that_is_being_made_when_the_generator_ends_is_made_and_no_other(
     puppet.ask()
     answering = threading.Thread(target=puppet.answer)
     answering.start()
-    assert puppet.is_making.wait(10.0)
+    assert puppet.is_making.wait(40.0)
     puppet.close()
     answering.join()
     assert puppet.made == [0, 1]

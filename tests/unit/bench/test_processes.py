@@ -23,7 +23,7 @@ def test_a_process_is_found_by_its_mark_and_so_is_what_it_starts(tmp_path: Path)
         assert found[worker].command[:2] == (sys.executable, "-c")
         assert found[worker].environment[MARK] == "a-mark"
         assert not marked("another-mark")
-        parent.end(within_s=10.0)
+        parent.end(within_s=40.0)
     assert not is_alive(parent.pid)
 
 

@@ -3,12 +3,16 @@
 import functools
 import importlib
 import json
+import os
 import pickle
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -320,6 +324,22 @@ def test_what_cannot_travel_is_named_with_what_to_do(function: Callable[..., Any
     with pytest.raises(ClipperException, match=obstacle) as refused, closures.saved(function):
         pass
     assert "cannot be serialised: " in refused.value.msg
+    assert "deploy a class that makes it in its __init__" in refused.value.msg
+
+
+@pytest.mark.parametrize(
+    "make",
+    [socket.socket, lambda: sqlite3.connect(":memory:"), lambda: open(os.devnull, "rb")],  # noqa: SIM115
+    ids=["a socket", "a session of a library", "an open file"],
+)
+def test_what_belongs_to_a_process_is_named_by_the_variable_that_holds_it(make: Callable[[], Any]) -> None:
+    with closing(make()) as held:
+
+        def predict(inputs: list[Any]) -> list[Any]:
+            return [held for _ in inputs]
+
+        with pytest.raises(ClipperException, match="the variable 'held' of") as refused, closures.saved(predict):
+            pass
     assert "deploy a class that makes it in its __init__" in refused.value.msg
 
 

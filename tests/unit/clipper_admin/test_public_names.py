@@ -41,6 +41,7 @@ CONNECTED_ONLY: dict[str, tuple[Any, ...]] = {
     "get_selection_events": ("a",),
     "get_all_models": (),
     "get_model_info": ("m", 1),
+    "get_model_packages": ("m",),
     "get_all_model_replicas": (),
     "get_model_replica_info": ("m", 1, 0),
     "get_clipper_logs": (),

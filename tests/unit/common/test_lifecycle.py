@@ -12,7 +12,7 @@ import pytest
 from services.common.lifecycle import BackgroundTasks
 
 _REPOSITORY = Path(__file__).parents[3]
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 
 _PREAMBLE = """
 import os, signal, sys, threading

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63lipper/v1/input.proto\x12\nclipper.v1\"L\n\x06Inputs\x12#\n\x04type\x18\x01 \x01(\x0e\x32\x15.clipper.v1.InputType\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07lengths\x18\x03 \x03(\r*\x99\x01\n\tInputType\x12\x1a\n\x16INPUT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10INPUT_TYPE_BYTES\x10\x01\x12\x13\n\x0fINPUT_TYPE_INTS\x10\x02\x12\x15\n\x11INPUT_TYPE_FLOATS\x10\x03\x12\x16\n\x12INPUT_TYPE_DOUBLES\x10\x04\x12\x16\n\x12INPUT_TYPE_STRINGS\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63lipper/v1/input.proto\x12\nclipper.v1\"L\n\x06Inputs\x12#\n\x04type\x18\x01 \x01(\x0e\x32\x15.clipper.v1.InputType\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07lengths\x18\x03 \x03(\r*\x99\x01\n\tInputType\x12\x1a\n\x16INPUT_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10INPUT_TYPE_BYTES\x10\x01\x12\x13\n\x0fINPUT_TYPE_INTS\x10\x02\x12\x15\n\x11INPUT_TYPE_FLOATS\x10\x03\x12\x16\n\x12INPUT_TYPE_DOUBLES\x10\x04\x12\x16\n\x12INPUT_TYPE_STRINGS\x10\x05\x42\x33\n\rai.clipper.v1B\nInputProtoP\x01Z\x14\x63lipper/v1;clipperv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clipper.v1.input_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rai.clipper.v1B\nInputProtoP\001Z\024clipper/v1;clipperv1'
   _globals['_INPUTTYPE']._serialized_start=117
   _globals['_INPUTTYPE']._serialized_end=270
   _globals['_INPUTS']._serialized_start=38

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from clipper.v1 import input_pb2 as clipper_dot_v1_dot_input__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(clipper/v1/model_container_service.proto\x12\nclipper.v1\x1a\x16\x63lipper/v1/input.proto\"c\n\x13PredictBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.clipper.v1.Inputs\x12\x16\n\x0etimeout_micros\x18\x03 \x01(\x04\"{\n\x14PredictBatchResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12*\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x18.clipper.v1.InputFailure\x12\x14\n\x0cmodel_micros\x18\x04 \x01(\x04\".\n\x0cInputFailure\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t2n\n\x15ModelContainerService\x12U\n\x0cPredictBatch\x12\x1f.clipper.v1.PredictBatchRequest\x1a .clipper.v1.PredictBatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(clipper/v1/model_container_service.proto\x12\nclipper.v1\x1a\x16\x63lipper/v1/input.proto\"c\n\x13PredictBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.clipper.v1.Inputs\x12\x16\n\x0etimeout_micros\x18\x03 \x01(\x04\"{\n\x14PredictBatchResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x0f\n\x07outputs\x18\x02 \x03(\t\x12*\n\x08\x66\x61ilures\x18\x03 \x03(\x0b\x32\x18.clipper.v1.InputFailure\x12\x14\n\x0cmodel_micros\x18\x04 \x01(\x04\".\n\x0cInputFailure\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t2n\n\x15ModelContainerService\x12U\n\x0cPredictBatch\x12\x1f.clipper.v1.PredictBatchRequest\x1a .clipper.v1.PredictBatchResponse(\x01\x30\x01\x42\x43\n\rai.clipper.v1B\x1aModelContainerServiceProtoP\x01Z\x14\x63lipper/v1;clipperv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clipper.v1.model_container_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\rai.clipper.v1B\032ModelContainerServiceProtoP\001Z\024clipper/v1;clipperv1'
   _globals['_PREDICTBATCHREQUEST']._serialized_start=80
   _globals['_PREDICTBATCHREQUEST']._serialized_end=179
   _globals['_PREDICTBATCHRESPONSE']._serialized_start=181

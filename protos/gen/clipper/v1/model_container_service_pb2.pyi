@@ -29,10 +29,10 @@ class PredictBatchRequest(_message.Message):
     INPUTS_FIELD_NUMBER: _builtins.int
     TIMEOUT_MICROS_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.int
-    """Unique within the stream."""
+    """Unique within the stream; all 64 bits are returned with the answer."""
     timeout_micros: _builtins.int
     """Microseconds, from the sending of the batch, until its latest deadline. After that nobody waits for the answer: the
-    container may stop isolating a bad input then. 0: no deadline.
+    container may stop isolating a bad input then, or fail all inputs, but answers in its turn. 0: no deadline.
     """
     @_builtins.property
     def inputs(self) -> _input_pb2.Inputs:

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ModelContainerServiceStub:
-    """One replica of one model version. Any language can implement it; a container must
+    """One replica of one model version. Any language can implement it (docs/containers.md says what is asked of it in detail,
+    and `clipper check-container` whether it does); a container must
 
     1. serve this service and grpc.health.v1.Health (service name "clipper.v1.ModelContainerService"), SERVING only once
     the model is loaded and warmed;
@@ -50,7 +51,8 @@ class ModelContainerServiceStub:
 
 
 class ModelContainerServiceServicer:
-    """One replica of one model version. Any language can implement it; a container must
+    """One replica of one model version. Any language can implement it (docs/containers.md says what is asked of it in detail,
+    and `clipper check-container` whether it does); a container must
 
     1. serve this service and grpc.health.v1.Health (service name "clipper.v1.ModelContainerService"), SERVING only once
     the model is loaded and warmed;
@@ -86,7 +88,8 @@ def add_ModelContainerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelContainerService:
-    """One replica of one model version. Any language can implement it; a container must
+    """One replica of one model version. Any language can implement it (docs/containers.md says what is asked of it in detail,
+    and `clipper check-container` whether it does); a container must
 
     1. serve this service and grpc.health.v1.Health (service name "clipper.v1.ModelContainerService"), SERVING only once
     the model is loaded and warmed;

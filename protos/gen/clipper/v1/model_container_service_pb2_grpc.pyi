@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ModelContainerServiceStub:
-    """One replica of one model version. Any language can implement it; a container must
+    """One replica of one model version. Any language can implement it (docs/containers.md says what is asked of it in detail,
+    and `clipper check-container` whether it does); a container must
 
     1. serve this service and grpc.health.v1.Health (service name "clipper.v1.ModelContainerService"), SERVING only once
        the model is loaded and warmed;
@@ -49,7 +50,8 @@ class ModelContainerServiceStub:
 
 @_typing.type_check_only
 class ModelContainerServiceAsyncStub(ModelContainerServiceStub):
-    """One replica of one model version. Any language can implement it; a container must
+    """One replica of one model version. Any language can implement it (docs/containers.md says what is asked of it in detail,
+    and `clipper check-container` whether it does); a container must
 
     1. serve this service and grpc.health.v1.Health (service name "clipper.v1.ModelContainerService"), SERVING only once
        the model is loaded and warmed;
@@ -67,7 +69,8 @@ class ModelContainerServiceAsyncStub(ModelContainerServiceStub):
     """
 
 class ModelContainerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """One replica of one model version. Any language can implement it; a container must
+    """One replica of one model version. Any language can implement it (docs/containers.md says what is asked of it in detail,
+    and `clipper check-container` whether it does); a container must
 
     1. serve this service and grpc.health.v1.Health (service name "clipper.v1.ModelContainerService"), SERVING only once
        the model is loaded and warmed;

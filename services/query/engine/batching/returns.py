@@ -4,7 +4,8 @@ A batch that is answered brings them all at once, within much less time than the
 with the first few serves the others after those, in a batch of their own, and so for ever: two batches go round where
 one would do. One that waits for a moment has all of them in one batch.
 
-It is learned how many come in that moment, by what came in the moments before; nobody is waited for who is not expected.
+It is learned how many come in that moment, by what came in the moments before; nobody is waited for who is not
+expected.
 """
 
 from services.query.engine.queue import TaskQueue

@@ -11,6 +11,8 @@ import pytest
 
 from clipper_admin.hosts.identity import ProcessIdentity
 
+PATIENCE_S = 40.0
+
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
@@ -33,7 +35,7 @@ def test_a_running_process_is_alive_until_it_ends(sleeper: subprocess.Popen[byte
 
     identity.send(signal.SIGTERM)
 
-    assert identity.wait_until_gone(10)
+    assert identity.wait_until_gone(PATIENCE_S)
     assert not identity.is_alive()  # although nobody has waited for it yet
 
 
@@ -72,4 +74,4 @@ def test_what_a_process_has_left_behind_is_killed_after_its_own_end() -> None:
         replace(identity, started="another boot:1").kill_group()
         assert child.is_alive()
         identity.kill_group()
-        assert child.wait_until_gone(10)
+        assert child.wait_until_gone(PATIENCE_S)

@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from services.query.processes.heartbeat import BEAT_S, Heart, Pulse
 from tests.fixtures.waiting import wait_until
 
 
+@pytest.mark.alone
 def test_it_is_heard_before_it_could_be_missed() -> None:
     here, there = os.pipe()
 

@@ -19,6 +19,12 @@ def test_files_can_be_read_by_anybody_and_the_directory_is_its_owners() -> None:
     assert (found["data"].isdir(), found["data"].mode, found["data"].uid) == (True, 0o755, 65534)
 
 
+def test_the_content_of_a_file_comes_back_whatever_the_engine_cuts_it_into() -> None:
+    sent = archive.of_files({"requirements.lock": b"numpy==2.4.6\n"})
+
+    assert archive.content([sent[:700], sent[700:]]) == b"numpy==2.4.6\n"
+
+
 def test_a_private_tree_becomes_readable_and_nobodys(tmp_path: Path) -> None:
     model = tmp_path / "model"
     (model / "weights").mkdir(parents=True, mode=0o700)

@@ -91,4 +91,4 @@ def test_a_manager_that_nobody_holds_any_more_has_closed_its_connection(
 
         del manager
 
-        assert closed.wait(timeout=10)
+        assert closed.wait(timeout=40)

@@ -16,6 +16,7 @@ from clipper_admin.hosts.identity import ProcessIdentity
 from clipper_admin.hosts.process import ports
 from clipper_admin.hosts.process.process import ProcessSpec, ProcessState, ProcessStatus, SupervisedProcess, Tier
 
+PATIENCE_S = 40.0
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 PARENT = (
@@ -30,7 +31,7 @@ def supervised(tmp_path: Path, program: str, **settings: object) -> SupervisedPr
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -127,7 +128,7 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path
         process = supervised(tmp_path, STUBBORN, stop_grace_s=0.2)
         process.start()
         await shows(tmp_path)
-        await asyncio.wait_for(process.stop(graceful=True), 5)
+        await asyncio.wait_for(process.stop(graceful=True), PATIENCE_S)
         assert process.status.state is ProcessState.STOPPED
 
     asyncio.run(run())
@@ -135,10 +136,10 @@ def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path
 
 def test_without_grace_a_process_is_killed_at_once(tmp_path: Path) -> None:
     async def run() -> None:
-        process = supervised(tmp_path, STUBBORN, stop_grace_s=60)
+        process = supervised(tmp_path, STUBBORN, stop_grace_s=10 * PATIENCE_S)
         process.start()
         await shows(tmp_path)
-        await asyncio.wait_for(process.stop(graceful=False), 5)
+        await asyncio.wait_for(process.stop(graceful=False), PATIENCE_S)
 
     asyncio.run(run())
 
@@ -150,7 +151,7 @@ def test_a_process_takes_what_it_has_started_with_it(tmp_path: Path) -> None:
         child = ProcessIdentity.of(int(await shows(tmp_path)))
         assert child is not None
         await process.stop(graceful=True)
-        assert child.wait_until_gone(5)
+        assert child.wait_until_gone(PATIENCE_S)
 
     asyncio.run(run())
 
@@ -200,7 +201,7 @@ def test_an_adopted_process_is_stopped_like_a_child(tmp_path: Path) -> None:
         process = SupervisedProcess(spec, tmp_path / "it.log", lambda: None, identity)
         process.start()
         await until(lambda: process.status.state is ProcessState.RUNNING)
-        await asyncio.wait_for(process.stop(graceful=True), 5)
+        await asyncio.wait_for(process.stop(graceful=True), PATIENCE_S)
 
     other, identity = sleeper()
     with other:
@@ -245,7 +246,7 @@ asyncio.run(run())
     assert subprocess.run([sys.executable, "-c", keeper], check=False).returncode == -signal.SIGKILL
 
     for process in ProcessIdentity.all_writing_to(tmp_path):
-        assert process.wait_until_gone(5)
+        assert process.wait_until_gone(PATIENCE_S)
     assert (tmp_path / "it.log").read_text() == ""
 
 
