@@ -21,6 +21,8 @@ PINS  := pyproject.toml requirements.lock
 
 # Where the fuzzing of `make chaos` begins.
 SEED := $(shell date +%s)
+# What `make test-frameworks` installs, up to a gigabyte each, in this order; languages are C++, Java and Node.
+FRAMEWORKS := languages lightgbm pytorch
 # How long `make soak` takes.
 MINUTES := 30
 
@@ -125,8 +127,9 @@ test-cookbook: $(DEV) ## Follow the pages of the cookbook that install most of a
 	@echo "==> pytest of PyTorch's pages"
 	@$(BIN)/pytest tests/cookbook/test_torch_pages.py
 
-test-frameworks: $(DEV) ## Build and serve what needs a compiler, or a framework, of its own
-	@$(BIN)/pytest tests/frameworks
+test-frameworks: $(DEV) ## Build, train, deploy and ask in other languages and larger frameworks (FRAMEWORKS="lightgbm ...")
+	@echo "==> pytest of $(FRAMEWORKS)"
+	@$(BIN)/pytest $(FRAMEWORKS:%=tests/frameworks/test_%.py)
 
 test-all: test-slow test-pythons test-cookbook test-frameworks test ## Run all of the tests
 

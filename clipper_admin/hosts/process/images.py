@@ -129,14 +129,20 @@ def description(image: Path) -> dict[str, Any]:
 
 
 def packages(image: str) -> list[str]:
-    """What the model in an image finds installed, one requirement each.
+    """What the model in an image finds installed, one requirement each; with a container of somebody's own nothing.
 
     Raises:
-        ClipperException: the directory is none.
+        ClipperException: the directory is none, or has a container of its own, which does not say.
     """
     load(image)
+    if "python" not in description(Path(image)):
+        return []
     lock = Path(image) / environments.LOCK
-    return lock.read_text().splitlines() if lock.exists() else environments.services_packages()
+    if lock.exists():
+        return lock.read_text().splitlines()
+    if "python" not in description(Path(image)):
+        raise ClipperException(f"The image {image} does not say what is installed in it: it has no {environments.LOCK}")
+    return environments.services_packages()
 
 
 def _command(image: Path, described: Mapping[str, Any]) -> tuple[str, ...]:
