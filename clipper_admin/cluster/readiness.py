@@ -1,5 +1,6 @@
 """What serves: services by the standard gRPC health check, replicas by their leases."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -53,7 +54,7 @@ def wait_until_serving(probes: Iterable[Probe], check: Callable[[], None], timeo
     return True
 
 
-def leased(admin_address: str, since_s: float) -> set[str]:
+def leased(admin_address: str, since_s: float = -math.inf) -> set[str]:
     """The addresses, host:port, of all replicas that hold a lease, for which they ask once they have loaded.
 
     None do as far as is known while management does not answer.

@@ -25,7 +25,7 @@ from tests.fixtures.pasting import Block, Terminal, interpreter, shell
 from tests.fixtures.waiting import wait_until
 
 # It may have to make the model's environment first.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 ROOT = Path(__file__).parents[2]
 PORTS = (1337, 1338, 1390)
