@@ -195,7 +195,7 @@ class ClipperConnection(ApplicationMethods):
             version: the new version; None: the next, which is the largest registered number and one, and 1 where no
                 version's name is a whole number. With `exist_ok` the current version if it is the same.
             input_type: what the model takes.
-            image: what build_model returned.
+            image: what build_model returned, or another one with a container of one's own (examples/containers).
             labels: free words.
             num_replicas: how many replicas to start.
             batch_size: the largest batch; -1: adapted to the applications' latency objectives.

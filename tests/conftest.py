@@ -15,7 +15,13 @@ __all__ = ["redis_server"]
 
 # Whose tests share a cluster, or what else takes long to make. Elsewhere nothing is shared by the tests of two files.
 # Two clusters of containers at once are what two cores bear: idle ones cost time, too.
-_KEPT_TOGETHER = ("tests/docker/test_compose", "tests/docker/test_docker", "tests/pythons/", "tests/slow/docker/")
+_KEPT_TOGETHER = (
+    "tests/docker/test_compose",
+    "tests/docker/test_docker",
+    "tests/frameworks/",
+    "tests/pythons/",
+    "tests/slow/docker/",
+)
 
 
 class _Scheduling(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types

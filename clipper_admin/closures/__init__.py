@@ -6,8 +6,18 @@ runs. Files that it reads lie beside it, where they were named.
 """
 
 from clipper_admin.closures.file import FUNCTION_FILE, SURROUNDINGS, NotSerializable, saved
-from clipper_admin.closures.packages import pinned
+from clipper_admin.closures.packages import package_of, pinned, together
 from clipper_admin.closures.pickler import pickled
 from clipper_admin.closures.sameness import fingerprint
 
-__all__ = ["FUNCTION_FILE", "SURROUNDINGS", "NotSerializable", "fingerprint", "pickled", "pinned", "saved"]
+__all__ = [
+    "FUNCTION_FILE",
+    "SURROUNDINGS",
+    "NotSerializable",
+    "fingerprint",
+    "package_of",
+    "pickled",
+    "pinned",
+    "saved",
+    "together",
+]

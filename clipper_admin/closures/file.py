@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from clipper_admin.closures import companions, definitions, obstacles, packages
@@ -31,14 +32,21 @@ class NotSerializable(ClipperException):
 
 @contextmanager
 def saved(
-    func: Callable[..., Any], files: Sequence[str | os.PathLike[str]] = (), input_names: Sequence[str] = ()
+    func: Any,
+    files: Sequence[str | os.PathLike[str]] = (),
+    input_names: Sequence[str] = (),
+    *,
+    by_value: Sequence[ModuleType] = (),
+    beside: Callable[[Path], None] | None = None,
 ) -> Iterator[Path]:
     """A directory with `func` in it, for as long as the context lasts.
 
     Args:
-        func: the function.
+        func: the function, or an object with such a method `predict`.
         files: paths of files and directories that are to lie beside it, relative to the working directory.
         input_names: by which the function takes its inputs, in their order; empty: it takes rows.
+        by_value: modules whose functions and classes travel, though they are installed here.
+        beside: writes what else is to lie in the directory.
 
     Raises:
         NotSerializable: the function cannot be serialised; with what is in the way, and what to do.
@@ -46,20 +54,22 @@ def saved(
     """
     with tempfile.TemporaryDirectory(suffix="clipper") as directory:
         _LOG.info("Saving function to %s", directory)
-        serialized = _serialized(func)
+        serialized = _serialized(func, by_value)
         (Path(directory) / FUNCTION_FILE).write_bytes(serialized.data)
         (Path(directory) / _DEFINITIONS_FILE).write_bytes(definitions.pickled())
         (Path(directory) / _PACKAGES_FILE).write_text(packages.as_json(serialized.imports))
         if input_names:
             (Path(directory) / _INPUT_NAMES_FILE).write_text(json.dumps(input_names))
+        if beside is not None:
+            beside(Path(directory))
         companions.copy(files, Path(directory))
         _LOG.info("Serialized and supplied predict function")
         yield Path(directory)
 
 
-def _serialized(func: Callable[..., Any]) -> Pickled:
+def _serialized(func: Any, by_value: Sequence[ModuleType]) -> Pickled:
     try:
-        return pickled(func)
+        return pickled(func, by_value=by_value)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise NotSerializable(

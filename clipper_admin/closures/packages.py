@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,8 @@ _LOG = logging.getLogger(__name__)
 _BARE = re.compile(
     r"\s*(?P<name>[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?)\s*(?P<extras>\[[^\]]*\])?\s*(?P<marker>;.*)?\Z", re.I
 )
+_NAME = re.compile(r"\s*([A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?)\s*(?:[\[;=<>~!@,]|\Z)", re.I)
+_SEPARATORS = re.compile(r"[._-]+")
 
 
 def as_json(imported_later: Iterable[str]) -> str:
@@ -30,6 +33,27 @@ def pinned(requirements: Sequence[str]) -> list[str]:
     is named as its module is gets its own name.
     """
     return [_with_version(requirement) for requirement in requirements]
+
+
+def package_of(module: str, usual: str = "") -> str:
+    """The package that brings a module here; the usual one where that is installed, or none is."""
+    if usual:
+        with suppress(PackageNotFoundError):
+            return distribution(usual).name
+    return next(iter(packages_distributions().get(module, ())), usual)
+
+
+def together(asked: Sequence[str], needed: Sequence[str], *, pin: bool) -> list[str]:
+    """What was asked for, and of what is needed besides whatever was not; with `pin` each as `pinned` has it."""
+    wanted, others = (pinned(asked), pinned(needed)) if pin else (list(asked), list(needed))
+    named = set(map(_name, wanted))
+    return [*wanted, *(each for each in dict.fromkeys(others) if _name(each) not in named)]
+
+
+def _name(requirement: str) -> str:
+    """The package that a requirement is of, in one spelling; "" where it is an address or a path."""
+    found = _NAME.match(requirement)
+    return _SEPARATORS.sub("-", found[1]).lower() if found else ""
 
 
 def _with_version(requirement: str) -> str:

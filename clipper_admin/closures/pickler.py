@@ -11,7 +11,7 @@ import math
 import pickle
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
@@ -38,13 +38,13 @@ class Pickled(NamedTuple):
     imports: Collection[str]
 
 
-def pickled(func: Any, most_bytes: float = math.inf) -> Pickled:
-    """Pickles a function.
+def pickled(func: Any, most_bytes: float = math.inf, by_value: Sequence[ModuleType] = ()) -> Pickled:
+    """Pickles a function; of `by_value`, modules that are installed here, it takes along what it refers to.
 
     Raises:
         Exception: something that it refers to cannot travel, or it all has more than `most_bytes`.
     """
-    with _TURN, _Travellers() as travellers, _BoundedFile(most_bytes) as file:
+    with _TURN, _Travellers(by_value) as travellers, _BoundedFile(most_bytes) as file:
         imports = Imports(travellers.look)
         _Pickler(file, imports).dump(_Parcel(func))
         return Pickled(file.getvalue(), imports.names)
@@ -53,11 +53,13 @@ def pickled(func: Any, most_bytes: float = math.inf) -> Pickled:
 class _Travellers:
     """The modules that are pickled by value: the user's own, and what has to run before anything can be imported."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Sequence[ModuleType]) -> None:
+        self._others = others
         self._registered: list[ModuleType] = []
 
     def __enter__(self) -> "_Travellers":
-        self._register(arrival)
+        for module in (arrival, *self._others):
+            self._register(module)
         self.look()
         return self
 

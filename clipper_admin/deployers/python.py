@@ -8,6 +8,7 @@ from typing import Any
 from clipper_admin import closures
 from clipper_admin.cluster.replicas import LOAD_TIMEOUT_S
 from clipper_admin.connection import ClipperConnection
+from clipper_admin.deployers.endpoint import endpoint
 from clipper_admin.naming import ADAPTIVE_BATCH_SIZE, check_input_names
 
 _LOG = logging.getLogger(__name__)
@@ -76,11 +77,8 @@ def create_endpoint(
         ClipperException: something is there already, with what differs; or it failed, and then nothing is left of it.
     """
     names = check_input_names(input_names, input_type)
-    with clipper_conn.all_or_nothing():
-        clipper_conn.register_application(
-            name, input_type, default_output, slo_micros, schema={"names": names} if names else None, exist_ok=exist_ok
-        )
-        deployed = deploy_python_closure(
+    with endpoint(clipper_conn, name, input_type, default_output, slo_micros, names, exist_ok=exist_ok):
+        return deploy_python_closure(
             clipper_conn,
             name,
             version,
@@ -104,8 +102,6 @@ def create_endpoint(
             load_timeout_s=load_timeout_s,
             input_names=names,
         )
-        clipper_conn.link_model_to_app(name, name, exist_ok=exist_ok)
-    return deployed
 
 
 def deploy_python_closure(

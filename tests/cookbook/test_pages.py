@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.fixtures.cookbook import COOKBOOK, Reader
@@ -44,10 +45,10 @@ def test_images(reader: Reader) -> None:
 
 
 def test_xgboost(reader: Reader) -> None:
-    own = "[features[400:].tolist(), [float(str(row[1])) for row in classifier.predict_proba(features[400:])]]"
+    own = "[features[400:].tolist(), classifier.predict_proba(features[400:]).tolist()]"
     rows, outputs = reader.follow("xgboost", own)
 
-    assert reader.ask("tumours", rows) == pytest.approx(outputs, abs=1e-6)
+    assert np.array(reader.ask("tumours", rows)) == pytest.approx(np.array(outputs), abs=1e-6)
 
 
 def test_onnx(reader: Reader) -> None:

@@ -196,6 +196,8 @@ def test_a_new_version_takes_over_without_a_default_output_or_a_failed_request(
     assert said(asked_between(load.answers, changed_s)) == {"2"}
 
 
+# Where the machine has no time to start it, the edge's patience is over first.
+@pytest.mark.alone
 def test_requests_wait_for_the_only_query_service_though_its_name_is_away(
     engine: docker.DockerClient, lonely: ClipperConnection
 ) -> None:

@@ -121,7 +121,7 @@ class ProcessHost(Host):
     def identify(self, image: str) -> str:
         """The image's directory, which is never another's."""
         images.load(image)
-        return image
+        return str(Path(image))
 
     def fingerprint(self, image: str) -> str:
         """As it was written down when the image was built; see Host."""

@@ -4,10 +4,16 @@
                             "claim": "m_1", "fingerprint": "9f.."}
 {image}/requirements.lock   what the model finds installed, where it asked for packages
 {image}/model/              the model's files
+
+So is a directory that somebody else has made, with a container of their own that keeps the contract:
+
+{image}/image.json          {"command": ["./container", "--fast"], "environment": {"NAME": "value"}}
+{image}/model/              the model's files
 """
 
 import fcntl
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +30,7 @@ from clipper_admin.hosts.process.directory import flush
 
 _DESCRIPTION = "image.json"
 _MODEL = "model"
+_EXAMPLE = '{"command": ["./container"]}'
 # Shared by who builds, since what is half built is nobody's yet.
 _LOCK = "builds.lock"
 
@@ -34,13 +41,13 @@ class Image:
 
     Attributes:
         model: the directory of the model's files.
-        python: the interpreter that runs the model's container.
+        command: the program of the model's container, and its arguments.
         model_python: that of the model's own environment, where it has one apart from the container's; else empty.
         environment: variables of its own.
     """
 
     model: Path
-    python: str
+    command: tuple[str, ...]
     model_python: str
     environment: Mapping[str, str]
 
@@ -96,12 +103,18 @@ def load(image: str) -> Image:
     Raises:
         ClipperException: the directory is none.
     """
-    described = description(Path(image))
+    try:
+        described = description(Path(image))
+    except ValueError as error:
+        raise ClipperException(f"{image}/{_DESCRIPTION} is no JSON: {error}") from error
     if not described:
-        raise ClipperException(f"There is no model image at {image}; make one with build_model")
+        raise ClipperException(
+            f"There is no model image at {image}; make one with build_model, or write an {_DESCRIPTION} with the "
+            f"command of a container of your own, as {_EXAMPLE}"
+        )
     return Image(
         Path(image) / _MODEL,
-        described["python"],
+        _command(Path(image), described),
         described.get("model_python", ""),
         described.get("environment", {}),
     )
@@ -116,14 +129,43 @@ def description(image: Path) -> dict[str, Any]:
 
 
 def packages(image: str) -> list[str]:
-    """What the model in an image finds installed, one requirement each.
+    """What the model in an image finds installed, one requirement each; with a container of somebody's own nothing.
 
     Raises:
-        ClipperException: the directory is none.
+        ClipperException: the directory is none, or has a container of its own, which does not say.
     """
     load(image)
+    if "python" not in description(Path(image)):
+        return []
     lock = Path(image) / environments.LOCK
-    return lock.read_text().splitlines() if lock.exists() else environments.services_packages()
+    if lock.exists():
+        return lock.read_text().splitlines()
+    if "python" not in description(Path(image)):
+        raise ClipperException(f"The image {image} does not say what is installed in it: it has no {environments.LOCK}")
+    return environments.services_packages()
+
+
+def _command(image: Path, described: Mapping[str, Any]) -> tuple[str, ...]:
+    if "python" in described:
+        # -P keeps the working directory off the import path.
+        return described["python"], "-P", "-m", "services.model_container"
+    command = described.get("command")
+    if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
+        raise ClipperException(f"{image / _DESCRIPTION} must have the command of a container, as {_EXAMPLE}")
+    if not image.is_absolute():
+        raise ClipperException(
+            f"Processes of a cluster have a working directory of their own: give the whole path of {image}"
+        )
+    return _program(image, command[0]), *command[1:]
+
+
+def _program(image: Path, name: str) -> str:
+    """A program of the image's own or, where its name has no slash, one that is looked for on PATH."""
+    if "/" not in name:
+        return name
+    if not os.access(image / name, os.X_OK):
+        raise ClipperException(f"{image / _DESCRIPTION} names a program that cannot be run: {image / name}")
+    return str(image / name)
 
 
 def _fill(image: Path, model_data: Path, lock: Path | None, described: Mapping[str, Any]) -> None:

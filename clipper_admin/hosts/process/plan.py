@@ -68,7 +68,7 @@ def replica(
     return ProcessSpec(
         name=f"{artefact.model_name}_{artefact.version}-{index}",
         model_id=artefact.model_id,
-        command=(image.python, "-P", "-m", "services.model_container"),
+        command=image.command,
         tier=Tier.REPLICA,
         environment={
             **image.environment,

@@ -99,3 +99,33 @@ def test_a_module_is_named_by_what_brings_it(site: Path, caplog: pytest.LogCaptu
 
     assert closures.pinned(["their_module"]) == ["their-package==2.0"]
     assert "'their_module' is a module, and the package that brings it is their-package" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "whole"),
+    [
+        ([], ["scikit-learn", "skops"]),
+        (["pandas"], ["pandas", "scikit-learn", "skops"]),
+        (["Scikit_Learn<1.9", "skops[all] ~= 0.15"], ["Scikit_Learn<1.9", "skops[all] ~= 0.15"]),
+        (["skops @ https://example.org/skops.whl"], ["skops @ https://example.org/skops.whl", "scikit-learn"]),
+        (["./wheels/skops.whl"], ["./wheels/skops.whl", "scikit-learn", "skops"]),
+    ],
+)
+def test_what_is_asked_for_goes_before_what_is_needed(asked: list[str], whole: list[str]) -> None:
+    assert closures.together(asked, ["scikit-learn", "skops", "scikit-learn"], pin=False) == whole
+
+
+def test_what_is_needed_is_pinned_as_what_is_asked_for() -> None:
+    assert closures.together(["sklearn"], ["numpy", "scikit-learn"], pin=True) == [
+        f"scikit-learn=={version('scikit-learn')}",
+        f"numpy=={version('numpy')}",
+    ]
+
+
+def test_a_package_of_another_name_brings_a_module_too(site: Path) -> None:
+    _install(site, "their-package", "2.0", module="their_module")
+
+    assert closures.package_of("their_module", "usual") == "their-package"
+    assert closures.package_of("absent_module", "usual") == "usual"
+    assert closures.package_of("absent_module") == ""
+    assert closures.package_of("sklearn", "scikit-learn") == "scikit-learn"

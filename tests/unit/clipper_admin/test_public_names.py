@@ -19,6 +19,7 @@ from clipper_admin import (
     UnconnectedException,
 )
 from clipper_admin.deployers import python as python_deployer
+from clipper_admin.deployers import pytorch
 
 # Each with the arguments that have no default.
 CONNECTED_ONLY: dict[str, tuple[Any, ...]] = {
@@ -158,6 +159,15 @@ def test_defaults_are_the_documented_ones() -> None:
     docker = defaults(DockerContainerManager)
     assert docker.pop("model_resources") is None
     assert docker == DOCKER_DEFAULTS
+
+
+def test_what_is_passed_by_position_to_the_original_is_so_still() -> None:
+    create, deploy = pytorch.create_endpoint, pytorch.deploy_pytorch_model
+    asked = ["input_type", "func", "pytorch_model"]
+
+    assert list(inspect.signature(create).parameters)[:-1] == ["clipper_conn", "name", *asked, *ENDPOINT_TAIL]
+    assert list(inspect.signature(deploy).parameters)[:-1] == ["clipper_conn", "name", "version", *asked, *DEPLOY_TAIL]
+    assert (defaults(create), defaults(deploy)) == (ENDPOINT_TAIL, DEPLOY_TAIL)
 
 
 def keyword_only(function: Callable[..., Any]) -> list[str]:

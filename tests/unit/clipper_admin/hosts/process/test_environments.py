@@ -152,7 +152,7 @@ def test_an_image_holds_the_files_and_the_interpreter(home: Path, tmp_path: Path
 
     image = images.load(str(built))
     assert (image.model / "weights" / "layer").read_text() == "1"
-    assert (image.python, image.model_python) == (environments.services_python(), "")
+    assert (image.command[0], image.model_python) == (environments.services_python(), "")
     assert image.environment == {"OWN": "1"}
     assert again != built
 

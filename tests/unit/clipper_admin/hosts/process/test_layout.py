@@ -28,7 +28,7 @@ def replica(port: int) -> ProcessSpec:
         Artefact("sums", "1", "doubles", "image"),
         index=port,
         load_timeout_s=300.0,
-        image=Image(Path("model"), "python", "", {"OWN": "1"}),
+        image=Image(Path("model"), ("python",), "", {"OWN": "1"}),
         port=port,
         management="127.0.0.1:1",
     )
