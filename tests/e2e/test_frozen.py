@@ -15,7 +15,7 @@ from clipper_admin.deployers import python as python_deployer
 from clipper_admin.hosts.process.host import ProcessHost
 from tests.e2e.conftest import free_ports_manager
 from tests.fixtures.clients import RestClient
-from tests.fixtures.load import Load, asked_between, defaults, errors
+from tests.fixtures.load import Load, answered_between, asked_between, defaults, errors
 from tests.fixtures.processes import processes, send, wait_for_another
 from tests.fixtures.stalls import StallMeter
 from tests.fixtures.waiting import wait_until
@@ -92,7 +92,7 @@ def test_a_stopped_replica_of_two_is_routed_round_and_back_when_it_goes_on(clust
 
     assert errors(load.answers) == []
     assert defaults(asked_between(load.answers, stopped_s + ROUTED_ROUND_S)) == []
-    meanwhile = asked_between(load.answers, stopped_s + ROUTED_ROUND_S, continued_s)
+    meanwhile = answered_between(load.answers, stopped_s + ROUTED_ROUND_S, continued_s)
     assert pid not in {answer.output["pid"] for answer in meanwhile}
 
 
@@ -112,7 +112,7 @@ def test_while_its_only_replica_is_stopped_an_application_answers_defaults_at_on
 
     assert errors(load.answers) == []
     # The first question came a moment after it was stopped.
-    frozen = asked_between(load.answers, stopped_s + ROUTED_ROUND_S + 0.1, continued_s)
+    frozen = answered_between(load.answers, stopped_s + ROUTED_ROUND_S + 0.1, continued_s)
     assert frozen
     assert all(answer.is_default and "frozen" in answer.explanation for answer in frozen)
     assert meter.late(frozen, OVERDUE_S) == []
