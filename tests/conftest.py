@@ -1,6 +1,5 @@
 """Fixtures for all tests, and how several processes share the tests (`make test`)."""
 
-import json
 import os
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -52,7 +51,15 @@ def ports_of_its_own(worker_id: str) -> Iterator[None]:
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     """Lets a test print lone surrogates, which cannot be sent to the process that reports."""
     report = yield
-    # What prints is a test; of what cannot be collected pytest-xdist wants the very types.
-    if report["$report_type"] != "TestReport":
-        return report
-    return json.loads(json.dumps(report, ensure_ascii=False).encode(errors="replace"))
+    return _sendable(report)
+
+
+def _sendable(part: Any) -> Any:
+    match part:
+        case str():
+            return part.encode(errors="replace").decode()
+        case list() | tuple():
+            return type(part)(map(_sendable, part))
+        case dict():
+            return {key: _sendable(value) for key, value in part.items()}
+    return part

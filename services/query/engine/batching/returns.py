@@ -13,7 +13,7 @@ from services.query.engine.queue import TaskQueue
 # What is expected is smoothed over about so many batches.
 _SMOOTHED_OVER = 8
 # Fewer are not worth a moment, nor is a small part of those who wait already.
-_LEAST = 0.75
+_LEAST = 2.0
 _LEAST_PART = 1 / 3
 
 
