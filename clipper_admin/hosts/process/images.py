@@ -129,14 +129,12 @@ def description(image: Path) -> dict[str, Any]:
 
 
 def packages(image: str) -> list[str]:
-    """What the model in an image finds installed, one requirement each; with a container of somebody's own nothing.
+    """What the model in an image finds installed, one requirement each.
 
     Raises:
         ClipperException: the directory is none, or has a container of its own, which does not say.
     """
     load(image)
-    if "python" not in description(Path(image)):
-        return []
     lock = Path(image) / environments.LOCK
     if lock.exists():
         return lock.read_text().splitlines()

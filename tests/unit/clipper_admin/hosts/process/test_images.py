@@ -66,3 +66,10 @@ def test_a_path_that_only_its_writer_understands_is_refused(directory: Path, mon
 
     with pytest.raises(ClipperException, match="give the whole path"):
         images.load(directory.name)
+
+
+def test_an_image_with_a_container_of_its_own_does_not_say_what_is_installed(directory: Path) -> None:
+    image = describe(directory, {"command": ["./container"]})
+
+    with pytest.raises(ClipperException, match="does not say what is installed in it"):
+        images.packages(image)
